@@ -1,0 +1,108 @@
+"""Argument and shape checks: the one home of error wording.
+
+Every message is one sentence that names the thing, states the rule, shows what was received and, where it
+is not obvious, says what to do. Nothing here imports torch, so the command line can use it at start-up.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class InputError(ValueError):
+    """What a user handed in cannot be used; the message says why and what to do."""
+
+
+def integer_at_least(name: str, value: Any, minimum: int) -> int:
+    """Return ``value`` as an int, or refuse what is not an integer >= ``minimum``."""
+    if _is(numbers.Integral, value) and value >= minimum:
+        return int(value)
+    raise _error(value, numbers.Integral, f"{name} must be an integer >= {minimum}; got {value!r}.")
+
+
+def number_between(name: str, value: Any, low: float, high: float, *, including: Sequence[float] = ()) -> float:
+    """Return ``value`` as a float between ``low`` and ``high``, ends only where ``including`` names them."""
+    if _is(numbers.Real, value) and (low < value < high or value in including):
+        return float(value)
+    rule = f"{'>=' if low in including else '>'} {low:g}"
+    if high < math.inf:
+        rule += f" and {'<=' if high in including else '<'} {high:g}"
+    raise _error(value, numbers.Real, f"{name} must be a number {rule}; got {value!r}.")
+
+
+def positive(name: str, value: Any) -> float:
+    """Return ``value`` as a finite float > 0."""
+    return number_between(name, value, 0.0, math.inf)
+
+
+def one_of(name: str, value: object, options: Mapping[str, T]) -> T:
+    """Return what ``options`` holds under the name ``value``."""
+    if isinstance(value, str) and value in options:
+        return options[value]
+    names = ", ".join(repr(option) for option in sorted(options))
+    raise InputError(f"{name} must be one of {names}; got {value!r}.")
+
+
+def matches_shape(name: str, shape: Sequence[int], expected: Sequence[int | str], because: str) -> None:
+    """Refuse a ``shape`` that differs from ``expected``, where a string (say ``"N"``) stands for any size."""
+    if len(shape) == len(expected) and all(
+        isinstance(wanted, str) or wanted == size for size, wanted in zip(shape, expected, strict=True)
+    ):
+        return
+    raise InputError(f"{name} must have shape {shape_text(expected)} {because}; got {shape_text(shape)}.")
+
+
+def ends_with_shape(name: str, shape: Sequence[int], expected: Sequence[int], because: str) -> None:
+    """Refuse a ``shape`` that does not end with ``expected``; only leading batch sizes may be 1 instead.
+
+    The last size is never broadcast: (N, 1) against (N,) silently becoming (N, N) is the classic bug.
+    """
+    tail = tuple(shape[len(shape) - len(expected) :])
+    fits = len(shape) >= len(expected) and tail[-1:] == tuple(expected[-1:])
+    if fits and all(size in (1, wanted) for size, wanted in zip(tail, expected, strict=True)):
+        return
+    text = shape_text(["...", *expected])
+    raise InputError(f"{name} must have shape {text} {because}; got {shape_text(shape)}.")
+
+
+def same_rows(first: str, n_first: int, second: str, n_second: int) -> None:
+    """Refuse two things that describe different numbers of rows."""
+    if n_first != n_second:
+        raise InputError(f"{first} and {second} must have the same number of rows; got {n_first} and {n_second}.")
+
+
+def known_columns(wanted: Iterable[str], available: Sequence[str], where: str) -> None:
+    """Refuse names that are not among the columns of ``where``; the nearest names are offered."""
+    missing = [name for name in wanted if name not in available]
+    if not missing:
+        return
+    near = difflib.get_close_matches(missing[0].lower(), [name.lower() for name in available], n=3, cutoff=0.5)
+    offered = [name for name in available if name.lower() in near] or list(available[:10])
+    label = "the nearest are" if near else "it begins with"
+    word = "column" if len(missing) == 1 else "columns"
+    raise InputError(f"{where} has no {word} {quoted(missing)}; {label} {quoted(offered)}.")
+
+
+def quoted(names: Iterable[str]) -> str:
+    """Names in quotes, separated by commas."""
+    return ", ".join(repr(str(name)) for name in names)
+
+
+def shape_text(shape: Iterable[Any]) -> str:
+    """A shape as Python prints a tuple, without quotes around symbolic sizes."""
+    sizes = [str(size) for size in shape]
+    return f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
+
+
+def _error(value: object, kind: type, message: str) -> Exception:
+    return InputError(message) if _is(kind, value) else TypeError(message)
+
+
+def _is(kind: type, value: object) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)

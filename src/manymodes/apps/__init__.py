@@ -1,0 +1,1 @@
+"""For people without Python: the command line and its report."""

@@ -1,0 +1,187 @@
+"""The command line. Torch is imported inside the commands, so that help comes at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+
+import manymodes
+from manymodes import _checks
+
+_BAD_INPUT, _INTERRUPTED = 2, 130
+
+app = App(
+    name="manymodes",
+    version=manymodes.__version__,
+    help="Predict a whole distribution where one input has several right answers.",
+    help_epilogue="Exit codes: 0 done, 2 input that cannot be used (one sentence says why), 130 interrupted.",
+    console=Console(soft_wrap=False),
+)
+
+Repeatable = Parameter(negative="")
+
+
+@app.command
+def fit(
+    file: Path,
+    /,
+    *,
+    target: Annotated[list[str], Repeatable],
+    output: Path,
+    overwrite: bool = False,
+    drop: Annotated[list[str] | None, Repeatable] = None,
+    n_components: int = 5,
+    max_epochs: int | None = None,
+    held_out: float = 0.1,
+    random_state: int = 0,
+    quiet: bool = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> None:
+    """Fit a model to a table; write it, its scores on held-out rows and a report into a folder.
+
+    Parameters
+    ----------
+    file
+        CSV or Parquet file, one row per example.
+    target
+        Column to predict; repeat it to predict several columns jointly.
+    output
+        Folder to write: model.mm, report.html, summary.json.
+    overwrite
+        Replace these files where the folder exists already.
+    drop
+        Column to leave out of the features; repeat it for several.
+    n_components
+        Number of mixture components.
+    max_epochs
+        Passes over the training rows; by default enough for some 3,000 steps.
+    held_out
+        Share of rows that neither train nor choose anything: the scores are theirs.
+    random_state
+        Seed of the split, the initial weights and the batches.
+    quiet
+        Print no progress.
+    as_json
+        Print the summary as JSON.
+    """
+    from manymodes.apps.fit import FitOptions, fit_file
+    from manymodes.apps.summary import print_summary
+
+    options = FitOptions(
+        file=file,
+        targets=target,
+        output=output,
+        overwrite=overwrite,
+        drop=drop or [],
+        held_out=held_out,
+        random_state=random_state,
+        settings={"n_components": n_components, "max_epochs": max_epochs},
+    )
+    tell = _teller(quiet)
+    summary = fit_file(options, tell, verbose=not quiet and sys.stderr.isatty())
+    if as_json:
+        print(json.dumps(summary.to_dict(), indent=2, allow_nan=False))  # noqa: T201
+    else:
+        print_summary(summary, Console())
+
+
+@app.command
+def predict(
+    model: Path,
+    file: Path,
+    /,
+    *,
+    output: Path,
+    quantile: Annotated[list[float] | None, Repeatable] = None,
+    interval: float = 0.9,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Predict the rows of a table: mean, median, quantiles, an interval, and log-density of known targets.
+
+    Parameters
+    ----------
+    model
+        Folder that fit wrote, or a model file.
+    file
+        CSV or Parquet file with the features, in any order.
+    output
+        CSV or Parquet file to write, a row for each row of the input.
+    quantile
+        Level to predict, strictly between 0 and 1; repeat it for several. By default 0.1, 0.25, 0.75 and 0.9.
+    interval
+        Probability that the central interval holds.
+    overwrite
+        Replace the output file where it exists already.
+    quiet
+        Print nothing.
+    """
+    from manymodes.apps.predict import predict_file
+
+    tell = _teller(quiet)
+    levels = [0.1, 0.25, 0.75, 0.9] if quantile is None else quantile
+    n_rows = predict_file(model, file, output, levels=levels, interval=interval, overwrite=overwrite)
+    tell(f"Predictions for {n_rows} rows: {output}")
+
+
+@app.command
+def evaluate(
+    model: Path,
+    file: Path,
+    /,
+    *,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> None:
+    """Score a model on the rows of a table that it has not seen.
+
+    Parameters
+    ----------
+    model
+        Folder that fit wrote, or a model file.
+    file
+        CSV or Parquet file with features and targets.
+    as_json
+        Print the scores as JSON.
+    """
+    from dataclasses import asdict
+
+    from manymodes.apps.predict import evaluate_file
+    from manymodes.apps.summary import print_scores
+
+    scores = evaluate_file(model, file)
+    if as_json:
+        print(json.dumps(asdict(scores), indent=2, allow_nan=False))  # noqa: T201
+    else:
+        print_scores({str(model): scores}, Console())
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; whatever the user got wrong becomes one sentence."""
+    try:
+        app(tokens, exit_on_error=False, result_action="return_value")
+    except CycloptsError:  # it has printed its own message
+        return _BAD_INPUT
+    except KeyboardInterrupt:
+        return _refuse("interrupted; nothing was written.", _INTERRUPTED)
+    except _checks.InputError as error:
+        return _refuse(str(error), _BAD_INPUT)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        return _refuse(f"{error.strerror or error}{where}.", _BAD_INPUT)
+    return 0
+
+
+def _refuse(sentence: str, code: int) -> int:
+    print(f"manymodes: {sentence}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _teller(quiet: bool) -> Callable[[str], None]:
+    console = Console(stderr=True, quiet=quiet)
+    return lambda line: console.print(line, highlight=False, soft_wrap=True)

@@ -1,0 +1,138 @@
+"""Tables in files: CSV with the standard library, Parquet with pyarrow where it is installed."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manymodes import _checks
+from manymodes.training.files import write_atomically
+
+Columns = dict[str, NDArray[Any]]
+
+_CSV, _PARQUET = (".csv", ".tsv", ".txt"), (".parquet", ".pq")
+_MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
+_DELIMITERS = ",;\t|"
+
+
+def read_columns(path: Path) -> Columns:
+    """Return the columns of a CSV or Parquet file by name: numbers as float64, anything else as objects.
+
+    Empty cells, NA, NaN and null become NaN. The delimiter of a CSV file is found from its header.
+
+    Raises:
+        ValueError: A file that does not exist, is empty, damaged or of an unknown kind.
+    """
+    if not path.is_file():
+        what = "is a folder, not a file" if path.is_dir() else "does not exist"
+        raise _checks.InputError(f"{str(path)!r} {what}; hand in a CSV or Parquet file.")
+    _check_suffix(path)
+    if path.stat().st_size == 0:
+        raise _checks.InputError(f"{str(path)!r} is empty; it must hold a header and rows below it.")
+    columns = _read_parquet(path) if path.suffix.lower() in _PARQUET else _read_csv(path)
+    if not columns or len(next(iter(columns.values()))) == 0:
+        raise _checks.InputError(f"{str(path)!r} has no rows below its header.")
+    return columns
+
+
+def write_columns(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
+    """Write columns to a CSV or Parquet file, whole or not at all; NaN becomes an empty cell in CSV."""
+    buffer = io.BytesIO()
+    if path.suffix.lower() in _PARQUET:
+        arrow, parquet = _pyarrow()
+        parquet.write_table(arrow.table(dict(columns)), buffer)
+    else:
+        text = io.TextIOWrapper(buffer, encoding="utf-8", newline="", write_through=True)
+        writer = csv.writer(text, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+        writer.writerow(columns)
+        cells = ([_cell(value) for value in column] for column in columns.values())
+        writer.writerows(zip(*cells, strict=True))
+    write_atomically(path, buffer.getvalue())
+
+
+def check_new_file(path: Path, *, overwrite: bool) -> None:
+    """Refuse an output file of an unknown kind, in a folder that is not there, or that exists already."""
+    _check_suffix(path)
+    if not path.parent.is_dir():
+        raise _checks.InputError(f"the folder {str(path.parent)!r} does not exist; create it first.")
+    if path.exists() and not overwrite:
+        raise _checks.InputError(f"{str(path)!r} exists already; choose another name or pass --overwrite.")
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix.lower() not in _CSV + _PARQUET:
+        raise _checks.InputError(
+            f"{str(path)!r} must end in {', '.join(_CSV)} or {' or '.join(_PARQUET)}, which tells its format."
+        )
+    if path.suffix.lower() in _PARQUET:
+        _pyarrow()
+
+
+def _read_csv(path: Path) -> Columns:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        first_line = text.partition("\n")[0]
+        delimiter = max(_DELIMITERS, key=first_line.count)
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except UnicodeDecodeError as error:
+        raise _checks.InputError(
+            f"{str(path)!r} is not UTF-8 text (byte {error.start}); save it as CSV in UTF-8."
+        ) from None
+    except (csv.Error, ValueError) as error:
+        raise _checks.InputError(f"{str(path)!r} cannot be read as CSV: {error}.") from None
+    while lines and not lines[-1]:
+        lines.pop()
+    header, *rows = lines or [[]]
+    names = [name.strip() for name in header]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise _checks.InputError(f"{str(path)!r} has more than one column named {_checks.quoted(repeated)}.")
+    if len(names) == 1:
+        rows = [row or [""] for row in rows]  # an empty line is an empty cell
+    for i, row in enumerate(rows):
+        if len(row) != len(names):
+            raise _checks.InputError(
+                f"{str(path)!r} has {len(row)} cells in row {i + 1}, but {len(names)} in its header."
+            )
+    cells = zip(*rows, strict=True) if rows else [()] * len(names)
+    return {name: _parse(list(column)) for name, column in zip(names, cells, strict=True)}
+
+
+def _parse(cells: list[str]) -> NDArray[Any]:
+    """Return a column as float64 where every cell is a number or missing, else as strings."""
+    known = ["nan" if cell.strip().lower() in _MISSING else cell for cell in cells]
+    try:
+        return np.array(known, dtype=np.float64)
+    except ValueError:
+        return np.array([cell.strip() for cell in cells], dtype=object)
+
+
+def _read_parquet(path: Path) -> Columns:
+    arrow, parquet = _pyarrow()
+    try:
+        table = parquet.read_table(path)
+    except arrow.ArrowException as error:
+        reason = str(error).splitlines()[0]
+        raise _checks.InputError(f"{str(path)!r} cannot be read as Parquet: {reason}") from None
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ModuleNotFoundError:
+        raise _checks.InputError(
+            "Parquet files need pyarrow; install it with: pip install 'manymodes[data]'."
+        ) from None
+    return pyarrow, pyarrow.parquet
+
+
+def _cell(value: Any) -> str:
+    return "" if value != value else repr(float(value)) if isinstance(value, float) else str(value)

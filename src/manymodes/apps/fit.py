@@ -1,0 +1,165 @@
+"""``manymodes fit``: from a table to a model, honest scores and a report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from manymodes import _checks
+from manymodes.apps.files import Columns, read_columns
+from manymodes.apps.report import report_page
+from manymodes.apps.scores import count_modes, score
+from manymodes.apps.summary import Summary
+from manymodes.estimators import MDNRegressor
+from manymodes.estimators.persistence import MODEL_FILE
+from manymodes.estimators.tables import as_table
+
+_FEWEST_ROWS = 10
+_REPORT_FILE, _SUMMARY_FILE = "report.html", "summary.json"
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What the command line was told.
+
+    Attributes:
+        file: Table to learn from.
+        targets: Columns to predict, jointly.
+        output: Folder to write.
+        overwrite: Whether the folder may exist already.
+        drop: Columns that are no features.
+        held_out: Share of rows held out for the scores.
+        random_state: Seed of everything random.
+        settings: Settings of ``MDNRegressor``.
+    """
+
+    file: Path
+    targets: list[str]
+    output: Path
+    overwrite: bool = False
+    drop: list[str] = field(default_factory=list)
+    held_out: float = 0.1
+    random_state: int = 0
+    settings: dict[str, object] = field(default_factory=dict)
+
+
+def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool) -> Summary:
+    """Fit a model and its baselines, write the output folder and return what was found.
+
+    Args:
+        options: What to do.
+        tell: Called with a line of text at every stage.
+        verbose: Whether to draw progress bars.
+    """
+    started = time.monotonic()
+    _check_output(options)
+    held_out_share = _checks.number_between("--held-out", options.held_out, 0.0, 1.0)
+    features, targets = _read_columns(options)
+    X, y = _values(features, "feature"), _values(targets, "target")
+    train, held_out = _split(len(y), held_out_share, options.random_state)
+    y_held_out = torch.from_numpy(y[held_out])
+
+    def fitted(what: str, columns: Columns, **changes: object) -> MDNRegressor:
+        tell(f"Fitting {what} to {len(train)} rows ...")
+        settings = {**options.settings, "random_state": options.random_state, **changes}
+        regressor = MDNRegressor(verbose=verbose, **settings)  # type: ignore[arg-type]
+        return regressor.fit(_rows(columns, train), _rows(targets, train))
+
+    model = fitted("the model", features)
+    gaussian = fitted("one Gaussian for comparison", features, n_components=1)
+    nothing = {"nothing": np.zeros(len(y))}
+    unconditional = fitted("the unconditional density for comparison", nothing, hidden_sizes=(8,), dropout=0.0)
+    distribution = model.predict_distribution(_rows(features, held_out))
+    predictions = {
+        "model": distribution,
+        "one_gaussian": gaussian.predict_distribution(_rows(features, held_out)),
+        "unconditional": unconditional.predict_distribution(_rows(nothing, held_out)),
+    }
+    history = model.history_
+    summary = Summary(
+        file=str(options.file),
+        features=list(features),
+        targets=list(targets),
+        rows={"train": history.n_train, "validation": history.n_validation, "held_out": len(held_out)},
+        scores={name: score(predicted, y_held_out, list(targets)) for name, predicted in predictions.items()},
+        modes=count_modes(distribution),
+        epochs={"run": history.n_epochs, "kept": history.best_epoch + 1},
+        skipped_batches=history.skipped_batches,
+        seconds=time.monotonic() - started,
+        model=str(options.output / MODEL_FILE),
+        report=str(options.output / _REPORT_FILE),
+    )
+    report = report_page(summary, history, distribution, X[held_out], y_held_out)
+    _write(options, model, report, summary)
+    return summary
+
+
+def _check_output(options: FitOptions) -> None:
+    output = options.output
+    if output.exists() and not output.is_dir():
+        raise _checks.InputError(f"{str(output)!r} is a file; --output must name a folder.")
+    if output.exists() and not options.overwrite:
+        raise _checks.InputError(f"{str(output)!r} exists already; choose another folder or pass --overwrite.")
+
+
+def _read_columns(options: FitOptions) -> tuple[Columns, Columns]:
+    columns = read_columns(options.file)
+    where = repr(str(options.file))
+    _checks.known_columns([*options.targets, *options.drop], list(columns), where)
+    n_rows = len(next(iter(columns.values())))
+    if n_rows < _FEWEST_ROWS:
+        raise _checks.InputError(f"{where} has {n_rows} rows, and a fit needs at least {_FEWEST_ROWS}.")
+    targets = {name: columns[name] for name in options.targets}
+    left_out = {*options.targets, *options.drop}
+    features = {name: column for name, column in columns.items() if name not in left_out}
+    if not features:
+        raise _checks.InputError(f"{where} has no column left to predict from; it needs one beside --target.")
+    return features, targets
+
+
+def _values(columns: Columns, role: str) -> NDArray[np.float64]:
+    table = as_table(columns, role)
+    assert table is not None  # noqa: S101 - a mapping always is a table
+    for name, column in zip(table.names, table.values.T, strict=True):
+        if role == "target" and column.min() == column.max():
+            raise _checks.InputError(
+                f"Column {name!r} is {column[0]:g} in all rows, and a target must vary; choose another --target."
+            )
+    return table.values
+
+
+def _split(n_rows: int, share: float, random_state: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Draw the rows to learn from and those to hold out, at least two."""
+    order = np.random.default_rng(random_state).permutation(n_rows)
+    n_held_out = min(max(2, round(share * n_rows)), n_rows - 2)
+    return order[n_held_out:], order[:n_held_out]
+
+
+def _rows(columns: Columns, index: NDArray[np.intp]) -> Columns:
+    return {name: column[index] for name, column in columns.items()}
+
+
+def _write(options: FitOptions, model: MDNRegressor, report: str, summary: Summary) -> None:
+    """Write everything into a folder beside the output, then move it there: all of it, or nothing."""
+    output = options.output
+    output.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
+    try:
+        model.save(staging / MODEL_FILE)
+        (staging / _REPORT_FILE).write_text(report, encoding="utf-8")
+        text = json.dumps(summary.to_dict(), indent=2, allow_nan=False)
+        (staging / _SUMMARY_FILE).write_text(text, encoding="utf-8")
+        output.mkdir(exist_ok=options.overwrite)
+        for file in staging.iterdir():
+            file.replace(output / file.name)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)

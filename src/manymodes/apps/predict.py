@@ -1,0 +1,95 @@
+"""``manymodes predict`` and ``manymodes evaluate``: a fitted model on the rows of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import manymodes
+from manymodes import _checks
+from manymodes.apps.files import Columns, check_new_file, read_columns, write_columns
+from manymodes.apps.scores import Scores, score
+from manymodes.distributions import Mixture
+from manymodes.estimators import MDNRegressor
+from manymodes.estimators.tables import as_table
+
+
+def predict_file(
+    model_path: Path,
+    file: Path,
+    output: Path,
+    *,
+    levels: Sequence[float],
+    interval: float,
+    overwrite: bool,
+) -> int:
+    """Write the predictions for every row of a file, and return the number of rows."""
+    check_new_file(output, overwrite=overwrite)
+    interval = _checks.number_between("--interval", interval, 0.0, 1.0)
+    levels = [_checks.number_between("--quantile", level, 0.0, 1.0) for level in levels]
+    model, names = _load(model_path)
+    columns = read_columns(file)
+    distribution = _predict(model, columns, file)
+    predictions = _prediction_columns(distribution, names, levels, interval)
+    if all(name in columns for name in names):
+        predictions["log_density"] = _log_density(distribution, columns, names)
+    write_columns(output, predictions)
+    return len(distribution.mean)
+
+
+def evaluate_file(model_path: Path, file: Path) -> Scores:
+    """Return the scores of a model on the rows of a file, which must hold the targets."""
+    model, names = _load(model_path)
+    columns = read_columns(file)
+    _checks.known_columns(names, list(columns), repr(str(file)))
+    targets = as_table({name: columns[name] for name in names}, "target")
+    assert targets is not None  # noqa: S101 - a mapping always is a table
+    return score(_predict(model, columns, file), torch.from_numpy(targets.values), names)
+
+
+def _load(path: Path) -> tuple[MDNRegressor, list[str]]:
+    model = manymodes.load(path)
+    if model.target_names_ is None or not hasattr(model, "feature_names_in_"):
+        raise _checks.InputError(
+            f"{str(path)!r} was fitted to arrays without column names, so a file's columns cannot be matched to it; "
+            "fit it to a data frame or with manymodes fit."
+        )
+    return model, list(model.target_names_)
+
+
+def _predict(model: MDNRegressor, columns: Columns, file: Path) -> Mixture:
+    features = list(model.feature_names_in_)
+    _checks.known_columns(features, list(columns), repr(str(file)))
+    return model.predict_distribution({name: columns[name] for name in features})
+
+
+def _prediction_columns(
+    distribution: Mixture, names: Sequence[str], levels: Sequence[float], interval: float
+) -> dict[str, NDArray[np.float64]]:
+    ends = [0.5 - interval / 2, 0.5 + interval / 2]
+    wanted = torch.tensor([*levels, *ends, 0.5], dtype=torch.float64)[:, None, None]
+    *quantiles, low, high, median = distribution.icdf(wanted).numpy()
+    mean = distribution.mean.numpy()
+    columns: dict[str, NDArray[np.float64]] = {}
+    for d, name in enumerate(names):
+        columns[f"{name}_mean"], columns[f"{name}_median"] = mean[:, d], median[:, d]
+        for level, quantile in zip(levels, quantiles, strict=True):
+            columns[f"{name}_q{level:g}"] = quantile[:, d]
+        columns[f"{name}_lower_{100 * interval:g}"] = low[:, d]
+        columns[f"{name}_upper_{100 * interval:g}"] = high[:, d]
+    return columns
+
+
+def _log_density(distribution: Mixture, columns: Columns, names: Sequence[str]) -> NDArray[np.float64]:
+    """Return log p(y) where all targets are known, NaN elsewhere: rows to predict may lack them."""
+    targets = np.column_stack([np.asarray(columns[name], dtype=np.float64) for name in names])
+    known = np.isfinite(targets).all(axis=1)
+    log_density = np.full(len(targets), np.nan)
+    if known.any():
+        rows = torch.from_numpy(np.flatnonzero(known))
+        log_density[known] = distribution[rows].log_prob(torch.from_numpy(targets[known])).numpy()
+    return log_density

@@ -1,0 +1,142 @@
+"""``report.html``: what a fit found, in one file that opens from disk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from manymodes import metrics
+from manymodes.apps.summary import BASELINES, Summary, score_table
+from manymodes.distributions import Mixture
+from manymodes.pages import Chart, page, paragraph, ridge_chart, section, table
+from manymodes.training import History
+
+_SHOWN_ROWS = 10
+_MOST_FEATURES = 8  # columns of the table of shown rows
+
+
+def report_page(summary: Summary, history: History, distribution: Mixture, X: NDArray[np.float64], y: Tensor) -> str:
+    """Return the report.
+
+    Args:
+        summary: What the fit found.
+        history: How training went.
+        distribution: Predictions for the held-out rows, (N,).
+        X: Features of the held-out rows, (N, F).
+        y: Targets of the held-out rows, (N, D).
+    """
+    names = ", ".join(summary.targets)
+    sentences = summary.sentences()
+    shown = _spread_rows(distribution, X)
+    return page(
+        f"What {names} may be: {summary.file}",
+        sentences[0],
+        [
+            section(
+                "Scores on held-out rows",
+                table(*score_table(summary.named_scores())),
+                paragraph(
+                    "Lower is better, but for coverage: about 90 % of the targets should fall in the central interval."
+                ),
+                paragraph(BASELINES),
+                *map(paragraph, sentences[1:]),
+            ),
+            section("p(y | x) for some held-out rows", *_densities(summary, distribution, X, y, shown)),
+            section("Calibration", *_pit_charts(summary.targets, metrics.pit(distribution, y))),
+            section("Training", _learning_curve(history)),
+            section(
+                "Use the model",
+                paragraph(f'In Python: model = manymodes.load("{summary.model}")'),
+                paragraph(f"In a shell: manymodes predict {summary.model} NEW.csv --output PREDICTIONS.csv"),
+            ),
+        ],
+    )
+
+
+def _spread_rows(distribution: Mixture, X: NDArray[np.float64]) -> list[int]:
+    """Choose rows evenly by rank: of the feature where there is one, else of the predicted mean."""
+    key = X[:, 0] if X.shape[1] == 1 else distribution.mean[:, 0].numpy()
+    order = np.argsort(key, kind="stable")
+    places = np.linspace(0, len(order) - 1, min(_SHOWN_ROWS, len(order))).round().astype(int)
+    return [int(order[place]) for place in np.unique(places)]
+
+
+def _densities(
+    summary: Summary, distribution: Mixture, X: NDArray[np.float64], y: Tensor, shown: list[int]
+) -> list[str]:
+    chosen = distribution[torch.tensor(shown)]
+    single = len(summary.features) == 1
+    labels = [f"{X[row, 0]:.4g}" if single else f"row {i + 1}" for i, row in enumerate(shown)]
+    order = f"by {summary.features[0]}" if single else "by predicted mean"
+    charts = [
+        ridge_chart(
+            chosen.marginal(d),
+            y[shown, d].numpy(),
+            labels,
+            name,
+            f"Density of {name} for {len(shown)} held-out rows, ordered {order}; each curve is scaled to its own "
+            "height, and the dot is what happened.",
+        )
+        for d, name in enumerate(summary.targets)
+    ]
+    return [*charts, _row_table(summary, chosen, X[shown], y[shown], labels)]
+
+
+def _row_table(summary: Summary, chosen: Mixture, X: NDArray[np.float64], y: Tensor, labels: Sequence[str]) -> str:
+    features = summary.features[:_MOST_FEATURES]
+    header = ["row", *features]
+    columns = [list(labels), *([f"{value:.4g}" for value in X[:, f]] for f in range(len(features)))]
+    levels = torch.tensor([0.05, 0.95], dtype=y.dtype)[:, None, None]
+    mean, (low, high) = chosen.mean, chosen.icdf(levels)
+    for d, name in enumerate(summary.targets):
+        header += [name, "predicted mean", "90 % interval"]
+        columns += [[f"{value:.4g}" for value in values] for values in (y[:, d], mean[:, d])]
+        columns.append([f"{a:.4g} to {b:.4g}" for a, b in zip(low[:, d], high[:, d], strict=True)])
+    return table(header, list(zip(*columns, strict=True)))
+
+
+def _pit_charts(names: Sequence[str], pit: Tensor) -> list[str]:
+    return [_pit_chart(name, pit[:, d]) for d, name in enumerate(names)]
+
+
+def _pit_chart(name: str, pit: Tensor) -> str:
+    n_rows = len(pit)
+    n_bins = 10 if n_rows < 500 else 20
+    counts = torch.histc(pit.float(), n_bins, 0.0, 1.0)
+    expected = n_rows / n_bins
+    spread = 1.96 * math.sqrt(expected * (1 - 1 / n_bins))
+    highest = max(float(counts.max()), expected + spread)
+    chart = Chart((0.0, 1.0), (0.0, 1.05 * highest), x_label=f"PIT of {name}", y_label="held-out rows")
+    chart.box((0.0, max(expected - spread, 0.0)), (1.0, expected + spread), "band")
+    for i, count in enumerate(counts.tolist()):
+        chart.box(((i + 0.04) / n_bins, 0.0), ((i + 0.96) / n_bins, count), "bar")
+    return chart.figure(
+        f"Probability integral transform of {name}: flat bars mean calibrated predictions. Each bar of a calibrated "
+        "model lies in the grey band with probability 95 %."
+    )
+
+
+def _learning_curve(history: History) -> str:
+    curves = {"blue": history.train_loss, "orange": history.validation_loss}
+    ordered = sorted(loss for losses in curves.values() for loss in losses if math.isfinite(loss))
+    low, high = ordered[0], ordered[int(0.98 * (len(ordered) - 1))]  # the first epochs would flatten the rest
+    room = 0.05 * (high - low)
+    chart = Chart(
+        (1.0, float(history.n_epochs)),
+        (low - room, high + room),
+        x_label="epoch",
+        y_label="loss (scaled units)",
+    )
+    for style, losses in curves.items():
+        points = [(i + 1.0, min(max(loss, low), high + room)) for i, loss in enumerate(losses)]
+        chart.curve([point[0] for point in points], [point[1] for point in points], style)
+    chart.vertical(history.best_epoch + 1.0)
+    return chart.figure(
+        f"Loss on training batches (blue, with dropout) and on validation rows (orange); the weights of epoch "
+        f"{history.best_epoch + 1} of {history.n_epochs} were kept (dashed). {history.seconds:.1f} seconds."
+    )

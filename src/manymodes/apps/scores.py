@@ -1,0 +1,91 @@
+"""Scores of predictions on rows with known targets, as plain numbers for summaries."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from manymodes import metrics
+from manymodes.distributions import Mixture
+
+LEVEL = 0.9
+MODE_MASS = 0.05  # a mode counts from this share of the probability
+
+
+@dataclass(frozen=True)
+class TargetScores:
+    """Scores of one target by itself, means over rows, in its units.
+
+    Attributes:
+        crps: Continuous ranked probability score.
+        rmse: Root mean squared error of the mean.
+        mae: Mean absolute error of the median.
+        coverage_90: Share of targets inside the central 90 % interval.
+    """
+
+    crps: float
+    rmse: float
+    mae: float
+    coverage_90: float
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of a model on rows with known targets.
+
+    Attributes:
+        n_rows: Number of rows.
+        log_score: Mean of -log p(y), joint over targets, in nats.
+        log_score_standard_error: Its standard error; None for a single row.
+        targets: Scores of each target by itself.
+    """
+
+    n_rows: int
+    log_score: float
+    log_score_standard_error: float | None
+    targets: dict[str, TargetScores]
+
+
+def score(distribution: Mixture, y: Tensor, names: Sequence[str]) -> Scores:
+    """Return the scores of predictions (N,) for targets (N, D) of the given names."""
+    log_scores = metrics.log_score(distribution, y)
+    n_rows = len(y)
+    error = float(log_scores.std()) / math.sqrt(n_rows) if n_rows > 1 else None
+    targets = {name: _score_target(distribution.marginal(d), y[:, [d]]) for d, name in enumerate(names)}
+    return Scores(n_rows, float(log_scores.mean()), error, targets)
+
+
+def count_modes(distribution: Mixture) -> dict[int, float]:
+    """Return the share of rows with 1, 2, ... modes that hold at least ``MODE_MASS`` of the probability."""
+    counts = Counter(distribution.modes().count_above(MODE_MASS).tolist())
+    total = sum(counts.values())
+    return {count: counts[count] / total for count in sorted(counts)}
+
+
+def describe_modes(shares: dict[int, float]) -> str:
+    """Return a sentence that says how many modes typical predictions have."""
+    typical = max(shares, key=lambda count: shares[count])
+    spread = ", ".join(f"{count} in {share:.0%}" for count, share in shares.items())
+    return (
+        f"A typical prediction has {_plural(typical, 'mode')} (modes that hold at least {MODE_MASS:.0%} of the "
+        f"probability: {spread} of the held-out rows)."
+    )
+
+
+def _score_target(distribution: Mixture, y: Tensor) -> TargetScores:
+    with torch.no_grad():
+        return TargetScores(
+            crps=float(metrics.crps(distribution, y).mean()),
+            rmse=float(metrics.rmse(distribution, y)),
+            mae=float(metrics.mae(distribution, y)),
+            coverage_90=float(metrics.coverage(distribution, y, LEVEL).mean()),
+        )
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

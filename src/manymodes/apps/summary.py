@@ -1,0 +1,125 @@
+"""What a fit or an evaluation found, for machines (a dictionary) and for people (a table and sentences)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from manymodes.apps.scores import Scores, describe_modes
+
+MODEL_NAMES = {
+    "model": "this model",
+    "one_gaussian": "one Gaussian",
+    "unconditional": "no features",
+}
+BASELINES = (
+    "'one Gaussian' is the same network with a single component; 'no features' is the density of the target alone. "
+    "The log score is in nats, ± its standard error; the other scores are in the units of the target."
+)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The outcome of ``manymodes fit``.
+
+    Attributes:
+        file: Table that was read.
+        features: Names of the features.
+        targets: Names of the targets.
+        rows: Number of rows that trained, chose the best epoch (``validation``) and were held out.
+        scores: Held-out scores of the model and of the baselines.
+        modes: Share of held-out predictions with 1, 2, ... modes.
+        epochs: Epochs that ran and the one that was kept.
+        skipped_batches: Batches that were not finite and were skipped.
+        seconds: Time that everything took.
+        model: Path of the model file.
+        report: Path of the report.
+    """
+
+    file: str
+    features: list[str]
+    targets: list[str]
+    rows: dict[str, int]
+    scores: dict[str, Scores]
+    modes: dict[int, float]
+    epochs: dict[str, int]
+    skipped_batches: int
+    seconds: float
+    model: str
+    report: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the summary as plain numbers, strings and lists."""
+        return asdict(self)
+
+    def named_scores(self) -> dict[str, Scores]:
+        """Return the scores under the names that a person reads."""
+        return {MODEL_NAMES[name]: scores for name, scores in self.scores.items()}
+
+    def sentences(self) -> list[str]:
+        """Return what a person should know beside the table of scores."""
+        rows, scores = self.rows, self.scores
+        n_rows = sum(rows.values())
+        told = [
+            f"{n_rows} rows, {len(self.features)} features, target {', '.join(self.targets)}: {rows['train']} rows "
+            f"trained the network, {rows['validation']} chose the best epoch, {rows['held_out']} were held out "
+            "for the scores.",
+            describe_modes(self.modes),
+        ]
+        best = min(scores, key=lambda name: scores[name].log_score)
+        if best != "model":
+            told.append(
+                f"Mind: '{MODEL_NAMES[best]}' has the better log score here; the features or the rows may say too "
+                "little about the target for a mixture."
+            )
+        if scores["model"].log_score < 0:
+            told.append("A negative log score is normal: the density is above 1 where the targets fall.")
+        if self.skipped_batches:
+            told.append(f"{self.skipped_batches} batches were not finite and were skipped.")
+        return told
+
+
+def print_summary(summary: Summary, console: Console) -> None:
+    """Print a fit's outcome for a person."""
+    for sentence in summary.sentences():
+        console.print(sentence, highlight=False)
+    print_scores(summary.named_scores(), console)
+    console.print(BASELINES)
+    console.print(f"Model:  {summary.model}", highlight=False, soft_wrap=True)
+    console.print(f"Report: {summary.report}", highlight=False, soft_wrap=True)
+
+
+def print_scores(scores: Mapping[str, Scores], console: Console) -> None:
+    """Print a table of scores."""
+    header, rows = score_table(scores)
+    table = Table(title="Scores (lower is better; coverage should be near 90 %)", title_justify="left")
+    for name in header:
+        is_text = name in ("model", "target")
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def score_table(scores: Mapping[str, Scores]) -> tuple[list[str], list[list[str]]]:
+    """Return header and cells of a table of scores: the log score is joint, the others are each target's own."""
+    header = ["model", "target", "log score", "CRPS", "RMSE", "MAE", "coverage"]
+    rows = []
+    for name, of_model in scores.items():
+        error = of_model.log_score_standard_error
+        log_score = f"{of_model.log_score:.3f}" + ("" if error is None else f" ± {error:.3f}")
+        for target, of_target in of_model.targets.items():
+            numbers = [f"{value:.4g}" for value in (of_target.crps, of_target.rmse, of_target.mae)]
+            rows.append([name, target, log_score, *numbers, f"{of_target.coverage_90:.1%}"])
+            name = log_score = ""
+    if len(rows) == len(scores):  # one target: no need to repeat its name
+        header, rows = _without(header, 1), [_without(row, 1) for row in rows]
+    return header, rows
+
+
+def _without(cells: list[str], place: int) -> list[str]:
+    return cells[:place] + cells[place + 1 :]

@@ -1,0 +1,282 @@
+"""``MDNRegressor``: a mixture density network as a scikit-learn regressor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, check_X_y, validate_data
+from torch import Tensor, nn
+
+from manymodes import _checks, training
+from manymodes.distributions import Mixture
+from manymodes.estimators import persistence
+from manymodes.estimators.architecture import Architecture, output_width
+from manymodes.estimators.tables import Floats, as_table, is_mapping, target_table
+from manymodes.objectives import OBJECTIVES, Objective
+from manymodes.training.randomness import isolated
+
+_POINTS: Mapping[str, Callable[[Mixture], Tensor]] = {
+    "mean": lambda distribution: distribution.mean,
+    "median": lambda distribution: distribution.median,
+    "mode": lambda distribution: distribution.mode,
+}
+
+
+class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """Regression that predicts a whole density p(y | x): a mixture of normals from a neural network.
+
+    Inputs and targets are standardised inside, so units do not matter. A share of the rows is held out
+    to choose the best epoch. Several targets are modelled as one joint density.
+
+    Args:
+        n_components: Number of mixture components, K.
+        covariance_type: ``"diag"`` (a scale per target dimension) or ``"spherical"`` (one for all).
+        hidden_sizes: Width of each hidden layer.
+        dropout: Share of hidden units left out at random while training.
+        backbone: Your own ``nn.Module``, (N, F) -> (N, any), in place of the default network; it is
+            copied, and ``hidden_sizes`` and ``dropout`` are ignored.
+        objective: Name in ``objectives.OBJECTIVES`` or a function of ``(distribution, y, weight)``.
+        max_epochs: Passes over the training rows; by default enough for some 3,000 steps.
+        batch_size: Rows per step; by default about an eighth of them, from 16 to 512.
+        lr: Highest learning rate.
+        weight_decay: Decay of weight matrices.
+        patience: Stop after so many epochs without improvement; None runs them all.
+        validation_fraction: Share of rows held out to choose the best epoch.
+        min_scale: Smallest scale of a component, as a share of the target's standard deviation.
+        random_state: Seed for reproducible fits; None draws a fresh one.
+        device: Where to train and predict, say ``"cpu"`` or ``"cuda"``.
+        verbose: Show a progress bar when above 0.
+
+    Attributes:
+        network_: The fitted ``MixtureDensityNetwork``.
+        history_: What happened while training.
+        n_features_in_: Number of features.
+        feature_names_in_: Their names, where X had any.
+        target_names_: Names of the targets, where y had any, else None.
+
+    References:
+        Bishop (1994), Mixture density networks, Aston University NCRG/94/004.
+
+    Example:
+        >>> from manymodes.datasets import load_geyser
+        >>> X, y = load_geyser()
+        >>> model = MDNRegressor(n_components=3, max_epochs=20, random_state=0).fit(X, y)
+        >>> model.predict_distribution(X[:2])
+        Mixture(n_components=3, family=DiagonalNormal, batch_shape=(2,), event_shape=(1,))
+    """
+
+    def __init__(
+        self,
+        n_components: int = 5,
+        *,
+        covariance_type: str = "diag",
+        hidden_sizes: Sequence[int] = (128, 128, 128),
+        dropout: float = 0.1,
+        backbone: nn.Module | None = None,
+        objective: str | Objective = "nll",
+        max_epochs: int | None = None,
+        batch_size: int | None = None,
+        lr: float = 2e-3,
+        weight_decay: float = 1e-2,
+        patience: int | None = None,
+        validation_fraction: float = 0.1,
+        min_scale: float = 1e-3,
+        random_state: int | np.random.RandomState | None = None,
+        device: str = "cpu",
+        verbose: int = 0,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.hidden_sizes = hidden_sizes
+        self.dropout = dropout
+        self.backbone = backbone
+        self.objective = objective
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.min_scale = min_scale
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
+
+    # --- fitting ---
+
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the network.
+
+        Args:
+            X: Features, (N, F): an array, a data frame of numbers, or a mapping of names to columns.
+            y: Targets, (N,) or (N, D), of the same kinds.
+            sample_weight: Weight of each row, (N,), >= 0; 0 leaves a row out.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            ValueError: Values that are not finite numbers, a constant target, too few rows, settings
+                out of range.
+        """
+        features, targets = self._read_training_data(X, y)
+        weight = () if sample_weight is None else (self._read_weight(sample_weight, features),)
+        objective = self.objective
+        if not callable(objective):
+            objective = _checks.one_of("objective", objective, OBJECTIVES)
+        seed = self._seed()
+        with isolated(seed, self.device):
+            self._architecture = self._plan(features, targets.shape[1])
+            network = self._architecture.build(self.backbone).to(self.device)
+        self.history_ = training.fit(
+            network,
+            tuple(torch.from_numpy(part) for part in (features, targets, *weight)),
+            objective=objective,
+            validation=_checks.number_between("validation_fraction", self.validation_fraction, 0.0, 1.0),
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            patience=self.patience,
+            random_state=seed,
+            progress=bool(self.verbose),
+        )
+        self.network_ = network
+        return self
+
+    # --- predictions ---
+
+    @torch.no_grad()
+    def predict_distribution(self, X: Any) -> Mixture:
+        """Return p(y | x) for features (N, F): a torch distribution in float64, (N,) of events (D,)."""
+        features = torch.from_numpy(self._read_features(X)).to(self.device)
+        mixture: Mixture = self.network_.eval()(features).to("cpu")
+        return Mixture(mixture.mixture_distribution, mixture.components, validate_args=True)
+
+    def predict(self, X: Any, *, point: str = "mean") -> Floats:
+        """Return point predictions, (N,), or (N, D) where y had two axes.
+
+        Args:
+            X: Features, (N, F).
+            point: ``"mean"``, ``"median"`` (of each dimension) or ``"mode"`` (the highest, of the joint
+                density).
+        """
+        choose = _checks.one_of("point", point, _POINTS)
+        return self._as_target(choose(self.predict_distribution(X)))
+
+    def predict_quantiles(self, X: Any, levels: Sequence[float] = (0.05, 0.5, 0.95)) -> Floats:
+        """Return quantiles for Q levels, (N, Q), or (N, D, Q) where y had two axes."""
+        levels = [_checks.number_between("every level", level, 0.0, 1.0, including=(0.0, 1.0)) for level in levels]
+        quantiles = self.predict_distribution(X).icdf(torch.tensor(levels, dtype=torch.float64)[:, None, None])
+        return np.moveaxis(self._as_target(quantiles), 0, -1)
+
+    def predict_interval(self, X: Any, level: float = 0.9) -> Floats:
+        """Return the central interval that holds ``level`` of the probability: (N, 2), or (N, D, 2)."""
+        level = _checks.number_between("level", level, 0.0, 1.0)
+        return self.predict_quantiles(X, (0.5 - level / 2, 0.5 + level / 2))
+
+    def sample(self, X: Any, n_samples: int = 1, *, random_state: int | None = None) -> Floats:
+        """Return draws from each row's density, (S, N), or (S, N, D) where y had two axes."""
+        n_samples = _checks.integer_at_least("n_samples", n_samples, 1)
+        distribution = self.predict_distribution(X)
+        with isolated(random_state) as generator:
+            return self._as_target(distribution.sample((n_samples,), generator=generator))
+
+    # --- files ---
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to one file of numbers and JSON; ``manymodes.load`` reads it back.
+
+        The file is written whole or not at all. No code goes into it: a backbone or an objective of your own
+        is named as missing and handed in again on loading.
+        """
+        check_is_fitted(self)
+        persistence.save_regressor(self, path)
+
+    # --- private ---
+
+    def _read_training_data(self, X: Any, y: Any) -> tuple[Floats, Floats]:
+        features, targets = as_table(X, "feature"), target_table(y)
+        X_values, y_values = check_X_y(
+            X if features is None else features.values,
+            y if targets is None else targets.values,
+            dtype=np.float64,
+            multi_output=True,
+            y_numeric=True,
+            ensure_min_samples=2,
+            estimator=self,
+        )
+        self._learn_columns(X, X_values)
+        self.target_names_ = None if targets is None else targets.names
+        self._target_ndim = y_values.ndim
+        y_values = np.asarray(y_values, dtype=np.float64).reshape(len(y_values), -1)
+        for d, column in enumerate(y_values.T):
+            if column.min() == column.max():
+                name = f"column {d} of y" if targets is None else f"target {targets.names[d]!r}"
+                raise _checks.InputError(
+                    f"{name} must take at least two values; got {column[0]:g} in all {len(column)} rows."
+                )
+        return X_values, y_values
+
+    def _learn_columns(self, X: Any, values: Floats) -> None:
+        if is_mapping(X):
+            self.n_features_in_ = values.shape[1]
+            self.feature_names_in_ = np.asarray(list(X), dtype=object)
+        else:
+            validate_data(self, X, skip_check_array=True)
+
+    def _read_features(self, X: Any) -> Floats:
+        check_is_fitted(self)
+        if is_mapping(X):  # columns matched by name, in any order
+            names = list(getattr(self, "feature_names_in_", X))
+            _checks.known_columns(names, list(X), "X")
+            X = {name: X[name] for name in names}
+        table = as_table(X, "feature")
+        values: Floats = check_array(X, dtype=np.float64, estimator=self) if table is None else table.values
+        if is_mapping(X):
+            _checks.matches_shape("X", values.shape, ("N", self.n_features_in_), "as the model was fitted with")
+        else:
+            validate_data(self, X, reset=False, skip_check_array=True)
+        return values
+
+    def _read_weight(self, sample_weight: ArrayLike, features: Floats) -> Floats:
+        weight: Floats = _check_sample_weight(sample_weight, features, dtype=np.float64, ensure_non_negative=True)
+        return weight
+
+    def _plan(self, features: Floats, target_dim: int) -> Architecture:
+        own = self.backbone
+        example = torch.tensor(features[:2], dtype=torch.float32)
+        return Architecture(
+            n_features=features.shape[1],
+            target_dim=target_dim,
+            n_components=_checks.integer_at_least("n_components", self.n_components, 1),
+            covariance_type=self.covariance_type,
+            min_scale=_checks.positive("min_scale", self.min_scale),
+            hidden_sizes=tuple(self.hidden_sizes),
+            dropout=_checks.number_between("dropout", self.dropout, 0.0, 1.0, including=(0.0,)),
+            own_backbone_features=None if own is None else output_width(own, example),
+        )
+
+    def _seed(self) -> int | None:
+        if self.random_state is None:
+            return None
+        if isinstance(self.random_state, (int, np.integer)):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _as_target(self, values: Tensor) -> Floats:
+        """Turn (..., D) into an array of the shape that y had."""
+        array: Floats = values.cpu().numpy()
+        return array[..., 0] if self._target_ndim == 1 else array
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

@@ -1,0 +1,114 @@
+"""Tables of named columns as matrices of numbers: pandas, polars and pyarrow frames, and mappings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from manymodes import _checks
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Named columns of finite numbers.
+
+    Attributes:
+        names: Name of each column, F of them.
+        values: Their values, (N, F), or (N,) where they came as one series.
+    """
+
+    names: list[str]
+    values: Floats
+
+
+def as_table(data: Any, role: str) -> Table | None:
+    """Return the named columns of a frame or a mapping; None where ``data`` has no names.
+
+    Args:
+        data: A pandas, polars or pyarrow table, a mapping of names to columns, or anything else.
+        role: What the columns are, for messages: ``"feature"`` or ``"target"``.
+
+    Raises:
+        ValueError: A column of text, or with missing or infinite values.
+    """
+    if is_mapping(data):
+        return _stack([(str(name), np.asarray(column)) for name, column in data.items()], role)
+    if nw.dependencies.is_into_dataframe(data):
+        frame = nw.from_native(data, eager_only=True)
+        return _stack([(str(column.name), _to_numpy(column)) for column in frame.iter_columns()], role)
+    return None
+
+
+def is_mapping(data: Any) -> bool:
+    """Return whether ``data`` maps names to columns; one of SciPy's sparse formats is a dict, too."""
+    return isinstance(data, Mapping) and not hasattr(data, "shape")
+
+
+def target_table(y: Any) -> Table | None:
+    """Return the named targets of a frame, a mapping or a named series; None where ``y`` has no names."""
+    if nw.dependencies.is_into_series(y):
+        series = nw.from_native(y, series_only=True)
+        name = str(series.name or "y")
+        return Table([name], numeric_column(name, _to_numpy(series), "target"))
+    return as_table(y, "target")
+
+
+def numeric_column(name: str, column: ArrayLike, role: str) -> Floats:
+    """Return a column as float64, (N,), or refuse it by its name, its role and its first bad row.
+
+    Rows are counted from 1, as a person reads a table.
+    """
+    values = np.asarray(column)
+    if values.dtype.kind in "Mmc":
+        raise _checks.InputError(
+            f"Column {name!r} holds {values.dtype} values, and a {role} must hold real numbers; turn them into such."
+        )
+    try:
+        numbers = values.astype(np.float64)
+    except (TypeError, ValueError):
+        row = _first_text(values)
+        raise _checks.InputError(
+            f"Column {name!r} holds text (first: {str(values[row])!r} in row {row + 1}), and a {role} must "
+            "hold numbers; leave it out or turn it into numbers."
+        ) from None
+    bad = ~np.isfinite(numbers)
+    if bad.any():
+        kind = "missing" if np.isnan(numbers[bad]).all() else "missing or infinite"
+        raise _checks.InputError(
+            f"Column {name!r} has {bad.sum()} {kind} value{'s' if bad.sum() > 1 else ''} "
+            f"(first: row {int(bad.argmax()) + 1}), and a {role} may have none; drop those rows or fill them in."
+        )
+    return numbers
+
+
+def _stack(columns: Sequence[tuple[str, NDArray[Any]]], role: str) -> Table:
+    if not columns:
+        raise _checks.InputError(f"a table must have at least one {role} column; got none.")
+    names = [name for name, _ in columns]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise _checks.InputError(f"column names must differ; got {_checks.quoted(repeated)} more than once.")
+    for name, column in columns:
+        _checks.same_rows(f"Column {names[0]!r}", len(columns[0][1]), f"column {name!r}", len(column))
+    return Table(names, np.column_stack([numeric_column(name, column, role) for name, column in columns]))
+
+
+def _to_numpy(series: nw.Series[Any]) -> NDArray[Any]:
+    numeric = series.dtype.is_numeric() or series.dtype == nw.Boolean
+    return (series.cast(nw.Float64) if numeric else series).to_numpy()
+
+
+def _first_text(values: NDArray[Any]) -> int:
+    for row, value in enumerate(values):
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            return row
+    return 0

@@ -1,0 +1,42 @@
+"""Whether probabilities mean what they say: the probability integral transform and what follows from it."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from manymodes import _checks
+from manymodes.distributions import Mixture
+
+
+def pit(distribution: Mixture, y: Tensor) -> Tensor:
+    """Probability integral transform, F_d(y_d); uniform on [0, 1] when predictions are calibrated.
+
+    Args:
+        distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
+        y: Targets, (N, D).
+
+    Returns:
+        Values from 0 to 1 for each target dimension by itself, (N, D).
+
+    References:
+        Dawid (1984), Statistical theory: the prequential approach, J. R. Stat. Soc. A 147.
+    """
+    return distribution.cdf(y)
+
+
+def coverage(distribution: Mixture, y: Tensor, level: float = 0.9) -> Tensor:
+    """Whether each target lies in the central interval of the given level: 1 or 0.
+
+    The mean over examples should be near ``level``.
+
+    Args:
+        distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
+        y: Targets, (N, D).
+        level: Probability that the interval holds, in (0, 1).
+
+    Returns:
+        Indicators for each target dimension by itself, (N, D).
+    """
+    level = _checks.number_between("level", level, 0.0, 1.0)
+    inside = (pit(distribution, y) - 0.5).abs() <= 0.5 * level
+    return inside.to(y.dtype)

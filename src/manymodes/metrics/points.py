@@ -1,0 +1,35 @@
+"""Errors of point predictions, each taken at the point that minimises it."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from manymodes.distributions import Mixture
+
+
+def rmse(distribution: Mixture, y: Tensor) -> Tensor:
+    """Root mean squared error of the mean, in the units of y.
+
+    Args:
+        distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
+        y: Targets, (N, D).
+
+    Returns:
+        One number per target dimension, (D,).
+    """
+    distribution._check_target(y)
+    return (y - distribution.mean).square().mean(0).sqrt()
+
+
+def mae(distribution: Mixture, y: Tensor) -> Tensor:
+    """Mean absolute error of the median, in the units of y.
+
+    Args:
+        distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
+        y: Targets, (N, D).
+
+    Returns:
+        One number per target dimension, (D,).
+    """
+    distribution._check_target(y)
+    return (y - distribution.median).abs().mean(0)

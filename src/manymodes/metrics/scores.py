@@ -1,0 +1,81 @@
+"""Proper scoring rules: losses that the true density, and only it, minimises on average."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from manymodes.distributions import Mixture, Normal
+
+
+def log_score(distribution: Mixture, y: Tensor) -> Tensor:
+    r"""Logarithmic score of each target, the negative log-likelihood.
+
+    .. math:: \mathrm{LogS}(p, y) = -\log p(y)
+
+    In nats for the density per unit of y: it may well be negative, where the density exceeds 1. Strictly
+    proper; lower is better.
+
+    Args:
+        distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
+        y: Targets, (N, D).
+
+    Returns:
+        Scores of the joint density, (N,).
+
+    References:
+        Good (1952), Rational decisions, J. R. Stat. Soc. B 14.
+    """
+    return -distribution.log_prob(y)
+
+
+def crps(distribution: Mixture, y: Tensor) -> Tensor:
+    r"""Continuous ranked probability score of each target, summed over target dimensions.
+
+    .. math:: \mathrm{CRPS}(F, y) = \mathbb{E}|Y - y| - \tfrac12 \mathbb{E}|Y - Y'|
+
+    Exact for normal components, in closed form; lower is better; in the units of y. The double sum is
+    arranged so that no two large numbers are subtracted: with :math:`a_k = y - m_k` and
+    :math:`\mathbb{E}|a + s Z| = |a| + B(a, s)`,
+
+    .. math:: \mathrm{CRPS} = \tfrac12 \sum_{jk} w_j w_k \left[ 2 \min(|a_j|, |a_k|)\, 1\{a_j a_k > 0\}
+        + B(a_j, s_j) + B(a_k, s_k) - B(a_j - a_k, \sqrt{s_j^2 + s_k^2}) \right].
+
+    Args:
+        distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,), normal components.
+        y: Targets, (N, D).
+
+    Returns:
+        Scores, (N,). Not averaged: the caller decides.
+
+    References:
+        Grimit, Gneiting, Berrocal and Johnson (2006), The continuous ranked probability score for
+        circular variables and its application to mesoscale forecast ensemble verification, eq. 5.
+    """
+    components = distribution.components
+    if not isinstance(components, Normal):
+        raise TypeError(f"crps is exact for normal components; got {type(components).__name__}.")
+    distribution._check_target(y)
+    offset = y.unsqueeze(-2) - components.loc  # (N, K, D)
+    scale = components.scale.expand_as(components.loc)
+    reach = _folded_excess(offset, scale)
+    first, second = offset.unsqueeze(-2), offset.unsqueeze(-3)  # (N, K, 1, D), (N, 1, K, D)
+    same_side = torch.minimum(first.abs(), second.abs()) * (first.sign() == second.sign())
+    pair_scale = torch.hypot(scale.unsqueeze(-2), scale.unsqueeze(-3))
+    pair = (
+        2 * same_side + reach.unsqueeze(-2) + reach.unsqueeze(-3) - _folded_excess(first - second, pair_scale)
+    )  # (N, K, K, D)
+    weights = distribution.weights
+    pair_weight = weights.unsqueeze(-1) * weights.unsqueeze(-2)
+    score: Tensor = 0.5 * (pair_weight.unsqueeze(-1) * pair).sum((-1, -2, -3))
+    return score
+
+
+def _folded_excess(offset: Tensor, scale: Tensor) -> Tensor:
+    """Return B(a, s) = E|a + s Z| - |a| = 2 s (phi(z) - z Phi(-z)) with z = |a| / s, never negative."""
+    z = offset.abs() / scale
+    density = torch.exp(-0.5 * z.square()) / math.sqrt(2 * math.pi)
+    excess: Tensor = 2 * scale * (density - z * torch.special.ndtr(-z)).clamp_min(0)
+    return excess

@@ -1,0 +1,86 @@
+"""A backbone and a head joined, with the scaling of inputs and targets inside."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from manymodes import _checks
+from manymodes.distributions import Mixture
+from manymodes.nn.heads import MixtureHead
+from manymodes.nn.scaling import Standardizer
+
+
+class MixtureDensityNetwork(nn.Module):
+    """Maps x to a mixture over y, in the user's units of both (Bishop 1994).
+
+    Inside, inputs and targets are standardised by buffers that ``initialise`` sets; the returned density
+    carries the exact Jacobian. Inputs of any shape but (N, F), and integers, are handed to the backbone as
+    they are. The answer has the precision of the question: float64 inputs give a float64 distribution.
+
+    Args:
+        backbone: Maps inputs, (N, ...), to features, (N, ``head.in_features``).
+        head: Maps features to a mixture.
+
+    Example:
+        >>> network = MixtureDensityNetwork(nn.Linear(3, 8), MixtureHead(8, target_dim=2, n_components=5))
+        >>> network(torch.zeros(4, 3))
+        Mixture(n_components=5, family=DiagonalNormal, batch_shape=(4,), event_shape=(2,))
+    """
+
+    def __init__(self, backbone: nn.Module, head: MixtureHead) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.input_scaling = Standardizer()
+        self.target_scaling = Standardizer()
+
+    def forward(self, x: Tensor) -> Mixture:
+        """Return p(y | x) for inputs (N, ...), in the user's units."""
+        dtype = x.dtype if x.is_floating_point() else self.dtype
+        scaled = self.scaled_distribution(self.scale_input(x)).to(dtype)
+        shift, scale = (value.to(dtype) for value in (self.target_scaling.loc, self.target_scaling.scale))
+        return scaled._with_components(scaled.components.affine(shift, scale))
+
+    def scaled_distribution(self, x_scaled: Tensor) -> Mixture:
+        """Return the density of scaled targets for scaled inputs; training works on these."""
+        features = self.backbone(x_scaled)
+        mixture: Mixture = self.head(features)
+        return mixture
+
+    def scale_input(self, x: Tensor) -> Tensor:
+        """Return inputs as the backbone takes them, in the network's precision."""
+        if not (x.is_floating_point() and x.dim() == 2):
+            return x
+        if self.input_scaling.loc.dim() == 1:
+            n_features = len(self.input_scaling.loc)
+            _checks.matches_shape("x", x.shape, ("N", n_features), "as the network was fitted with")
+        scaled: Tensor = self.input_scaling(x)
+        return scaled.to(self.dtype)
+
+    def scale_target(self, y: Tensor) -> Tensor:
+        """Return targets, (N, D), in standardised units and the network's precision."""
+        _checks.matches_shape("y", y.shape, ("N", self.head.target_dim), self._target_rule())
+        scaled: Tensor = self.target_scaling(y)
+        return scaled.to(self.dtype)
+
+    def initialise(self, x: Tensor, y: Tensor, generator: torch.Generator) -> None:
+        """Learn the scaling from training rows, (N, ...) and (N, D), and spread the initial locations over y."""
+        _checks.matches_shape("y", y.shape, ("N", self.head.target_dim), self._target_rule())
+        if x.is_floating_point() and x.dim() == 2:
+            self.input_scaling.learn(x)
+        self.target_scaling.learn(y)
+        self.head.spread(self.scale_target(y.to(self.device)), generator)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the network's own parameters."""
+        return self.head.linear.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's parameters are."""
+        return self.head.linear.weight.device
+
+    def _target_rule(self) -> str:
+        return f"to match the head's target_dim={self.head.target_dim}"

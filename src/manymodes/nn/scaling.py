@@ -1,0 +1,54 @@
+"""Scaling as part of the network: buffers that are learned from data once and saved with the weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from manymodes import _checks
+
+
+class Standardizer(nn.Module):
+    """Maps each column to mean 0 and standard deviation 1, (N, F) -> (N, F).
+
+    Until ``learn`` is called it changes nothing. Statistics are kept in float64 and differences are taken
+    there, so that large offsets (years, timestamps) cost no precision when the network works in float32.
+
+    Attributes:
+        loc: Mean of each column, (F,), or a scalar 0.
+        scale: Standard deviation of each column, (F,), or a scalar 1; 1 where a column is constant.
+    """
+
+    loc: Tensor
+    scale: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("loc", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("scale", torch.ones((), dtype=torch.float64))
+
+    def learn(self, values: Tensor) -> None:
+        """Take the mean and standard deviation of each column of ``values``, (N, F)."""
+        values = values.detach().to(self.loc.device, torch.float64)
+        _checks.matches_shape("values", values.shape, ("N", "F"), "to be standardised column by column")
+        low, high = values.aminmax(dim=0)
+        middle = 0.5 * low + 0.5 * high
+        reach = torch.where(high > low, 0.5 * high - 0.5 * low, 1.0)
+        # Statistics of values within [-1, 1]: their squares neither overflow nor vanish.
+        unit = (values - middle) / reach
+        self.loc = middle + reach * unit.mean(0)
+        self.scale = torch.where(high > low, reach * unit.std(0, correction=0), 1.0)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return standardised values, (N, F), in float64 where they came so."""
+        return (values - self.loc) / self.scale
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # Before `learn` the buffers are scalars: take the shape of what is loaded.
+        for name in ("loc", "scale"):
+            stored = state_dict.get(prefix + name)
+            if stored is not None:
+                setattr(self, name, torch.empty_like(stored, device=self.loc.device))
+        super()._load_from_state_dict(state_dict, prefix, *args)

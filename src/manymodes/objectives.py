@@ -1,0 +1,40 @@
+"""What training minimises: plain functions of ``(distribution, y, weight)`` that return one number.
+
+The loop hands them targets and predictions in scaled units, so that mixes of objectives do not depend on
+the user's units. ``OBJECTIVES`` gives them the names that the estimator and the command line accept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
+
+from manymodes import metrics
+from manymodes.distributions import Mixture
+
+Objective = Callable[[Mixture, Tensor, Tensor | None], Tensor]
+
+
+def nll(distribution: Mixture, y: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean negative log-likelihood of the joint density, in nats.
+
+    Args:
+        distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
+        y: Targets, (N, D).
+        weight: Weight of each example, (N,), about one on average; None weighs all alike.
+
+    Returns:
+        The weighted sum of log scores divided by N, a scalar.
+
+    References:
+        Bishop (1994), Mixture density networks, eq. 29.
+    """
+    return _mean(metrics.log_score(distribution, y), weight)
+
+
+OBJECTIVES: Mapping[str, Objective] = {"nll": nll}
+
+
+def _mean(score: Tensor, weight: Tensor | None) -> Tensor:
+    return score.mean() if weight is None else (score * weight).mean()

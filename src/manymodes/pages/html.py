@@ -1,0 +1,55 @@
+"""Pages, sections and tables; whatever text is handed in is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+_STYLE = """
+:root { --ink: #1c2230; --soft: #5d6675; --line: #d9dee6; --paper: #ffffff; --blue: #0072b2; --orange: #d55e00;
+  color-scheme: light dark; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8ebf0; --soft: #9aa4b2; --line: #3a4252; --paper: #14181f;
+  --blue: #56b4e9; --orange: #e69f00; } }
+body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 0 auto;
+  max-width: 54rem; padding: 2rem 1.25rem 4rem; }
+h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .5rem; } h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; }
+p { max-width: 44rem; } .soft, figcaption, th { color: var(--soft); } code { font-size: .92em; }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .9rem .3rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th { font-weight: 500; font-size: .9rem; } th:first-child, td:first-child { text-align: left; }
+figure { margin: 1rem 0; } figcaption { font-size: .9rem; max-width: 44rem; }
+svg { width: 100%; height: auto; } svg text { fill: var(--soft); font: 12px system-ui, sans-serif; }
+.axis { stroke: var(--line); } .grid { stroke: var(--line); stroke-dasharray: 2 4; } .dot { fill: var(--orange); }
+.blue { stroke: var(--blue); } .orange { stroke: var(--orange); } .curve { fill: none; stroke-width: 2; }
+.bar, .ridge { fill: var(--blue); fill-opacity: .35; } .ridge { stroke: var(--blue); stroke-width: 1.2; }
+.band { fill: var(--soft); fill-opacity: .18; }
+.mark { stroke: var(--orange); stroke-width: 1.5; stroke-dasharray: 5 4; }
+@media print { body { max-width: none; padding: 0; } figure, table { break-inside: avoid; } }
+"""
+
+
+def page(title: str, lead: str, sections: Sequence[str]) -> str:
+    """Return a whole page: a title, a leading paragraph and sections of HTML."""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"<h1>{escape(title)}</h1>\n{paragraph(lead)}\n" + "\n".join(sections) + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def section(heading: str, *parts: str) -> str:
+    """Return a section of HTML parts under a heading."""
+    return f"<section>\n<h2>{escape(heading)}</h2>\n" + "\n".join(parts) + "\n</section>"
+
+
+def paragraph(text: str) -> str:
+    """Return a paragraph of plain text."""
+    return f"<p>{escape(text)}</p>"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of plain text cells; the first column is a label."""
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
+    body = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'

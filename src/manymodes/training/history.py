@@ -1,0 +1,68 @@
+"""What happened during a fit."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+from manymodes import _checks
+
+
+@dataclass
+class History:
+    """The record of one fit; losses are values of the objective in scaled units.
+
+    Attributes:
+        train_loss: Mean objective over the batches of each epoch, while the weights were changing.
+        validation_loss: Objective on the validation rows after each epoch.
+        best_epoch: Epoch whose weights were kept, counted from 0; -1 before the first.
+        max_epochs: Epochs that were planned.
+        skipped_batches: Batches whose loss or gradient was not finite; they never reached the weights.
+        n_train: Rows that the weights were fitted to.
+        n_validation: Rows that chose the best epoch.
+        seconds: Time that the fit took.
+    """
+
+    train_loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    best_epoch: int = -1
+    max_epochs: int = 0
+    skipped_batches: int = 0
+    n_train: int = 0
+    n_validation: int = 0
+    seconds: float = 0.0
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of epochs that ran."""
+        return len(self.train_loss)
+
+    @property
+    def best_validation_loss(self) -> float:
+        """Validation loss of the epoch whose weights were kept."""
+        return self.validation_loss[self.best_epoch] if self.best_epoch >= 0 else float("nan")
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether the fit ended before the planned number of epochs."""
+        return self.n_epochs < self.max_epochs
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain numbers and lists."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Self:
+        """Return the history that ``to_dict`` gave ``record`` of."""
+        known = [entry.name for entry in fields(cls)]
+        unknown = [name for name in record if name not in known]
+        if unknown:
+            raise _checks.InputError(f"a history has no {_checks.quoted(unknown)}.")
+        return cls(**record)
+
+    def __repr__(self) -> str:
+        return (
+            f"History(n_epochs={self.n_epochs}, best_epoch={self.best_epoch}, "
+            f"best_validation_loss={self.best_validation_loss:.4g}, "
+            f"skipped_batches={self.skipped_batches})"
+        )

@@ -1,0 +1,147 @@
+"""The one loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from manymodes import _checks, objectives
+from manymodes.nn import MixtureDensityNetwork
+from manymodes.objectives import Objective
+from manymodes.training.best import BestWeights
+from manymodes.training.data import Rows, as_rows, split
+from manymodes.training.history import History
+from manymodes.training.progress import progress_bar
+from manymodes.training.randomness import isolated
+from manymodes.training.schedule import default_batch_size, default_max_epochs, warm_up_and_decay
+from manymodes.training.step import Stepper
+
+Callback = Callable[[History], None]
+
+
+def fit(
+    network: MixtureDensityNetwork,
+    data: Sequence[Tensor],
+    *,
+    objective: Objective = objectives.nll,
+    validation: float | Sequence[Tensor] = 0.1,
+    max_epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float = 2e-3,
+    weight_decay: float = 1e-2,
+    warm_up: float = 0.1,
+    clip_norm: float = 1.0,
+    patience: int | None = None,
+    initialise: bool = True,
+    random_state: int | None = None,
+    callbacks: Iterable[Callback] = (),
+    progress: bool | None = None,
+) -> History:
+    """Fit a network to data, in place, and leave it with the weights of its best epoch.
+
+    AdamW with warm-up and cosine decay; gradients are clipped; a batch whose loss or gradient is not finite is
+    skipped and counted. Scaling and the spread of initial locations are learned from the training rows.
+
+    Args:
+        network: The network; it stays on its device.
+        data: ``(x, y)`` or ``(x, y, weight)`` with x (N, ...), y (N, D), weight (N,), in the user's units.
+        objective: What to minimise, a function of ``(distribution, y, weight)``.
+        validation: Share of rows held out to choose the best epoch, or those rows themselves.
+        max_epochs: Passes over the training rows; by default enough for some 3,000 steps.
+        batch_size: Rows per step; by default about an eighth of them, from 16 to 512.
+        lr: Highest learning rate.
+        weight_decay: Decay of weight matrices (not of biases) by AdamW.
+        warm_up: Share of the steps over which the learning rate rises.
+        clip_norm: Largest norm of the gradient.
+        patience: Stop after so many epochs without improvement; None runs them all.
+        initialise: Learn scaling and initial locations; False continues a fitted network.
+        random_state: Seed of validation rows, batches and dropout; None draws a fresh one.
+        callbacks: Called with the history after every epoch.
+        progress: Show a progress bar; None shows it on a terminal.
+
+    Returns:
+        The history of losses in scaled units.
+
+    Raises:
+        ValueError: Shapes that do not fit, values that are not finite, settings out of range.
+        FloatingPointError: A whole epoch without one finite batch.
+
+    References:
+        Loshchilov and Hutter (2019), Decoupled weight decay regularization.
+    """
+    started = time.monotonic()
+    rows = as_rows("data", data)
+    lr, clip_norm = _checks.positive("lr", lr), _checks.positive("clip_norm", clip_norm)
+    weight_decay = _checks.number_between("weight_decay", weight_decay, 0.0, math.inf, including=(0.0,))
+    warm_up = _checks.number_between("warm_up", warm_up, 0.0, 1.0, including=(0.0, 1.0))
+    if patience is not None:
+        patience = _checks.integer_at_least("patience", patience, 1)
+    with isolated(random_state, network.device) as generator:
+        train, held_out = _training_and_validation(rows, validation, generator)
+        if initialise:
+            network.initialise(train.x, train.y, generator)
+        train, held_out = train.scaled(network), held_out.scaled(network)
+        n_batches = -(-len(train) // _or_default("batch_size", batch_size, default_batch_size(len(train))))
+        max_epochs = _or_default("max_epochs", max_epochs, default_max_epochs(n_batches))
+        n_steps = max_epochs * n_batches
+
+        def rate(step: int) -> float:
+            return lr * warm_up_and_decay(step, n_steps, warm_up)
+
+        stepper = Stepper(network, objective, lr=rate, weight_decay=weight_decay, clip_norm=clip_norm)
+        best = BestWeights(network, patience)
+        history = History(max_epochs=max_epochs, n_train=len(train), n_validation=len(held_out))
+        with progress_bar(progress, max_epochs) as show:
+            followers: list[Callback] = [show, *callbacks]
+            for epoch in range(max_epochs):
+                losses = stepper.epoch(train, n_batches, generator)
+                history.skipped_batches += n_batches - len(losses)
+                _record(history, losses, evaluate(network, held_out, objective))
+                stop = best.update(epoch, history.validation_loss[-1])
+                history.best_epoch, history.seconds = best.epoch, time.monotonic() - started
+                for follower in followers:
+                    follower(history)
+                if stop:
+                    break
+        best.restore()
+        network.eval()
+    history.seconds = time.monotonic() - started
+    return history
+
+
+@torch.no_grad()
+def evaluate(network: MixtureDensityNetwork, scaled: Rows, objective: Objective, chunk: int = 10_000) -> float:
+    """Return the objective on rows in scaled units, averaged over chunks of bounded size."""
+    network.eval()
+    total = 0.0
+    for index in torch.arange(len(scaled), device=scaled.y.device).split(chunk):
+        part = scaled.take(index)
+        total += float(objective(network.scaled_distribution(part.x), part.y, part.weight)) * len(part)
+    return total / len(scaled)
+
+
+def _training_and_validation(
+    rows: Rows, validation: float | Sequence[Tensor], generator: torch.Generator
+) -> tuple[Rows, Rows]:
+    if isinstance(validation, (tuple, list)):
+        return rows, as_rows("validation", validation)
+    fraction = _checks.number_between("validation", validation, 0.0, 1.0)
+    return split(rows, fraction, generator)
+
+
+def _or_default(name: str, value: int | None, default: int) -> int:
+    return default if value is None else _checks.integer_at_least(name, value, 1)
+
+
+def _record(history: History, losses: list[Tensor], validation_loss: float) -> None:
+    if not losses:
+        raise FloatingPointError(
+            f"every batch of epoch {history.n_epochs} had a loss or gradient that is not finite, so nothing "
+            "could be learned from it; check the objective and the backbone, or lower lr."
+        )
+    history.train_loss.append(float(torch.stack(losses).mean()))
+    history.validation_loss.append(validation_loss)

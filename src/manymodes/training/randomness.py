@@ -1,0 +1,25 @@
+"""Randomness that neither reads nor changes the caller's generators."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def isolated(random_state: int | None, device: torch.device | str = "cpu") -> Iterator[torch.Generator]:
+    """Yield a CPU generator, with torch's global ones seeded from it inside and restored after.
+
+    Dropout and the initial weights of torch's layers take no generator, so the global ones have to be
+    borrowed. None draws a fresh seed from the operating system.
+    """
+    seed = secrets.randbits(63) if random_state is None else random_state
+    device = torch.device(device)
+    devices = [device] if device.type == "cuda" else []
+    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        yield generator
