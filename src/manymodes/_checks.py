@@ -89,6 +89,11 @@ def known_columns(wanted: Iterable[str], available: Sequence[str], where: str) -
     raise InputError(f"{where} has no {word} {quoted(missing)}; {label} {quoted(offered)}.")
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with its noun, in the plural where it is not one."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def quoted(names: Iterable[str]) -> str:
     """Names in quotes, separated by commas."""
     return ", ".join(repr(str(name)) for name in names)

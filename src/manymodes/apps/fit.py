@@ -117,7 +117,9 @@ def _read_columns(options: FitOptions) -> tuple[Columns, Columns]:
     _checks.known_columns([*options.targets, *options.drop], list(columns), where)
     n_rows = len(next(iter(columns.values())))
     if n_rows < _FEWEST_ROWS:
-        raise _checks.InputError(f"{where} has {n_rows} rows, and a fit needs at least {_FEWEST_ROWS}.")
+        raise _checks.InputError(
+            f"{where} has {_checks.counted(n_rows, 'row')}, and a fit needs at least {_FEWEST_ROWS}."
+        )
     targets = {name: columns[name] for name in options.targets}
     left_out = {*options.targets, *options.drop}
     features = {name: column for name, column in columns.items() if name not in left_out}

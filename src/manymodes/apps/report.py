@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from string import ascii_uppercase
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import binom
 from torch import Tensor
 
 from manymodes import metrics
@@ -71,8 +73,8 @@ def _densities(
 ) -> list[str]:
     chosen = distribution[torch.tensor(shown)]
     single = len(summary.features) == 1
-    labels = [f"{X[row, 0]:.4g}" if single else f"row {i + 1}" for i, row in enumerate(shown)]
-    order = f"by {summary.features[0]}" if single else "by predicted mean"
+    labels = [f"{X[row, 0]:.4g}" if single else ascii_uppercase[i] for i, row in enumerate(shown)]
+    order = f"by {summary.features[0]}" if single else "by predicted mean (their features are below)"
     charts = [
         ridge_chart(
             chosen.marginal(d),
@@ -88,8 +90,9 @@ def _densities(
 
 
 def _row_table(summary: Summary, chosen: Mixture, X: NDArray[np.float64], y: Tensor, labels: Sequence[str]) -> str:
-    features = summary.features[:_MOST_FEATURES]
-    header = ["row", *features]
+    single = len(summary.features) == 1
+    features = [] if single else summary.features[:_MOST_FEATURES]
+    header = [summary.features[0] if single else "row", *features]
     columns = [list(labels), *([f"{value:.4g}" for value in X[:, f]] for f in range(len(features)))]
     levels = torch.tensor([0.05, 0.95], dtype=y.dtype)[:, None, None]
     mean, (low, high) = chosen.mean, chosen.icdf(levels)
@@ -108,16 +111,15 @@ def _pit_chart(name: str, pit: Tensor) -> str:
     n_rows = len(pit)
     n_bins = 10 if n_rows < 500 else 20
     counts = torch.histc(pit.float(), n_bins, 0.0, 1.0)
-    expected = n_rows / n_bins
-    spread = 1.96 * math.sqrt(expected * (1 - 1 / n_bins))
-    highest = max(float(counts.max()), expected + spread)
+    low, high = binom.ppf([0.025, 0.975], n_rows, 1 / n_bins)
+    highest = max(float(counts.max()), high)
     chart = Chart((0.0, 1.0), (0.0, 1.05 * highest), x_label=f"PIT of {name}", y_label="held-out rows")
-    chart.box((0.0, max(expected - spread, 0.0)), (1.0, expected + spread), "band")
+    chart.box((0.0, low), (1.0, high), "band")
     for i, count in enumerate(counts.tolist()):
         chart.box(((i + 0.04) / n_bins, 0.0), ((i + 0.96) / n_bins, count), "bar")
     return chart.figure(
-        f"Probability integral transform of {name}: flat bars mean calibrated predictions. Each bar of a calibrated "
-        "model lies in the grey band with probability 95 %."
+        f"Probability integral transform of {name}: flat bars mean calibrated predictions. Each bar of a "
+        "calibrated model ends in the grey band with a probability of at least 95 %."
     )
 
 

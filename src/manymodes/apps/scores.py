@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from manymodes import metrics
+from manymodes import _checks, metrics
 from manymodes.distributions import Mixture
 
 LEVEL = 0.9
@@ -72,7 +72,7 @@ def describe_modes(shares: dict[int, float]) -> str:
     typical = max(shares, key=lambda count: shares[count])
     spread = ", ".join(f"{count} in {share:.0%}" for count, share in shares.items())
     return (
-        f"A typical prediction has {_plural(typical, 'mode')} (modes that hold at least {MODE_MASS:.0%} of the "
+        f"A typical prediction has {_checks.counted(typical, 'mode')} (modes that hold at least {MODE_MASS:.0%} of the "
         f"probability: {spread} of the held-out rows)."
     )
 
@@ -85,7 +85,3 @@ def _score_target(distribution: Mixture, y: Tensor) -> TargetScores:
             mae=float(metrics.mae(distribution, y)),
             coverage_90=float(metrics.coverage(distribution, y, LEVEL).mean()),
         )
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

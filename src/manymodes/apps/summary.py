@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from manymodes import _checks
 from manymodes.apps.scores import Scores, describe_modes
 
 MODEL_NAMES = {
@@ -65,7 +66,8 @@ class Summary:
         rows, scores = self.rows, self.scores
         n_rows = sum(rows.values())
         told = [
-            f"{n_rows} rows, {len(self.features)} features, target {', '.join(self.targets)}: {rows['train']} rows "
+            f"{n_rows} rows, {_checks.counted(len(self.features), 'feature')}, target {', '.join(self.targets)}: "
+            f"{_checks.counted(rows['train'], 'row')} "
             f"trained the network, {rows['validation']} chose the best epoch, {rows['held_out']} were held out "
             "for the scores.",
             describe_modes(self.modes),
@@ -79,7 +81,7 @@ class Summary:
         if scores["model"].log_score < 0:
             told.append("A negative log score is normal: the density is above 1 where the targets fall.")
         if self.skipped_batches:
-            told.append(f"{self.skipped_batches} batches were not finite and were skipped.")
+            told.append(f"Batches that were not finite and were skipped: {self.skipped_batches}.")
         return told
 
 

@@ -82,7 +82,7 @@ def numeric_column(name: str, column: ArrayLike, role: str) -> Floats:
     if bad.any():
         kind = "missing" if np.isnan(numbers[bad]).all() else "missing or infinite"
         raise _checks.InputError(
-            f"Column {name!r} has {bad.sum()} {kind} value{'s' if bad.sum() > 1 else ''} "
+            f"Column {name!r} has {_checks.counted(int(bad.sum()), f'{kind} value')} "
             f"(first: row {int(bad.argmax()) + 1}), and a {role} may have none; drop those rows or fill them in."
         )
     return numbers

@@ -73,9 +73,9 @@ class Chart:
         where = f'x1="{self.x(x):.1f}" x2="{self.x(x):.1f}" y1="{_TOP}" y2="{self._height - _BOTTOM}"'
         self._layers.append(f'<line class="mark" {where}/>')
 
-    def text(self, x: float, y: float, text: str, anchor: str = "start") -> None:
-        """Add a text at a point."""
-        self._layers.append(_text(self.x(x), self.y(y), text, anchor))
+    def label(self, y: float, text: str) -> None:
+        """Add a text left of the chart."""
+        self._layers.append(_text(_LEFT - 8, self.y(y) + 4, text, "end"))
 
     def figure(self, description: str) -> str:
         """Return the chart as a figure; the description is its caption and its text for screen readers."""

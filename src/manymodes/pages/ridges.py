@@ -37,9 +37,9 @@ def ridge_chart(
         y, density = _curve(mixture[row], low, high)
         height = density / max(density.max(), 1e-300) * _OVERLAP * 0.95
         chart.ridge(list(y), list(row + height), row)
-        chart.dot(outcomes[row], row, f"{labels[row]}: {y_name} was {outcomes[row]:g}")
     for row, label in enumerate(labels):
-        chart.text(low, row, label, anchor="end")
+        chart.label(row, label)
+        chart.dot(outcomes[row], row, f"{label}: {y_name} was {outcomes[row]:g}")
     return chart.figure(description)
 
 
