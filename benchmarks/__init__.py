@@ -1,0 +1,1 @@
+"""Figures that `make bench` measures; speed is never asserted in tests."""
