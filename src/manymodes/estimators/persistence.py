@@ -72,7 +72,7 @@ def load(path: str | os.PathLike[str], *, backbone: nn.Module | None = None) -> 
         raise _checks.InputError(
             f"backbone must have the same parameters as the saved model's; {' '.join(lines[1:3])}"
         ) from None
-    model = MDNRegressor(**_tuples(document["params"]), backbone=backbone)
+    model = MDNRegressor(**{**_tuples(document["params"]), "backbone": backbone})
     model.network_, model._architecture = network.eval(), architecture
     model.history_ = History.from_dict(document["history"])
     model.n_features_in_ = document["n_features_in"]

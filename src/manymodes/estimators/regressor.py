@@ -137,7 +137,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             network = self._architecture.build(self.backbone).to(self.device)
         self.history_ = training.fit(
             network,
-            tuple(torch.from_numpy(part) for part in (features, targets, *weight)),
+            tuple(torch.tensor(part) for part in (features, targets, *weight)),
             objective=objective,
             validation=_checks.number_between("validation_fraction", self.validation_fraction, 0.0, 1.0),
             max_epochs=self.max_epochs,
@@ -156,7 +156,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     @torch.no_grad()
     def predict_distribution(self, X: Any) -> Mixture:
         """Return p(y | x) for features (N, F): a torch distribution in float64, (N,) of events (D,)."""
-        features = torch.from_numpy(self._read_features(X)).to(self.device)
+        features = torch.tensor(self._read_features(X), device=self.device)
         mixture: Mixture = self.network_.eval()(features).to("cpu")
         return Mixture(mixture.mixture_distribution, mixture.components, validate_args=True)
 

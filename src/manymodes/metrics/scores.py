@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from manymodes.distributions import Mixture, Normal
+from manymodes.distributions.normal import normal_cdf
 
 
 def log_score(distribution: Mixture, y: Tensor) -> Tensor:
@@ -77,5 +78,4 @@ def _folded_excess(offset: Tensor, scale: Tensor) -> Tensor:
     """Return B(a, s) = E|a + s Z| - |a| = 2 s (phi(z) - z Phi(-z)) with z = |a| / s, never negative."""
     z = offset.abs() / scale
     density = torch.exp(-0.5 * z.square()) / math.sqrt(2 * math.pi)
-    excess: Tensor = 2 * scale * (density - z * torch.special.ndtr(-z)).clamp_min(0)
-    return excess
+    return 2 * scale * (density - z * normal_cdf(-z)).clamp_min(0)

@@ -54,6 +54,8 @@ class MixtureHead(nn.Module):
             for name, parameter in family.parameters.items()
         }
         self.linear = nn.Linear(self.in_features, self.n_components + sum(self.sizes.values()))
+        with torch.no_grad():
+            self.linear.weight.mul_(_SMALL_START)
 
     def forward(self, features: Tensor) -> Mixture:
         """Return the mixture for features of shape (..., in_features)."""
@@ -73,7 +75,6 @@ class MixtureHead(nn.Module):
         centres = spread_centres(y, self.n_components, generator)  # (K, D)
         distance = torch.cdist(y, centres).amin(-1)
         typical = (distance.square().mean() / self.target_dim).sqrt().clamp_min(2 * self.min_scale)
-        self.linear.weight.mul_(_SMALL_START)
         logits, raw = self._split(self.linear.bias)
         logits.zero_()
         raw["loc"].copy_(centres)

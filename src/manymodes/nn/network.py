@@ -60,17 +60,22 @@ class MixtureDensityNetwork(nn.Module):
 
     def scale_target(self, y: Tensor) -> Tensor:
         """Return targets, (N, D), in standardised units and the network's precision."""
-        _checks.matches_shape("y", y.shape, ("N", self.head.target_dim), self._target_rule())
+        self.check_target(y)
         scaled: Tensor = self.target_scaling(y)
         return scaled.to(self.dtype)
 
     def initialise(self, x: Tensor, y: Tensor, generator: torch.Generator) -> None:
         """Learn the scaling from training rows, (N, ...) and (N, D), and spread the initial locations over y."""
-        _checks.matches_shape("y", y.shape, ("N", self.head.target_dim), self._target_rule())
+        self.check_target(y)
         if x.is_floating_point() and x.dim() == 2:
             self.input_scaling.learn(x)
         self.target_scaling.learn(y)
         self.head.spread(self.scale_target(y.to(self.device)), generator)
+
+    def check_target(self, y: Tensor) -> None:
+        """Refuse targets that are not (N, D)."""
+        target_dim = self.head.target_dim
+        _checks.matches_shape("y", y.shape, ("N", target_dim), f"to match the head's target_dim={target_dim}")
 
     @property
     def dtype(self) -> torch.dtype:
@@ -82,5 +87,3 @@ class MixtureDensityNetwork(nn.Module):
         """Where the network's parameters are."""
         return self.head.linear.weight.device
 
-    def _target_rule(self) -> str:
-        return f"to match the head's target_dim={self.head.target_dim}"

@@ -72,11 +72,12 @@ def split(rows: Rows, fraction: float, generator: torch.Generator) -> tuple[Rows
     n_validation = max(1, round(fraction * len(rows)))
     if len(rows) < 2 or n_validation >= len(rows):
         raise _checks.InputError(
-            f"a fit needs rows to train on beside {n_validation} for validation; got n_samples={len(rows)}."
+            f"data must have at least {n_validation + 1} rows, {n_validation} of them for validation; got {len(rows)}."
         )
     order = torch.randperm(len(rows), generator=generator).to(rows.y.device)
     return rows.take(order[n_validation:]), rows.take(order[:n_validation])
 
 
 def _kind(data: object) -> str:
-    return f"{type(data).__name__} of length {len(data)}" if hasattr(data, "__len__") else type(data).__name__
+    name = type(data).__name__
+    return f"a {name} of {len(data)}" if isinstance(data, (tuple, list)) else name

@@ -75,6 +75,7 @@ def fit(
     """
     started = time.monotonic()
     rows = as_rows("data", data)
+    network.check_target(rows.y)
     lr, clip_norm = _checks.positive("lr", lr), _checks.positive("clip_norm", clip_norm)
     weight_decay = _checks.number_between("weight_decay", weight_decay, 0.0, math.inf, including=(0.0,))
     warm_up = _checks.number_between("warm_up", warm_up, 0.0, 1.0, including=(0.0, 1.0))
@@ -140,7 +141,7 @@ def _or_default(name: str, value: int | None, default: int) -> int:
 def _record(history: History, losses: list[Tensor], validation_loss: float) -> None:
     if not losses:
         raise FloatingPointError(
-            f"every batch of epoch {history.n_epochs} had a loss or gradient that is not finite, so nothing "
+            f"every batch of epoch {history.n_epochs + 1} had a loss or gradient that is not finite, so nothing "
             "could be learned from it; check the objective and the backbone, or lower lr."
         )
     history.train_loss.append(float(torch.stack(losses).mean()))

@@ -1,0 +1,33 @@
+"""One thread for torch, and the shared tables of real data."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: more threads make small tests slower
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+_DATA = Path(os.environ.get("MANYMODES_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture
+def shared_table():
+    """Return a function that reads a table of the shared data as {column: values}."""
+
+    def read(name: str) -> dict[str, np.ndarray]:
+        file = _DATA / name / f"{name}.npz"
+        if not file.is_file():
+            message = f"the shared data folder has no {name}"
+            if os.environ.get("MANYMODES_REQUIRE_DATA") == "1":
+                pytest.fail(message)
+            pytest.skip(message)
+        with np.load(file, allow_pickle=False) as arrays:
+            values = np.column_stack([arrays["X"], arrays["y"]])
+            names = [*arrays["feature_names"].tolist(), *arrays["target_names"].tolist()]
+        return dict(zip(names, values.T, strict=True))
+
+    return read

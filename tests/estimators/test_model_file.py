@@ -1,0 +1,102 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+import manymodes as mm
+from manymodes._checks import InputError
+from manymodes.estimators import model_file
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+@pytest.fixture
+def saved(tmp_path):
+    X, y = mm.datasets.load_geyser()
+    model = mm.MDNRegressor(2, hidden_sizes=(4,), max_epochs=2, random_state=0).fit(X, y)
+    model.save(tmp_path / "model.mm")
+    return tmp_path / "model.mm"
+
+
+@pytest.mark.parametrize("version", range(1, model_file.FORMAT_VERSION + 1))
+def test_every_format_version_stays_loadable(version):
+    model = mm.load(FIXTURES / f"model-v{version}.mm")
+    expected = json.loads((FIXTURES / f"model-v{version}.json").read_text())
+    density = model.predict_distribution({"waiting_min": np.array(expected["waiting_min"])})
+    # Parameters, not densities: other processors round float32 differently in the last digits.
+    np.testing.assert_allclose(density.weights, expected["weights"], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(density.components.loc[..., 0], expected["loc"], rtol=1e-5)
+    np.testing.assert_allclose(density.components.scale[..., 0], expected["scale"], rtol=1e-5)
+
+
+def test_a_file_holds_numbers_and_json_and_nothing_that_could_run(saved):
+    with safe_open(saved, framework="pt") as file:
+        metadata = file.metadata()
+    assert json.loads(metadata["document"])["format_version"] == model_file.FORMAT_VERSION
+    assert set(metadata) == {"format", "document", "sha256"}
+
+
+def test_a_folder_that_holds_a_model_can_be_loaded(saved):
+    assert mm.load(saved.parent).n_features_in_ == 1
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"^There is no model file '.*nowhere\.mm'\.$"):
+        mm.load(tmp_path / "nowhere.mm")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04" + bytes(100), bytes(100)])
+def test_a_foreign_file_is_refused(tmp_path, content):
+    (tmp_path / "model.mm").write_bytes(content)
+    with pytest.raises(InputError, match="is not a manymodes model file, or it is damaged"):
+        mm.load(tmp_path / "model.mm")
+
+
+def test_a_safetensors_file_of_others_is_refused(tmp_path):
+    save_file({"weight": torch.zeros(2)}, tmp_path / "model.mm")
+    with pytest.raises(InputError, match=r"is a safetensors file, but not one of manymodes\.$"):
+        mm.load(tmp_path / "model.mm")
+
+
+def test_every_truncation_is_noticed(saved):
+    content = saved.read_bytes()
+    for length in [*range(0, len(content), 97), len(content) - 1]:
+        saved.write_bytes(content[:length])
+        with pytest.raises(InputError):
+            mm.load(saved)
+
+
+def test_a_changed_byte_is_noticed(saved):
+    content = bytearray(saved.read_bytes())
+    for place in range(8, len(content), 53):
+        content[place] ^= 1
+        saved.write_bytes(content)
+        with pytest.raises(InputError):
+            mm.load(saved)
+        content[place] ^= 1
+
+
+def test_a_newer_version_asks_for_an_upgrade(saved, monkeypatch):
+    model = mm.load(saved)
+    monkeypatch.setattr(model_file, "FORMAT_VERSION", 99)
+    model.save(saved)
+    monkeypatch.undo()
+    with pytest.raises(InputError, match=r"has format version 99, and this manymodes reads up to 1; upgrade manymodes"):
+        mm.load(saved)
+
+
+def test_a_failed_save_keeps_the_old_model(saved, monkeypatch):
+    before = saved.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        mm.load(saved).save(saved)
+    assert saved.read_bytes() == before
+    assert [file.name for file in saved.parent.iterdir()] == ["model.mm"]

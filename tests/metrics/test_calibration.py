@@ -1,0 +1,44 @@
+import pytest
+import torch
+from scipy import stats
+
+from manymodes import metrics
+from manymodes._checks import InputError
+
+from .test_scores import make
+
+
+def test_the_pit_of_draws_from_the_prediction_is_uniform():
+    # Kolmogorov-Smirnov at 1e-4: a false alarm in 1 of 10,000 seeds.
+    mixture, _ = make(n=5000)
+    y = mixture.sample(generator=torch.Generator().manual_seed(11))
+    assert stats.kstest(metrics.pit(mixture, y)[:, 0].numpy(), "uniform").pvalue > 1e-4
+
+
+def test_a_shifted_prediction_has_a_pit_that_is_not_uniform():
+    mixture, _ = make(n=5000)
+    y = mixture.sample(generator=torch.Generator().manual_seed(11))
+    assert stats.kstest(metrics.pit(mixture.affine(0.5, 1.0), y)[:, 0].numpy(), "uniform").pvalue < 1e-6
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9])
+def test_the_central_interval_covers_its_level(level):
+    # Binomial with 20,000 rows: 5 standard errors, a false alarm in fewer than 1 of 10^6 seeds.
+    mixture, _ = make(n=20_000, d=2)
+    y = mixture.sample(generator=torch.Generator().manual_seed(12))
+    covered = metrics.coverage(mixture, y, level)
+    assert covered.shape == (20_000, 2)
+    assert ((covered.mean(0) - level).abs() < 5 * (level * (1 - level) / 20_000) ** 0.5).all()
+
+
+def test_a_target_on_either_side_of_the_interval_is_not_covered():
+    mixture, _ = make(n=3)
+    for level, expected in ((0.04, 0.0), (0.06, 1.0), (0.94, 1.0), (0.96, 0.0)):
+        assert (metrics.coverage(mixture, mixture.icdf(level), 0.9) == expected).all()
+
+
+def test_a_level_that_is_no_probability_is_refused():
+    mixture, y = make()
+    with pytest.raises(InputError) as caught:
+        metrics.coverage(mixture, y, 1.0)
+    assert str(caught.value) == "level must be a number > 0 and < 1; got 1.0."

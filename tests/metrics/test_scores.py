@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+import scoringrules
+import torch
+from scipy import stats
+from torch.distributions import Categorical
+
+from manymodes import metrics
+from manymodes._checks import InputError
+from manymodes.distributions import DiagonalNormal, Mixture, SphericalNormal
+
+
+def make(n=6, k=4, d=1, scale=1.0, seed=0) -> tuple[Mixture, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    loc = scale * 3 * torch.randn(n, k, d, generator=generator, dtype=torch.float64)
+    width = scale * (torch.rand(n, k, d, generator=generator, dtype=torch.float64) + 0.05)
+    weights = torch.rand(n, k, generator=generator, dtype=torch.float64) + 0.1
+    y = scale * 3 * torch.randn(n, d, generator=generator, dtype=torch.float64)
+    return Mixture(Categorical(weights), DiagonalNormal(loc, width)), y
+
+
+def pieces(mixture: Mixture, row: int):
+    parts = mixture.components
+    return mixture.weights[row].numpy(), parts.loc[row, :, 0].numpy(), parts.scale[row, :, 0].numpy()
+
+
+def crps_by_quadrature(weights, loc, scale, y) -> float:
+    """Integrate (F(t) - 1{t >= y})^2 by Gauss-Legendre panels one scale wide around every component."""
+    nodes, node_weights = np.polynomial.legendre.leggauss(20)
+    low, high = (loc - 40 * scale).min(), (loc + 40 * scale).max()
+    total = 0.0
+    for tail, a, b in ((stats.norm.cdf, min(low, y), y), (stats.norm.sf, y, max(high, y))):
+        ends = np.unique(np.clip(np.concatenate([[a, b], *(loc + j * scale for j in range(-12, 13))]), a, b))
+        half = np.diff(ends)[:, None] / 2
+        t = ends[:-1, None] + half * (1 + nodes)  # (panels, nodes)
+        share = (weights * tail(t[..., None], loc, scale)).sum(-1)
+        total += (half * node_weights * share**2).sum()
+    return total
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_crps_matches_numerical_integration(scale):
+    mixture, y = make(scale=scale)
+    got = metrics.crps(mixture, y)
+    for row in range(len(y)):
+        expected = crps_by_quadrature(*pieces(mixture, row), y[row].item())
+        assert got[row].item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_crps_matches_an_independent_library():
+    mixture, y = make(n=200)
+    parts = mixture.components
+    expected = scoringrules.crps_mixnorm(
+        y[:, 0].numpy(), parts.loc[..., 0].numpy(), parts.scale[..., 0].numpy(), mixture.weights.numpy()
+    )
+    np.testing.assert_allclose(metrics.crps(mixture, y).numpy(), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("width", [1e-6, 1e-3, 1.0])
+@pytest.mark.parametrize("gap", [1e3, 1e6])
+def test_crps_survives_narrow_components_far_apart(width, gap):
+    # Nearly all weight on one component: naive differences of terms the size of the gap lose every digit.
+    weights = torch.tensor([[1 - 1e-9, 1e-9]], dtype=torch.float64)
+    loc = torch.tensor([[[0.0], [gap]]], dtype=torch.float64)
+    mixture = Mixture(Categorical(weights), DiagonalNormal(loc, torch.full_like(loc, width)))
+    y = torch.tensor([[0.3 * width]], dtype=torch.float64)
+    expected = crps_by_quadrature(*pieces(mixture, 0), y.item())
+    assert metrics.crps(mixture, y).item() == pytest.approx(expected, rel=1e-8)
+
+
+def test_crps_in_single_precision_keeps_single_precision():
+    mixture, y = make(n=500)
+    expected = metrics.crps(mixture, y)
+    torch.testing.assert_close(metrics.crps(mixture.to(torch.float32), y.float()).double(), expected, rtol=2e-5, atol=0)
+
+
+def test_crps_sums_over_dimensions_and_knows_shared_scales():
+    mixture, y = make(d=3)
+    alone = sum(metrics.crps(mixture.marginal(d), y[:, [d]]) for d in range(3))
+    torch.testing.assert_close(metrics.crps(mixture, y), alone)
+    loc, scale = torch.randn(5, 2, 3).double(), torch.rand(5, 2, 1).double() + 0.1
+    weights = Categorical(torch.ones(5, 2).double())
+    shared = Mixture(weights, SphericalNormal(loc, scale))
+    own = Mixture(weights, DiagonalNormal(loc, scale.expand(5, 2, 3)))
+    torch.testing.assert_close(metrics.crps(shared, y[:5]), metrics.crps(own, y[:5]))
+
+
+def test_crps_is_lowest_on_average_for_the_true_density():
+    # 20,000 draws; the paired differences exceed 5 standard errors, so a false alarm is rarer than 1 in 10^6 seeds.
+    mixture, _ = make(n=1)
+    y = mixture.sample((20_000,), generator=torch.Generator().manual_seed(11))
+    true = metrics.crps(mixture, y)
+    for wrong in (mixture.affine(0.3, 1.0), mixture.affine(0.0, 1.3), mixture.affine(0.0, 0.7)):
+        difference = metrics.crps(wrong, y) - true
+        assert difference.mean() > 5 * difference.std() / len(difference) ** 0.5
+
+
+def test_the_gradient_of_crps_is_right():
+    mixture, y = make(n=2, k=3)
+    parts = [mixture.logits.clone(), mixture.components.loc.clone(), mixture.components.scale.clone()]
+
+    def score(logits, loc, scale):
+        return metrics.crps(Mixture(Categorical(logits=logits), DiagonalNormal(loc, scale)), y)
+
+    assert torch.autograd.gradcheck(score, [part.requires_grad_() for part in parts])
+
+
+def test_log_score_is_the_negative_log_likelihood():
+    mixture, y = make(d=2)
+    torch.testing.assert_close(metrics.log_score(mixture, y), -mixture.log_prob(y))
+
+
+@pytest.mark.parametrize("score", [metrics.crps, metrics.log_score, metrics.pit, metrics.rmse, metrics.mae])
+def test_targets_of_another_shape_are_refused(score):
+    mixture, y = make()
+    with pytest.raises(InputError, match=r"^y must have shape \(\.\.\., 6, 1\)"):
+        score(mixture, y[:, 0])

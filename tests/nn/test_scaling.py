@@ -1,0 +1,37 @@
+import pytest
+import torch
+
+from manymodes._checks import InputError
+from manymodes.nn import Standardizer
+
+
+def learned(values) -> tuple[Standardizer, torch.Tensor]:
+    values = torch.tensor(values, dtype=torch.float64)
+    scaling = Standardizer()
+    scaling.learn(values)
+    return scaling, scaling(values)
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-12, 1.0, 1e12, 1e300])
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_columns_come_out_with_mean_zero_and_deviation_one_at_any_scale(unit, offset):
+    values = (torch.randn(500, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + offset) * unit
+    _, scaled = learned(values.tolist())
+    torch.testing.assert_close(scaled.mean(0), torch.zeros(2, dtype=torch.float64), atol=1e-8, rtol=0)
+    torch.testing.assert_close(scaled.std(0, correction=0), torch.ones(2, dtype=torch.float64))
+
+
+def test_a_constant_column_is_only_shifted():
+    scaling, scaled = learned([[0.1, 1.0], [0.1, 2.0], [0.1, 3.0]])
+    assert scaling.scale[0] == 1
+    assert (scaled[:, 0] == 0).all()
+
+
+def test_nothing_changes_before_it_has_learned():
+    values = torch.randn(3, 2)
+    torch.testing.assert_close(Standardizer()(values), values.double(), check_dtype=False)
+
+
+def test_only_tables_are_learned_from():
+    with pytest.raises(InputError, match=r"^values must have shape \(N, F\)"):
+        Standardizer().learn(torch.zeros(3))
