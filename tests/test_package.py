@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 import manymodes
 
 
@@ -27,12 +29,8 @@ def test_every_public_name_can_be_fetched_and_is_listed():
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    try:
+    with pytest.raises(AttributeError, match=r"^module 'manymodes' has no attribute 'nonsense'$"):
         manymodes.nonsense  # noqa: B018
-    except AttributeError as error:
-        assert str(error) == "module 'manymodes' has no attribute 'nonsense'"
-    else:
-        raise AssertionError
 
 
 def test_importing_everything_changes_no_global_state():

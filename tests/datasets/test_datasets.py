@@ -18,11 +18,11 @@ def test_the_geyser_is_that_of_the_source_without_coded_nights(shared_table):
 
 def test_the_exact_density_integrates_to_one_for_every_x():
     for x in (-0.05, 0.1, 0.3, 0.5, 0.77, 1.05):
-
-
         grid = np.linspace(0, 1, 20_001)
         values = np.exp(inverse_sinusoid_log_density(np.full((len(grid), 1), x), grid))
-        assert integrate.trapezoid(values, grid) == pytest.approx(1, abs=3e-3)  # the ends fall between points of the grid
+        assert integrate.trapezoid(values, grid) == pytest.approx(
+            1, abs=3e-3
+        )  # the ends fall between points of the grid
 
 
 def test_the_floor_of_the_inverse_sinusoid_is_the_known_one():

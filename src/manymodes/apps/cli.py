@@ -21,7 +21,7 @@ app = App(
     version=manymodes.__version__,
     help="Predict a whole distribution where one input has several right answers.",
     help_epilogue="Exit codes: 0 done, 2 input that cannot be used (one sentence says why), 130 interrupted.",
-    console=Console(soft_wrap=False),
+    suppress_keyboard_interrupt=False,  # main says what an interruption means
 )
 
 Repeatable = Parameter(negative="")

@@ -23,12 +23,16 @@ from manymodes.training.files import write_atomically
 
 FORMAT_VERSION = 1
 
+_ENTRY = "manymodes"  # in the metadata of the safetensors file
+_DAMAGED = "its checksum does not match. Restore it from a copy."
+
 
 def write_model_file(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
     """Write tensors and a JSON document to ``path``, whole or not at all."""
     stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    text = json.dumps({"format_version": FORMAT_VERSION, **document}, allow_nan=False, sort_keys=True)
-    metadata = {"format": "manymodes", "document": text, "sha256": _checksum(stored, text)}
+    envelope = {"format_version": FORMAT_VERSION, "sha256": _checksum(stored, document), "document": document}
+    # One entry only: safetensors writes several in no fixed order, and equal models should make equal files.
+    metadata = {_ENTRY: json.dumps(envelope, allow_nan=False, sort_keys=True)}
     write_atomically(path, to_safetensors(stored, metadata=metadata))
 
 
@@ -48,23 +52,25 @@ def read_model_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise _checks.InputError(f"{str(path)!r} is not a manymodes model file, or it is damaged ({error}).") from None
-    if metadata.get("format") != "manymodes":
+    if _ENTRY not in metadata:
         raise _checks.InputError(f"{str(path)!r} is a safetensors file, but not one of manymodes.")
-    text = metadata.get("document", "")
-    if metadata.get("sha256") != _checksum(tensors, text):
-        raise _checks.InputError(f"{str(path)!r} is damaged: its checksum does not match. Restore it from a copy.")
-    document: dict[str, Any] = json.loads(text)
-    version = document.pop("format_version")
-    if version > FORMAT_VERSION:
+    try:
+        envelope = json.loads(metadata[_ENTRY])
+        version, document, checksum = (envelope[key] for key in ("format_version", "document", "sha256"))
+    except (ValueError, KeyError, TypeError):
+        raise _checks.InputError(f"{str(path)!r} is damaged: {_DAMAGED}") from None
+    if isinstance(version, int) and version > FORMAT_VERSION:
         raise _checks.InputError(
             f"{str(path)!r} has format version {version}, and this manymodes reads up to {FORMAT_VERSION}; "
             "upgrade manymodes."
         )
+    if checksum != _checksum(tensors, document):
+        raise _checks.InputError(f"{str(path)!r} is damaged: {_DAMAGED}")
     return tensors, document
 
 
-def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
-    digest = hashlib.sha256(text.encode())
+def _checksum(tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(document, allow_nan=False, sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(name.encode())
         digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())

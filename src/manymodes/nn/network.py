@@ -86,4 +86,3 @@ class MixtureDensityNetwork(nn.Module):
     def device(self) -> torch.device:
         """Where the network's parameters are."""
         return self.head.linear.weight.device
-

@@ -1,0 +1,375 @@
+import csv
+import json
+import resource
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import manymodes as mm
+from manymodes.apps.cli import main
+
+QUICK = ["--max-epochs", "3"]
+
+
+def write_csv(path: Path, columns: dict) -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+    return path
+
+
+def read_csv(path: Path) -> dict[str, np.ndarray]:
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]}
+
+
+def table(n=60, seed=0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    size, age = rng.uniform(50, 200, n), rng.integers(0, 80, n)
+    return {"size": size, "age": age, "price": 2 * size - age + rng.normal(0, 5, n)}
+
+
+@pytest.fixture
+def houses(tmp_path):
+    return write_csv(tmp_path / "houses.csv", table())
+
+
+@pytest.fixture
+def model(tmp_path, houses):
+    assert main(["fit", str(houses), "--target", "price", "--output", str(tmp_path / "model"), *QUICK]) == 0
+    return tmp_path / "model"
+
+
+def refused(capsys, *tokens) -> str:
+    """Run a command that must be refused; return the one sentence that it prints."""
+    capsys.readouterr()
+    assert main([str(token) for token in tokens]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    lines = shown.err.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("manymodes: ")
+    return lines[0].removeprefix("manymodes: ")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+# --- the main job ---
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "floor"),
+    [("speedflow-lane2", "speed_mph", 3.1), ("uci-concrete", "compressive_strength_MPa", 3.1)],
+)
+def test_one_command_makes_a_model_that_beats_its_baselines_on_real_data(
+    shared_table, tmp_path, capsys, name, target, floor
+):
+    file = write_csv(tmp_path / "table.csv", shared_table(name))
+    output = tmp_path / "model"
+    assert main(["fit", str(file), "--target", target, "--output", str(output), "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert names(output) == ["model.mm", "report.html", "summary.json"]
+    assert summary == json.loads((output / "summary.json").read_text())
+    scores = {name: score["log_score"] for name, score in summary["scores"].items()}
+    assert scores["model"] < floor
+    assert scores["model"] < scores["one_gaussian"]
+    assert scores["model"] < scores["unconditional"] - 0.1
+    assert 0.75 < summary["scores"]["model"]["targets"][target]["coverage_90"] <= 1
+    assert sum(summary["modes"].values()) == pytest.approx(1)
+    if name == "speedflow-lane2":  # two branches, free flow and congestion
+        assert summary["modes"].get("2", 0) > 0.2
+
+    assert main(["evaluate", str(output), str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["log_score"] < floor
+    predictions = tmp_path / "predictions.csv"
+    assert main(["predict", str(output), str(file), "--output", str(predictions)]) == 0
+    columns = read_csv(predictions)
+    assert np.isfinite(np.column_stack(list(columns.values()))).all()
+    assert -columns["log_density"].mean() < floor
+
+
+def test_the_demos_data_is_plainly_bimodal(tmp_path, capsys):
+    file = Path(mm.__file__).parent / "datasets" / "geyser.csv"
+    assert main(["fit", str(file), "--target", "duration_min", "--output", str(tmp_path / "model"), "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["modes"]["2"] > 0.5
+    assert summary["scores"]["model"]["log_score"] < summary["scores"]["one_gaussian"]["log_score"]
+
+
+def test_the_summary_is_for_people_and_names_what_matters(tmp_path, houses, capsys):
+    assert main(["fit", str(houses), "--target", "price", "--output", str(tmp_path / "m"), *QUICK]) == 0
+    shown = capsys.readouterr()
+    text = " ".join(shown.out.split())
+    assert "60 rows, 2 features, target price: 49 rows trained the network, 5 chose the best epoch, 6 were held" in text
+    for word in ("this model", "one Gaussian", "no features", "log score", "CRPS", "coverage", "A typical prediction"):
+        assert word in text
+    assert "m/report.html" in text
+    assert "Fitting the model to 54 rows" in shown.err
+
+
+def test_quiet_prints_no_progress(tmp_path, houses, capsys):
+    main(["fit", str(houses), "--target", "price", "--output", str(tmp_path / "m"), "--quiet", *QUICK])
+    assert capsys.readouterr().err == ""
+
+
+def test_the_same_command_makes_the_same_model(tmp_path, houses):
+    for name in ("a", "b"):
+        main(["fit", str(houses), "--target", "price", "--output", str(tmp_path / name), *QUICK])
+    first, second = (mm.load(tmp_path / name).network_.state_dict() for name in ("a", "b"))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_several_targets_are_one_joint_density(tmp_path, houses, capsys):
+    command = ["fit", str(houses), "--target", "price", "--target", "age", "--output", str(tmp_path / "m"), *QUICK]
+    assert main([*command, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["targets"] == ["price", "age"]
+    assert summary["features"] == ["size"]
+    assert set(summary["scores"]["model"]["targets"]) == {"price", "age"}
+    assert mm.load(tmp_path / "m").predict({"size": np.array([100.0])}).shape == (1, 2)
+    main(["predict", str(tmp_path / "m"), str(houses), "--output", str(tmp_path / "p.csv")])
+    assert {"price_mean", "age_median", "log_density"} <= set(read_csv(tmp_path / "p.csv"))
+
+
+def test_dropped_columns_are_no_features(tmp_path, capsys):
+    columns = table() | {"street": ["Main"] * 60}
+    file = write_csv(tmp_path / "t.csv", columns)
+    command = ["fit", str(file), "--target", "price", "--output", str(tmp_path / "m"), "--drop", "street", *QUICK]
+    assert main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["features"] == ["size", "age"]
+
+
+class References(HTMLParser):
+    """Collects everything in a page that a browser would fetch or run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag, attributes):
+        self.found += [f"{tag} {name}" for name, _ in attributes if name in ("src", "href", "data", "action")]
+        self.found += [tag] if tag in ("script", "link", "iframe", "img", "object") else []
+
+
+def test_the_report_is_whole_in_itself_and_shows_what_it_should(model):
+    html = (model / "report.html").read_text()
+    references = References()
+    references.feed(html)
+    assert references.found == []
+    assert "http" not in html
+    assert "url(" not in html
+    assert html.count("<svg") == 3
+    for words in ("Scores on held-out rows", "p(y | x) for some held-out rows", "PIT of price", "Loss on training"):
+        assert words in html
+    assert html.count("<circle") == 6  # a dot for the outcome of each row that is shown
+
+
+# --- predictions ---
+
+
+def test_predictions_are_those_of_the_model(tmp_path, houses, model):
+    out = tmp_path / "p.csv"
+    options = ["--quantile", "0.2", "--interval", "0.5"]
+    assert main(["predict", str(model), str(houses), "--output", str(out), *options]) == 0
+    columns = read_csv(out)
+    assert list(columns) == [
+        "price_mean",
+        "price_median",
+        "price_q0.2",
+        "price_lower_50",
+        "price_upper_50",
+        "log_density",
+    ]
+    loaded, data = mm.load(model), read_csv(houses)
+    density = loaded.predict_distribution({"size": data["size"], "age": data["age"]})
+    np.testing.assert_array_equal(columns["price_mean"], density.mean[:, 0])
+    np.testing.assert_array_equal(columns["price_q0.2"], density.icdf(0.2)[:, 0])
+    np.testing.assert_array_equal(columns["log_density"], density.log_prob(torch.tensor(data["price"])[:, None]))
+
+
+def test_columns_may_come_in_any_order_and_format(tmp_path, model):
+    columns = table()
+    files = [tmp_path / "p.csv", tmp_path / "p.parquet"]
+    shuffled = {name: columns[name] for name in ("price", "age", "size")}
+    from manymodes.apps.files import read_columns, write_columns
+
+    write_columns(tmp_path / "shuffled.parquet", shuffled)
+    main(["predict", str(model), str(tmp_path / "houses.csv"), "--output", str(files[0])])
+    main(["predict", str(model), str(tmp_path / "shuffled.parquet"), "--output", str(files[1])])
+    first, second = map(read_columns, files)
+    for name in first:
+        np.testing.assert_allclose(first[name], second[name], rtol=1e-12)
+
+
+def test_rows_without_a_known_target_are_predicted_without_a_density(tmp_path, model):
+    columns = table(5)
+    columns["price"] = [1.0, "", 3.0, "NA", 5.0]
+    file = write_csv(tmp_path / "new.csv", columns)
+    main(["predict", str(model), str(file), "--output", str(tmp_path / "p.csv")])
+    predictions = read_csv(tmp_path / "p.csv")
+    assert np.isnan(predictions["log_density"]).tolist() == [False, True, False, True, False]
+    assert np.isfinite(predictions["price_mean"]).all()
+    del columns["price"]
+    file = write_csv(tmp_path / "new2.csv", columns)
+    main(["predict", str(model), str(file), "--output", str(tmp_path / "p2.csv")])
+    assert "log_density" not in read_csv(tmp_path / "p2.csv")
+
+
+# --- bad input: one sentence, exit code 2, nothing half-written ---
+
+
+def test_a_table_that_cannot_be_fitted_is_refused(tmp_path, capsys):
+    good = table()
+    bad = {
+        "text": good | {"price": ["cheap", *good["price"][1:]]},
+        "nan": good | {"size": [*good["size"][:3], "", "", *good["size"][5:]]},
+        "inf": good | {"price": [*good["price"][:9], "inf", *good["price"][10:]]},
+        "constant": good | {"price": [7] * 60},
+        "short": {name: column[:9] for name, column in good.items()},
+        "alone": {"price": good["price"]},
+    }
+    expected = {
+        "text": "Column 'price' holds text (first: 'cheap' in row 1), and a target must hold numbers; leave it out or "
+        "turn it into numbers.",
+        "nan": "Column 'size' has 2 missing values (first: row 4), and a feature may have none; drop those rows or "
+        "fill them in.",
+        "inf": "Column 'price' has 1 missing or infinite value (first: row 10), and a target may have none; drop those "
+        "rows or fill them in.",
+        "constant": "Column 'price' is 7 in all rows, and a target must vary; choose another --target.",
+        "short": "has 9 rows, and a fit needs at least 10.",
+        "alone": "has no column left to predict from; it needs one beside --target.",
+    }
+    for name, columns in bad.items():
+        file = write_csv(tmp_path / f"{name}.csv", columns)
+        assert expected[name] in refused(capsys, "fit", file, "--target", "price", "--output", tmp_path / "m")
+    assert names(tmp_path) == sorted(f"{name}.csv" for name in bad)
+
+
+def test_a_missing_file_and_an_unknown_column_are_refused(tmp_path, houses, capsys):
+    out = tmp_path / "m"
+    sentence = refused(capsys, "fit", tmp_path / "no.csv", "--target", "price", "--output", out)
+    assert sentence.endswith("no.csv' does not exist; hand in a CSV or Parquet file.")
+    sentence = refused(capsys, "fit", houses, "--target", "Prize", "--output", out)
+    assert sentence.endswith("houses.csv' has no column 'Prize'; the nearest are 'size', 'price'.")
+    assert names(tmp_path) == ["houses.csv"]
+
+
+def test_ten_rows_are_enough(tmp_path):
+    file = write_csv(tmp_path / "t.csv", table(10))
+    assert main(["fit", str(file), "--target", "price", "--output", str(tmp_path / "m"), *QUICK]) == 0
+
+
+def test_an_existing_output_needs_overwrite_and_keeps_what_is_not_ours(tmp_path, houses, model, capsys):
+    (model / "notes.txt").write_text("mine")
+    before = (model / "model.mm").read_bytes()
+    sentence = refused(capsys, "fit", houses, "--target", "price", "--output", model)
+    assert sentence.endswith("model' exists already; choose another folder or pass --overwrite.")
+    assert (model / "model.mm").read_bytes() == before
+    command = ["fit", str(houses), "--target", "age", "--output", str(model), "--overwrite", *QUICK]
+    assert main(command) == 0
+    assert (model / "model.mm").read_bytes() != before
+    assert names(model) == ["model.mm", "notes.txt", "report.html", "summary.json"]
+    assert sorted(names(tmp_path)) == ["houses.csv", "model"]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", bytes(5000)])
+def test_a_damaged_or_foreign_model_is_refused(tmp_path, houses, model, capsys, content):
+    (model / "model.mm").write_bytes(content)
+    for command in (["predict", model, houses, "--output", tmp_path / "p.csv"], ["evaluate", model, houses]):
+        assert "is not a manymodes model file, or it is damaged" in refused(capsys, *command)
+    assert "p.csv" not in names(tmp_path)
+
+
+def test_a_model_that_is_not_there_is_refused(tmp_path, houses, capsys):
+    sentence = refused(capsys, "evaluate", tmp_path / "no", houses)
+    assert sentence.startswith("There is no model file '")
+
+
+def test_predictions_from_a_table_without_a_feature_are_refused(tmp_path, model, capsys):
+    columns = table(5)
+    columns["sise"] = columns.pop("size")
+    file = write_csv(tmp_path / "new.csv", columns)
+    sentence = refused(capsys, "predict", model, file, "--output", tmp_path / "p.csv")
+    assert sentence.endswith("new.csv' has no column 'size'; the nearest are 'sise'.")
+    columns = table(5)
+    del columns["price"]
+    file = write_csv(tmp_path / "new.csv", columns)
+    assert "has no column 'price'" in refused(capsys, "evaluate", model, file)
+
+
+def test_an_existing_predictions_file_needs_overwrite(tmp_path, houses, model, capsys):
+    out = tmp_path / "p.csv"
+    out.write_text("mine")
+    command = ["predict", model, houses, "--output", out]
+    assert refused(capsys, *command).endswith("p.csv' exists already; choose another name or pass --overwrite.")
+    assert out.read_text() == "mine"
+    assert main([*map(str, command), "--overwrite"]) == 0
+
+
+def test_a_model_of_unnamed_columns_is_refused_by_the_command_line(tmp_path, houses, capsys):
+    X, y = mm.datasets.load_geyser()
+    mm.MDNRegressor(max_epochs=1).fit(X, y).save(tmp_path / "m.mm")
+    assert "was fitted to arrays without column names" in refused(capsys, "evaluate", tmp_path / "m.mm", houses)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--held-out", "1.5"], "--held-out must be a number > 0 and < 1; got 1.5."),
+        (["--n-components", "0"], "n_components must be an integer >= 1; got 0."),
+        (["--max-epochs", "0"], "max_epochs must be an integer >= 1; got 0."),
+    ],
+)
+def test_an_option_out_of_range_is_refused(tmp_path, houses, capsys, options, sentence):
+    capsys.readouterr()
+    assert main(["fit", str(houses), "--target", "price", "--output", str(tmp_path / "m"), "--quiet", *options]) == 2
+    assert capsys.readouterr().err == f"manymodes: {sentence}\n"
+    assert names(tmp_path) == ["houses.csv"]
+
+
+@pytest.mark.parametrize("tokens", [["fit"], ["nonsense"], ["fit", "a.csv", "--output", "m"], ["fit", "--wat"]])
+def test_a_command_that_makes_no_sense_ends_with_code_two(tokens, capsys):
+    assert main(tokens) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_the_old_model(tmp_path, houses, model):
+    """The system refuses to write more than 1 kB to any file, as a full disk would."""
+    before = {file.name: file.read_bytes() for file in model.iterdir()}
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
+
+    command = [sys.executable, "-m", "manymodes", "fit", str(houses), "--target", "price", "--output", str(model)]
+    result = subprocess.run(
+        [*command, "--overwrite", "--quiet", *QUICK], capture_output=True, text=True, preexec_fn=limit
+    )
+    assert result.returncode == 2
+    assert result.stderr == "manymodes: File too large.\n"
+    assert {file.name: file.read_bytes() for file in model.iterdir()} == before
+    assert names(tmp_path) == ["houses.csv", "model"]
+
+
+def test_an_interrupted_fit_leaves_nothing(tmp_path, houses, monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("manymodes.estimators.MDNRegressor.fit", interrupt)
+    assert main(["fit", str(houses), "--target", "price", "--output", str(tmp_path / "m")]) == 130
+    assert "interrupted; nothing was written." in capsys.readouterr().err
+    assert names(tmp_path) == ["houses.csv"]
+
+
+def test_help_and_version_are_there(capsys):
+    assert main(["--help"]) == 0
+    assert "evaluate" in capsys.readouterr().out
+    assert main(["--version"]) == 0
+    assert mm.__version__ in capsys.readouterr().out

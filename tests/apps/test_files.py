@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from manymodes._checks import InputError
+from manymodes.apps.files import check_new_file, read_columns, write_columns
+
+
+def write(tmp_path, text, name="table.csv", encoding="utf-8"):
+    path = tmp_path / name
+    path.write_text(text, encoding=encoding)
+    return path
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_numbers_text_and_missing_cells_are_told_apart(tmp_path, delimiter):
+    text = 'a,name,b\n1,x,\n2.5,"y, z",NA\n-3e2,,7\n'.replace(",", delimiter).replace(f"y{delimiter} z", "y, z")
+    columns = read_columns(write(tmp_path, text))
+    np.testing.assert_array_equal(columns["a"], [1, 2.5, -300])
+    assert columns["name"].tolist() == ["x", "y, z", ""]
+    np.testing.assert_array_equal(columns["b"], [np.nan, np.nan, 7])
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_names(tmp_path):
+    columns = read_columns(write(tmp_path, "a,b\r\n1,2\r\n", encoding="utf-8-sig"))
+    assert list(columns) == ["a", "b"]
+    assert columns["b"].tolist() == [2]
+
+
+def test_an_empty_line_in_a_single_column_is_a_missing_cell(tmp_path):
+    np.testing.assert_array_equal(read_columns(write(tmp_path, "a\n1\n\n3\n\n"))["a"], [1, np.nan, 3])
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet", "out.tsv"])
+def test_what_is_written_is_read_back(tmp_path, name):
+    columns = {"a": np.array([0.1, np.nan, 1e-300]), "b": np.array([1.0, 2.0, 3.0])}
+    write_columns(tmp_path / name, columns)
+    again = read_columns(tmp_path / name)
+    for key, column in columns.items():
+        np.testing.assert_array_equal(again[key], column)
+
+
+def test_parquet_keeps_integers_nulls_and_text(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"i": [1, None, 3], "t": ["x", None, "z"]}), tmp_path / "t.parquet")
+    columns = read_columns(tmp_path / "t.parquet")
+    np.testing.assert_array_equal(columns["i"], [1, np.nan, 3])
+    assert columns["t"].tolist() == ["x", None, "z"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("t.csv", b"", "is empty; it must hold a header and rows below it."),
+        ("t.csv", b"a,b\n", "has no rows below its header."),
+        ("t.csv", b"a,b\n1,2\n3\n", "has 1 cells in row 2, but 2 in its header."),
+        ("t.csv", b"a,a\n1,2\n", "has more than one column named 'a'."),
+        ("t.csv", b"a\xff\n1\n", "is not UTF-8 text (byte 1); save it as CSV in UTF-8."),
+        ("t.xlsx", b"PK", "must end in .csv, .tsv, .txt or .parquet or .pq, which tells its format."),
+        ("t.parquet", b"nonsense", "cannot be read as Parquet: "),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused(tmp_path, name, content, sentence):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_columns(path)
+    assert f"{str(path)!r} {sentence}" in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(InputError, match="does not exist; hand in a CSV or Parquet file"):
+        read_columns(tmp_path / "nowhere.csv")
+    with pytest.raises(InputError, match="is a folder, not a file"):
+        read_columns(tmp_path)
+
+
+def test_an_output_that_exists_or_has_no_folder_is_refused(tmp_path):
+    path = write(tmp_path, "precious")
+    with pytest.raises(InputError, match="exists already; choose another name or pass --overwrite"):
+        check_new_file(path, overwrite=False)
+    check_new_file(path, overwrite=True)
+    with pytest.raises(InputError, match="the folder '.*no' does not exist; create it first"):
+        check_new_file(tmp_path / "no" / "t.csv", overwrite=False)

@@ -1,0 +1,44 @@
+import pytest
+import torch
+from torch.distributions import Categorical
+
+from manymodes import metrics
+from manymodes.apps.scores import count_modes, describe_modes, score
+from manymodes.apps.summary import score_table
+from manymodes.distributions import DiagonalNormal, Mixture
+
+
+def make(n=20, d=2) -> tuple[Mixture, torch.Tensor]:
+    loc = torch.tensor([[-2.0] * d, [2.0] * d], dtype=torch.float64).expand(n, 2, d)
+    weights = torch.tensor([0.4, 0.6], dtype=torch.float64).expand(n, 2)
+    mixture = Mixture(Categorical(weights), DiagonalNormal(loc, torch.ones_like(loc) / 2))
+    return mixture, mixture.sample(generator=torch.Generator().manual_seed(3))
+
+
+def test_scores_are_means_of_the_metrics():
+    mixture, y = make()
+    scores = score(mixture, y, ["a", "b"])
+    assert scores.log_score == pytest.approx(metrics.log_score(mixture, y).mean().item())
+    total = sum(target.crps for target in scores.targets.values())
+    assert total == pytest.approx(metrics.crps(mixture, y).mean().item())
+    assert scores.targets["b"].rmse == pytest.approx(metrics.rmse(mixture, y)[1].item())
+    assert score(mixture[:1], y[:1], ["a", "b"]).log_score_standard_error is None
+
+
+def test_modes_are_counted_and_told():
+    mixture, _ = make()
+    assert count_modes(mixture) == {2: 1.0}
+    assert describe_modes({1: 0.25, 2: 0.75}) == (
+        "A typical prediction has 2 modes (modes that hold at least 5% of the probability: 1 in 25%, 2 in 75% of the "
+        "held-out rows)."
+    )
+
+
+def test_a_single_target_is_not_named_in_every_row():
+    mixture, y = make(d=1)
+    header, rows = score_table({"this model": score(mixture, y, ["a"])})
+    assert "target" not in header
+    assert len(rows) == 1
+    header, rows = score_table({"this model": score(*make(), ["a", "b"])})
+    assert [row[1] for row in rows] == ["a", "b"]
+    assert [row[0] for row in rows] == ["this model", ""]
