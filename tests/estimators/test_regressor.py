@@ -135,6 +135,14 @@ def test_a_nan_target_is_refused_by_a_prediction(table):
         small().fit(X, y).predict_distribution(X).log_prob(torch.full((120, 1), torch.nan))
 
 
+def test_the_default_comes_near_the_floor_of_the_inverse_sinusoid():
+    # The floor is -1.2824; the least-squares answer cannot score below about -0.2. 5,000 test rows: se 0.015.
+    X, y = mm.datasets.make_inverse_sinusoid(1000, random_state=0)
+    X_test, y_test = mm.datasets.make_inverse_sinusoid(5000, random_state=1)
+    density = MDNRegressor(random_state=0).fit(X, y).predict_distribution(X_test)
+    assert -density.log_prob(torch.tensor(y_test)[:, None]).mean() < -1.08
+
+
 @pytest.mark.parametrize("unit", [1e-12, 1e-3, 1e3, 1e12])
 def test_predictions_do_not_depend_on_units(table, unit):
     X, y = table

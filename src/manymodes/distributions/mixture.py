@@ -35,7 +35,7 @@ class Mixture(MixtureSameFamily):
         TypeError: Components that are not a ``Component``.
 
     Example:
-        >>> from torch.distributions import Categorical
+        >>> from manymodes.distributions import DiagonalNormal
         >>> loc = torch.tensor([[[-1.0], [1.0]]])  # (N, K, D)
         >>> density = Mixture(Categorical(torch.tensor([[0.5, 0.5]])), DiagonalNormal(loc, loc.abs() / 4))
         >>> density.mean, density.modes().count

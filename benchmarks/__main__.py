@@ -1,0 +1,42 @@
+"""`python -m benchmarks`: measures, prints a table and writes it to benchmarks/results/."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+
+import torch
+
+from benchmarks import accuracy, speed
+from benchmarks.figure import Figure
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    """Run every benchmark and write its figures."""
+    figures: list[Figure] = []
+    for measure in (*speed.ALL, *accuracy.ALL):
+        for figure in measure():
+            print(figure.line(), flush=True)
+            figures.append(figure)
+    machine = {
+        "processor": f"{platform.machine()}, {torch.get_num_threads()} thread(s)",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    record = {"machine": machine, "figures": [figure.to_dict() for figure in figures]}
+    (RESULTS / "bench.json").write_text(json.dumps(record, indent=1) + "\n")
+    (RESULTS / "bench.md").write_text(_markdown(machine, figures))
+
+
+def _markdown(machine: dict[str, str], figures: list[Figure]) -> str:
+    rows = "\n".join(f"| {figure.name} | {figure.value} | {figure.reference} |" for figure in figures)
+    where = ", ".join(f"{name} {value}" for name, value in machine.items())
+    return f"Made by `make bench` ({where}).\n\n| what | figure | beside |\n|---|---|---|\n{rows}\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""How fast: each figure beside the usual way of doing it, measured in the same run."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import nn
+from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
+from torch.utils.data import DataLoader, TensorDataset
+
+import manymodes as mm
+from benchmarks.figure import Figure, median_seconds
+from manymodes.distributions import DiagonalNormal, Mixture
+
+N, K = 100_000, 5
+
+
+def start_up() -> Iterator[Figure]:
+    """Time `manymodes --help` beside an empty Python program."""
+    commands = {
+        "help": [sys.executable, "-m", "manymodes", "--help"],
+        "nothing": [sys.executable, "-c", "pass"],
+    }
+    calls = {name: (lambda c=command: subprocess.run(c, capture_output=True)) for name, command in commands.items()}
+    seconds = median_seconds(calls)
+    yield Figure("manymodes --help", f"{seconds['help']:.3f} s", f"an empty program {seconds['nothing']:.3f} s")
+
+
+def log_density() -> Iterator[Figure]:
+    """Time log_prob of 5-component mixtures beside torch's mixture and a fused formula."""
+    mixture, y = _mixture()
+    components = Independent(Normal(mixture.components.loc, mixture.components.scale), 1)
+    usual = MixtureSameFamily(Categorical(logits=mixture.logits), components)
+    logits, loc, scale = mixture.logits, mixture.components.loc[..., 0], mixture.components.scale[..., 0]
+
+    def fused() -> torch.Tensor:
+        z = (y - loc) / scale
+        return torch.logsumexp(logits - 0.5 * z * z - scale.log() - 0.5 * math.log(2 * math.pi), -1)
+
+    seconds = median_seconds({"ours": lambda: mixture.log_prob(y), "usual": lambda: usual.log_prob(y), "fused": fused})
+    yield _ratio(f"log_prob of {N:,} rows", seconds, "usual", "MixtureSameFamily")
+    yield _ratio(f"log_prob of {N:,} rows", seconds, "fused", "a hand-fused logsumexp")
+
+
+def quantiles() -> Iterator[Figure]:
+    """Time quantiles beside the cdf that the search evaluates."""
+    mixture, y = _mixture(10_000)
+    seconds = median_seconds({"ours": lambda: mixture.icdf(0.9), "cdf": lambda: mixture.cdf(y)}, repeats=7)
+    rate = 10_000 / seconds["ours"]
+    yield Figure("quantiles of 5-component mixtures", f"{rate:,.0f} per second", _times(seconds, "cdf", "the cdf once"))
+
+
+def training_step() -> Iterator[Figure]:
+    """Time an epoch of the loop beside the usual one: DataLoader, MixtureSameFamily, Adam."""
+    x, y = torch.randn(5120, 8), torch.randn(5120, 1)
+    batch, epochs = 256, 3
+
+    def body() -> nn.Sequential:
+        return nn.Sequential(nn.Linear(8, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU())
+
+    network = mm.nn.MixtureDensityNetwork(body(), mm.nn.MixtureHead(64, target_dim=1, n_components=K))
+
+    def ours() -> None:
+        mm.fit(network, (x, y), validation=(x[:256], y[:256]), batch_size=batch, max_epochs=epochs, progress=False)
+
+    usual = nn.Sequential(body(), nn.Linear(64, 3 * K))
+    loader = DataLoader(TensorDataset(x, y), batch_size=batch, shuffle=True)
+    optimizer = torch.optim.Adam(usual.parameters())
+
+    def theirs() -> None:
+        for _ in range(epochs):
+            for x_batch, y_batch in loader:
+                logits, loc, scale = usual(x_batch).chunk(3, -1)
+                components = Normal(loc, nn.functional.softplus(scale) + 1e-3)
+                loss = -MixtureSameFamily(Categorical(logits=logits), components).log_prob(y_batch[:, 0]).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+    steps = epochs * len(x) // batch
+    seconds = {name: value / steps for name, value in median_seconds({"ours": ours, "usual": theirs}, 5).items()}
+    yield _ratio("a training step (8-64-64-15, batch 256)", seconds, "usual", "the usual loop")
+
+
+def _mixture(n: int = N) -> tuple[Mixture, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    loc = torch.randn(n, K, 1, generator=generator)
+    scale = torch.rand(n, K, 1, generator=generator) + 0.1
+    logits = torch.randn(n, K, generator=generator)
+    components = DiagonalNormal(loc, scale, validate_args=False)
+    weights = Categorical(logits=logits, validate_args=False)
+    return Mixture(weights, components, validate_args=False), torch.randn(n, 1, generator=generator)
+
+
+def _ratio(name: str, seconds: dict[str, float], other: str, what: str) -> Figure:
+    return Figure(name, f"{1e6 * seconds['ours']:,.0f} us", _times(seconds, other, what))
+
+
+def _times(seconds: dict[str, float], other: str, what: str) -> str:
+    return f"{seconds['ours'] / seconds[other]:.2f} times {what}, {1e6 * seconds[other]:,.0f} us"
+
+
+ALL: tuple[Callable[[], Iterator[Figure]], ...] = (start_up, log_density, quantiles, training_step)
