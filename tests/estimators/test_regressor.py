@@ -348,7 +348,7 @@ def test_a_model_with_its_own_backbone_is_loaded_by_handing_the_module_in(table,
 
 def test_a_backbone_for_a_model_without_one_is_refused(table, tmp_path):
     small().fit(*table).save(tmp_path / "model.mm")
-    with pytest.raises(InputError, match="^backbone must be left out: the model in"):
+    with pytest.raises(InputError, match="^backbone must be left out: this model has the default one"):
         mm.load(tmp_path / "model.mm", backbone=own_backbone())
 
 

@@ -20,7 +20,7 @@ from manymodes.apps.report import report_page
 from manymodes.apps.scores import count_modes, score
 from manymodes.apps.summary import Summary
 from manymodes.estimators import MDNRegressor
-from manymodes.estimators.persistence import MODEL_FILE
+from manymodes.estimators.model_file import MODEL_FILE
 from manymodes.estimators.tables import as_table
 
 _FEWEST_ROWS = 10

@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import manymodes
 from manymodes import _checks
 from manymodes.apps.files import Columns, check_new_file, read_columns, write_columns
 from manymodes.apps.scores import Scores, score
 from manymodes.distributions import Mixture
-from manymodes.estimators import MDNRegressor
+from manymodes.estimators import MDNRegressor, load
 from manymodes.estimators.tables import as_table
 
 
@@ -52,7 +51,7 @@ def evaluate_file(model_path: Path, file: Path) -> Scores:
 
 
 def _load(path: Path) -> tuple[MDNRegressor, list[str]]:
-    model = manymodes.load(path)
+    model = load(path)
     if model.target_names_ is None or not hasattr(model, "feature_names_in_"):
         raise _checks.InputError(
             f"{str(path)!r} was fitted to arrays without column names, so a file's columns cannot be matched to it; "

@@ -76,14 +76,14 @@ class Component(Distribution):
                     f"got {getattr(self, name)[index].item():g} at {index}."
                 )
 
-    def _transformed(self, change: Callable[[Tensor], Tensor]) -> Self:
+    def transformed(self, change: Callable[[Tensor], Tensor]) -> Self:
         """Return the same family with every parameter tensor changed by ``change``."""
         values = {name: change(getattr(self, name)) for name in self.parameters}
         return type(self)(**values, validate_args=False)
 
     def expand(self, batch_shape: _size, _instance: Distribution | None = None) -> Self:
         """Return the family with its batch shape, (..., K), expanded."""
-        return self._transformed(lambda value: value.expand(torch.Size(batch_shape) + value.shape[-1:]))
+        return self.transformed(lambda value: value.expand(torch.Size(batch_shape) + value.shape[-1:]))
 
     def select(self, index: Tensor) -> Self:
         """Return one chosen component per row, (S..., ..., 1), for ``index`` of shape (S..., ...)."""
@@ -93,7 +93,7 @@ class Component(Distribution):
             where = index[..., None, None].expand(*index.shape, 1, value.shape[-1])
             return value.gather(-2, where)
 
-        return self._transformed(gather)
+        return self.transformed(gather)
 
     @abstractmethod
     def sample(self, sample_shape: _size = (), *, generator: torch.Generator | None = None) -> Tensor:

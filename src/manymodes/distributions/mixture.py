@@ -13,6 +13,7 @@ from torch.types import _size
 from manymodes import _checks
 from manymodes.distributions.component import Component
 from manymodes.distributions.modes import Modes, find_modes
+from manymodes.distributions.normal import Normal
 from manymodes.distributions.quantiles import mixture_quantile
 
 
@@ -93,7 +94,9 @@ class Mixture(MixtureSameFamily):
 
     def modes(self) -> Modes:
         """Return the modes of the joint density reached by ascent from every component mean."""
-        return find_modes(self)
+        if not isinstance(self.components, Normal):
+            raise TypeError(f"modes are found for normal components; got {type(self.components).__name__}.")
+        return find_modes(self.logits, self.components)
 
     # --- torch's interface ---
 
@@ -118,8 +121,8 @@ class Mixture(MixtureSameFamily):
 
     def cdf(self, value: Tensor) -> Tensor:
         """Return P(Y_d <= y_d) of every target dimension by itself, (S..., N, D)."""
-        self._check_target(value)
-        return self._weighted(self.components.cdf(value.unsqueeze(-2)))
+        self.check_target(value)
+        return (self.weights.unsqueeze(-1) * self.components.cdf(value.unsqueeze(-2))).sum(-2)
 
     def icdf(self, value: Tensor | float) -> Tensor:
         """Return the quantile of every target dimension by itself, (S..., N, D).
@@ -132,13 +135,13 @@ class Mixture(MixtureSameFamily):
         Raises:
             ValueError: A level outside [0, 1], or a shape that does not fit.
         """
-        return mixture_quantile(self, self._levels(value))
+        return mixture_quantile(self.weights, self.components, self._levels(value))
 
     # --- the components' share ---
 
     def component_log_prob(self, value: Tensor) -> Tensor:
         """Return log(w_k p_k(y)), (S..., N, K), for targets of shape (S..., N, D)."""
-        self._check_target(value)
+        self.check_target(value)
         return self.logits + self.components.log_prob(value.unsqueeze(-2))
 
     def responsibilities(self, value: Tensor) -> Tensor:
@@ -156,7 +159,7 @@ class Mixture(MixtureSameFamily):
         """
         if not bool((torch.as_tensor(scale) > 0).all()):
             raise _checks.InputError(f"scale must be > 0 in every dimension; got {scale}.")
-        return self._with_components(self.components.affine(shift, scale))
+        return self.with_components(self.components.affine(shift, scale))
 
     def marginal(self, dims: int | list[int]) -> Mixture:
         """Return the joint distribution of the chosen target dimensions, say ``0`` or ``[0, 2]``."""
@@ -164,31 +167,27 @@ class Mixture(MixtureSameFamily):
         target_dim = self.event_shape[0]
         if not chosen or any(not -target_dim <= dim < target_dim for dim in chosen):
             raise _checks.InputError(f"dims must name target dimensions from 0 to {target_dim - 1}; got {dims}.")
-        return self._with_components(self.components.marginal(chosen))
+        return self.with_components(self.components.marginal(chosen))
 
     def to(self, where: torch.dtype | torch.device | str) -> Mixture:
         """Return the same mixture in another precision, say ``torch.float64``, or on another device."""
         weights = Categorical(logits=self.logits.to(where), validate_args=False)
-        components = self.components._transformed(lambda value: value.to(where))
+        components = self.components.transformed(lambda value: value.to(where))
         return Mixture(weights, components, validate_args=self._validate_args)
 
     def __getitem__(self, index: Any) -> Mixture:
         """Return the predictions of some rows: an integer, a slice, or an index along the batch."""
         if not self.batch_shape:
             raise IndexError("a distribution with an empty batch_shape cannot be indexed.")
-        components = self.components._transformed(lambda value: value[index])
+        components = self.components.transformed(lambda value: value[index])
         return Mixture(Categorical(logits=self.logits[index], validate_args=False), components)
 
     # --- private ---
 
-    def _with_components(self, components: Component) -> Mixture:
+    def with_components(self, components: Component) -> Mixture:
         return Mixture(self._mixture_distribution, components, validate_args=self._validate_args)
 
-    def _weighted(self, values: Tensor) -> Tensor:
-        """Average over components: (..., K, D) -> (..., D)."""
-        return (self.weights.unsqueeze(-1) * values).sum(-2)
-
-    def _check_target(self, value: Tensor) -> None:
+    def check_target(self, value: Tensor) -> None:
         expected = self.batch_shape + self.event_shape
         _checks.ends_with_shape("y", value.shape, expected, "to match batch_shape + event_shape")
         if self._validate_args and bool(value.isnan().any()):

@@ -13,15 +13,12 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from manymodes.distributions.normal import Normal
-
-if TYPE_CHECKING:
-    from manymodes.distributions.mixture import Mixture
 
 _MAX_STEPS = 200
 _NUDGE = 1e-3  # of a component's scale: no start rests on a saddle by symmetry
@@ -54,19 +51,17 @@ class Modes:
         return (self.mask & (self.mass >= mass)).sum(-1)
 
 
-def find_modes(mixture: Mixture) -> Modes:
-    """Return the modes of a mixture of normal components, see the module's description."""
-    components = _normal(mixture)
+def find_modes(logits: Tensor, components: Normal) -> Modes:
+    """Return the modes of a mixture, see the module's description.
+
+    Args:
+        logits: Log-weights, (N, K).
+        components: Components, ``batch_shape`` (N, K), ``event_shape`` (D,).
+    """
     with torch.no_grad():
         starts = components.loc + _NUDGE * components.scale  # (N, K, D)
-        ends = _climb(mixture, starts.movedim(-2, 0))  # (K starts, N, D)
-        return _merge(mixture, ends)
-
-
-def _normal(mixture: Mixture) -> Normal:
-    if isinstance(mixture.components, Normal):
-        return mixture.components
-    raise TypeError(f"modes are found for normal components; got {type(mixture.components).__name__}.")
+        ends = _climb(logits, components, starts.movedim(-2, 0))  # (K starts, N, D)
+        return _merge(logits, components, ends)
 
 
 class _Local(NamedTuple):
@@ -78,13 +73,13 @@ class _Local(NamedTuple):
     concave: Tensor  # (S, N)
 
 
-def _climb(mixture: Mixture, y: Tensor) -> Tensor:
+def _climb(logits: Tensor, components: Normal, y: Tensor) -> Tensor:
     eps = torch.finfo(y.dtype).eps
     for _ in range(_MAX_STEPS):
-        local = _local(mixture, y)
+        local = _local(logits, components, y)
         fixed_point = y + local.unit * local.gradient
         newton = y + local.unit * local.newton
-        climbs = local.concave & (mixture.log_prob(newton) >= mixture.log_prob(fixed_point))
+        climbs = local.concave & (_log_prob(logits, components, newton) >= _log_prob(logits, components, fixed_point))
         step = torch.where(climbs.unsqueeze(-1), newton, fixed_point) - y
         y = y + step
         if bool((step.abs() <= local.unit * eps**0.6 + 8 * eps * y.abs()).all()):
@@ -92,9 +87,13 @@ def _climb(mixture: Mixture, y: Tensor) -> Tensor:
     return y
 
 
-def _local(mixture: Mixture, y: Tensor) -> _Local:
-    components = _normal(mixture)
-    responsibility = mixture.responsibilities(y).unsqueeze(-1)  # (S, N, K, 1)
+def _log_prob(logits: Tensor, components: Normal, y: Tensor) -> Tensor:
+    return torch.logsumexp(logits + components.log_prob(y.unsqueeze(-2)), -1)
+
+
+def _local(logits: Tensor, components: Normal, y: Tensor) -> _Local:
+    joint = logits + components.log_prob(y.unsqueeze(-2))
+    responsibility = torch.softmax(joint, -1).unsqueeze(-1)  # (S, N, K, 1)
     log_scale = components.scale.log()
     # log t^-2 by logsumexp: precisions overflow long before their logarithms do.
     log_unit = -0.5 * torch.logsumexp(responsibility.log() - 2 * log_scale, -2, keepdim=True)  # (S, N, 1, D)
@@ -110,14 +109,14 @@ def _local(mixture: Mixture, y: Tensor) -> _Local:
     return _Local(log_unit.squeeze(-2).exp().expand_as(y), gradient, newton, concave)
 
 
-def _merge(mixture: Mixture, ends: Tensor) -> Modes:
+def _merge(logits: Tensor, components: Normal, ends: Tensor) -> Modes:
     """Sort the ends of a climb by density, and fold those that coincide or are no maxima into others."""
-    log_density = mixture.log_prob(ends)  # (K, N)
+    log_density = _log_prob(logits, components, ends)  # (K, N)
     order = log_density.argsort(0, descending=True)
     ends = ends.gather(0, order.unsqueeze(-1).expand_as(ends))
     log_density = log_density.gather(0, order)
-    weight = mixture.weights.movedim(-1, 0).gather(0, order)
-    local = _local(mixture, ends)
+    weight = logits.exp().movedim(-1, 0).gather(0, order)
+    local = _local(logits, components, ends)
     gap = (ends.unsqueeze(0) - ends.unsqueeze(1)).abs() / local.unit.unsqueeze(1)
     distance = gap.amax(-1)  # (i, j, N): of end j from end i, in the units of i
 

@@ -10,34 +10,39 @@ Numerical Recipes, section 9.4), which makes the search as sure as bisection and
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from manymodes.distributions.mixture import Mixture
+from manymodes.distributions.component import Component
 
 _MAX_STEPS = 200  # bisection alone needs about 64 for float64 brackets of ordinary width
 
 
-def mixture_quantile(mixture: Mixture, level: Tensor) -> Tensor:
-    """Return the quantile of every target dimension, (S..., N, D), for levels of that shape in [0, 1]."""
+def mixture_quantile(weights: Tensor, components: Component, level: Tensor) -> Tensor:
+    """Return the quantile of every target dimension, (S..., N, D), for levels of that shape in [0, 1].
+
+    Args:
+        weights: Weights of the components, (N, K).
+        components: Components, ``batch_shape`` (N, K), ``event_shape`` (D,).
+        level: Levels, (S..., N, D).
+    """
     with torch.no_grad():
-        ends = mixture.components.icdf(level.unsqueeze(-2))  # (S..., N, K, D)
+        ends = components.icdf(level.unsqueeze(-2))  # (S..., N, K, D)
         low, high = ends.amin(-2), ends.amax(-2)
         exact = low == high  # one component, equal components, or a level of 0 or 1
-        return torch.where(exact, low, _newton_inside(mixture, level, low, high, exact))
+        return torch.where(exact, low, _newton_inside(weights, components, level, low, high, exact))
 
 
-def _newton_inside(mixture: Mixture, level: Tensor, low: Tensor, high: Tensor, done: Tensor) -> Tensor:
+def _newton_inside(
+    weights: Tensor, components: Component, level: Tensor, low: Tensor, high: Tensor, done: Tensor
+) -> Tensor:
     upper = level > 0.5
     target = torch.where(upper, 1 - level, level).log()
     y = torch.where(done, low, 0.5 * low + 0.5 * high)
     for _ in range(_MAX_STEPS):
         if bool(done.all()):
             break
-        excess, slope = _log_tail(mixture, y, upper, target)
+        excess, slope = _log_tail(weights, components, y, upper, target)
         too_high = (excess > 0) ^ upper
         high = torch.where(too_high, y, high)
         low = torch.where(too_high, low, y)
@@ -53,10 +58,12 @@ def _newton_inside(mixture: Mixture, level: Tensor, low: Tensor, high: Tensor, d
     return y
 
 
-def _log_tail(mixture: Mixture, y: Tensor, upper: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def _log_tail(
+    weights: Tensor, components: Component, y: Tensor, upper: Tensor, target: Tensor
+) -> tuple[Tensor, Tensor]:
     """Return log T(y) - target and its derivative in y, T being the upper or the lower tail."""
-    padded = y.unsqueeze(-2)
-    components = mixture.components
-    tail = mixture._weighted(torch.where(upper.unsqueeze(-2), components.sf(padded), components.cdf(padded)))
-    density = mixture._weighted(components.marginal_log_prob(padded).exp())
+    padded, share = y.unsqueeze(-2), weights.unsqueeze(-1)
+    tails = torch.where(upper.unsqueeze(-2), components.sf(padded), components.cdf(padded))  # (S..., N, K, D)
+    tail = (share * tails).sum(-2)
+    density = (share * components.marginal_log_prob(padded).exp()).sum(-2)
     return tail.log() - target, torch.where(upper, -1.0, 1.0).to(y.dtype) * density / tail

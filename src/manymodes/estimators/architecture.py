@@ -40,6 +40,8 @@ class Architecture:
     def build(self, own_backbone: nn.Module | None = None) -> MixtureDensityNetwork:
         """Return a new network with initial weights; a user's own backbone is copied, never changed."""
         if self.own_backbone_features is None:
+            if own_backbone is not None:
+                raise _checks.InputError("backbone must be left out: this model has the default one.")
             mlp = MLP(self.n_features, self.hidden_sizes, dropout=self.dropout)
             return MixtureDensityNetwork(mlp, self._head(mlp.out_features))
         if own_backbone is None:

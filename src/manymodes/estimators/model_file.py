@@ -22,6 +22,7 @@ from manymodes import _checks
 from manymodes.training.files import write_atomically
 
 FORMAT_VERSION = 1
+MODEL_FILE = "model.mm"  # its name inside a folder that the command line writes
 
 _ENTRY = "manymodes"  # in the metadata of the safetensors file
 _DAMAGED = "its checksum does not match. Restore it from a copy."
@@ -67,6 +68,15 @@ def read_model_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
     if checksum != _checksum(tensors, document):
         raise _checks.InputError(f"{str(path)!r} is damaged: {_DAMAGED}")
     return tensors, document
+
+
+def is_json(value: object) -> bool:
+    """Return whether a value can be stored in a document."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _checksum(tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
 from typing import Any, Self
 
 import numpy as np
@@ -16,8 +18,8 @@ from torch import Tensor, nn
 
 from manymodes import _checks, training
 from manymodes.distributions import Mixture
-from manymodes.estimators import persistence
 from manymodes.estimators.architecture import Architecture, output_width
+from manymodes.estimators.model_file import is_json, write_model_file
 from manymodes.estimators.tables import Floats, as_table, is_mapping, target_table
 from manymodes.objectives import OBJECTIVES, Objective
 from manymodes.training.randomness import isolated
@@ -198,9 +200,42 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         is named as missing and handed in again on loading.
         """
         check_is_fitted(self)
-        persistence.save_regressor(self, path)
+        names = getattr(self, "feature_names_in_", None)
+        document = {
+            "kind": type(self).__name__,
+            "manymodes_version": version("manymodes"),
+            "params": {name: value for name, value in self.get_params(deep=False).items() if is_json(value)},
+            "architecture": asdict(self._architecture),
+            "history": self.history_.to_dict(),
+            "n_features_in": self.n_features_in_,
+            "feature_names_in": None if names is None else list(names),
+            "target_names": self.target_names_,
+            "target_ndim": self._target_ndim,
+        }
+        write_model_file(path, self.network_.state_dict(), document)
 
     # --- private ---
+
+    @classmethod
+    def _restore(cls, tensors: dict[str, Tensor], document: dict[str, Any], backbone: nn.Module | None) -> Self:
+        """Return the fitted model whose tensors and document ``save`` wrote."""
+        architecture = Architecture(**_with_tuples(document["architecture"]))
+        network = architecture.build(backbone)
+        try:
+            network.load_state_dict(tensors)
+        except RuntimeError as error:
+            difference = " ".join(line.strip() for line in str(error).splitlines()[1:3])
+            raise _checks.InputError(
+                f"backbone must have the same parameters as the saved model's; {difference}"
+            ) from None
+        model = cls(**{**_with_tuples(document["params"]), "backbone": backbone})
+        model.network_, model._architecture = network.eval(), architecture
+        model.history_ = training.History.from_dict(document["history"])
+        model.n_features_in_ = document["n_features_in"]
+        if document["feature_names_in"] is not None:
+            model.feature_names_in_ = np.asarray(document["feature_names_in"], dtype=object)
+        model.target_names_, model._target_ndim = document["target_names"], document["target_ndim"]
+        return model
 
     def _read_training_data(self, X: Any, y: Any) -> tuple[Floats, Floats]:
         features, targets = as_table(X, "feature"), target_table(y)
@@ -280,3 +315,8 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _with_tuples(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a JSON record with its lists as the tuples that they were."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}

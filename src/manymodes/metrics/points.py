@@ -17,7 +17,7 @@ def rmse(distribution: Mixture, y: Tensor) -> Tensor:
     Returns:
         One number per target dimension, (D,).
     """
-    distribution._check_target(y)
+    distribution.check_target(y)
     return (y - distribution.mean).square().mean(0).sqrt()
 
 
@@ -31,5 +31,5 @@ def mae(distribution: Mixture, y: Tensor) -> Tensor:
     Returns:
         One number per target dimension, (D,).
     """
-    distribution._check_target(y)
+    distribution.check_target(y)
     return (y - distribution.median).abs().mean(0)

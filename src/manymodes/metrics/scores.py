@@ -58,7 +58,7 @@ def crps(distribution: Mixture, y: Tensor) -> Tensor:
     components = distribution.components
     if not isinstance(components, Normal):
         raise TypeError(f"crps is exact for normal components; got {type(components).__name__}.")
-    distribution._check_target(y)
+    distribution.check_target(y)
     offset = y.unsqueeze(-2) - components.loc  # (N, K, D)
     scale = components.scale.expand_as(components.loc)
     reach = _folded_excess(offset, scale)

@@ -40,7 +40,7 @@ class MixtureDensityNetwork(nn.Module):
         dtype = x.dtype if x.is_floating_point() else self.dtype
         scaled = self.scaled_distribution(self.scale_input(x)).to(dtype)
         shift, scale = (value.to(dtype) for value in (self.target_scaling.loc, self.target_scaling.scale))
-        return scaled._with_components(scaled.components.affine(shift, scale))
+        return scaled.with_components(scaled.components.affine(shift, scale))
 
     def scaled_distribution(self, x_scaled: Tensor) -> Mixture:
         """Return the density of scaled targets for scaled inputs; training works on these."""
