@@ -1,7 +1,5 @@
 """``python -m manymodes`` is the command line."""
 
-import sys
+from manymodes.apps.cli import run
 
-from manymodes.apps.cli import main
-
-sys.exit(main())
+run()

@@ -19,11 +19,24 @@ class InputError(ValueError):
     """What a user handed in cannot be used; the message says why and what to do."""
 
 
-def integer_at_least(name: str, value: Any, minimum: int) -> int:
-    """Return ``value`` as an int, or refuse what is not an integer >= ``minimum``."""
-    if _is(numbers.Integral, value) and value >= minimum:
+def integer_at_least(name: str, value: Any, minimum: int, maximum: int | None = None) -> int:
+    """Return ``value`` as an int, or refuse what is not an integer from ``minimum`` to ``maximum``."""
+    if _is(numbers.Integral, value) and value >= minimum and (maximum is None or value <= maximum):
         return int(value)
-    raise _error(value, numbers.Integral, f"{name} must be an integer >= {minimum}; got {value!r}.")
+    rule = f">= {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+    raise _error(value, numbers.Integral, f"{name} must be an integer {rule}; got {value!r}.")
+
+
+def random_state(value: Any) -> int:
+    """Return a seed that every generator here accepts."""
+    return integer_at_least("random_state", value, 0, 2**32 - 1)
+
+
+def instance(name: str, value: object, kind: type, hint: str = "") -> None:
+    """Refuse a ``value`` that is no ``kind``; the hint says what would be right."""
+    if not isinstance(value, kind):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise TypeError(f"{name} must be {article} {kind.__name__}{hint}; got {type(value).__name__}.")
 
 
 def number_between(name: str, value: Any, low: float, high: float, *, including: Sequence[float] = ()) -> float:
@@ -84,7 +97,7 @@ def known_columns(wanted: Iterable[str], available: Sequence[str], where: str) -
         return
     near = difflib.get_close_matches(missing[0].lower(), [name.lower() for name in available], n=3, cutoff=0.5)
     offered = [name for name in available if name.lower() in near] or list(available[:10])
-    label = "the nearest are" if near else "it begins with"
+    label = ("the nearest is" if len(offered) == 1 else "the nearest are") if near else "it begins with"
     word = "column" if len(missing) == 1 else "columns"
     raise InputError(f"{where} has no {word} {quoted(missing)}; {label} {quoted(offered)}.")
 

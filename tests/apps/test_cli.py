@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -53,6 +54,7 @@ def refused(capsys, *tokens) -> str:
     shown = capsys.readouterr()
     assert shown.out == ""
     lines = shown.err.strip().splitlines()
+    lines = [line for line in lines if not line.startswith("Fitting ")]
     assert len(lines) == 1
     assert lines[0].startswith("manymodes: ")
     return lines[0].removeprefix("manymodes: ")
@@ -125,6 +127,35 @@ def test_the_same_command_makes_the_same_model(tmp_path, houses):
         main(["fit", str(houses), "--target", "price", "--output", str(tmp_path / name), *QUICK])
     first, second = (mm.load(tmp_path / name).network_.state_dict() for name in ("a", "b"))
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_names_with_brackets_are_printed_as_they_are(tmp_path, capsys):
+    columns = {"rate [/h]": table()["size"], "weight [bold]": table()["price"]}
+    file, output = write_csv(tmp_path / "t.csv", columns), tmp_path / "m[red]x"
+    assert main(["fit", str(file), "--target", "weight [bold]", "--output", str(output), *QUICK]) == 0
+    text = "".join(capsys.readouterr().out.split())
+    assert "targetweight[bold]:" in text
+    assert "m[red]x/model.mm" in text
+    assert (output / "model.mm").is_file()
+
+
+def test_a_narrow_terminal_folds_names_and_loses_none(tmp_path, houses, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    command = ["fit", str(houses), "--target", "price", "--target", "age", "--output", str(tmp_path / "m"), *QUICK]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    assert "price" in shown
+    assert "age" in shown
+
+
+def test_a_terminal_without_unicode_still_gets_the_scores(tmp_path, houses):
+    command = [sys.executable, "-m", "manymodes", "fit", str(houses), "--target", "price", "--output", "m", *QUICK]
+    result = subprocess.run(
+        command, capture_output=True, cwd=tmp_path, env=os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    )
+    assert result.returncode == 0
+    assert b"this model" in result.stdout
 
 
 def test_several_targets_are_one_joint_density(tmp_path, houses, capsys):
@@ -211,7 +242,7 @@ def test_columns_may_come_in_any_order_and_format(tmp_path, model):
 
 def test_rows_without_a_known_target_are_predicted_without_a_density(tmp_path, model):
     columns = table(5)
-    columns["price"] = [1.0, "", 3.0, "NA", 5.0]
+    columns["price"] = [1.0, "", 3.0, "unknown", 5.0]
     file = write_csv(tmp_path / "new.csv", columns)
     main(["predict", str(model), str(file), "--output", str(tmp_path / "p.csv")])
     predictions = read_csv(tmp_path / "p.csv")
@@ -241,8 +272,8 @@ def test_a_table_that_cannot_be_fitted_is_refused(tmp_path, capsys):
         "turn it into numbers.",
         "nan": "Column 'size' has 2 missing values (first: row 4), and a feature may have none; drop those rows or "
         "fill them in.",
-        "inf": "Column 'price' has 1 missing or infinite value (first: row 10), and a target may have none; drop those "
-        "rows or fill them in.",
+        "inf": "Column 'price' has 1 missing, infinite or huge value (first: row 10), and a target may have none; drop "
+        "those rows or fill them in.",
         "constant": "Column 'price' is 7 in all rows, and a target must vary; choose another --target.",
         "short": "has 9 rows, and a fit needs at least 10.",
         "alone": "has no column left to predict from; it needs one beside --target.",
@@ -298,7 +329,7 @@ def test_predictions_from_a_table_without_a_feature_are_refused(tmp_path, model,
     columns["sise"] = columns.pop("size")
     file = write_csv(tmp_path / "new.csv", columns)
     sentence = refused(capsys, "predict", model, file, "--output", tmp_path / "p.csv")
-    assert sentence.endswith("new.csv' has no column 'size'; the nearest are 'sise'.")
+    assert sentence.endswith("new.csv' has no column 'size'; the nearest is 'sise'.")
     columns = table(5)
     del columns["price"]
     file = write_csv(tmp_path / "new.csv", columns)
@@ -326,12 +357,19 @@ def test_a_model_of_unnamed_columns_is_refused_by_the_command_line(tmp_path, hou
         (["--held-out", "1.5"], "--held-out must be a number > 0 and < 1; got 1.5."),
         (["--n-components", "0"], "n_components must be an integer >= 1; got 0."),
         (["--max-epochs", "0"], "max_epochs must be an integer >= 1; got 0."),
+        (["--random-state", "-1"], "random_state must be an integer from 0 to 4294967295; got -1."),
+        (["--n-components", "2.5"], 'Invalid value for --n-components: unable to convert "2.5" into int.'),
+        (["--drop", "price"], "--target 'price' must be named once and not under --drop."),
+        (["--target", "price"], "--target 'price' must be named once and not under --drop."),
+        (["--n-components", "9999999999"], "there is not enough memory for this; ask for a smaller model"),
     ],
 )
 def test_an_option_out_of_range_is_refused(tmp_path, houses, capsys, options, sentence):
     capsys.readouterr()
     assert main(["fit", str(houses), "--target", "price", "--output", str(tmp_path / "m"), "--quiet", *options]) == 2
-    assert capsys.readouterr().err == f"manymodes: {sentence}\n"
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"manymodes: {sentence}")
+    assert len(shown.splitlines()) == 1
     assert names(tmp_path) == ["houses.csv"]
 
 
@@ -339,6 +377,28 @@ def test_an_option_out_of_range_is_refused(tmp_path, houses, capsys, options, se
 def test_a_command_that_makes_no_sense_ends_with_code_two(tokens, capsys):
     assert main(tokens) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_created_is_refused_before_any_training(tmp_path, houses, capsys):
+    (tmp_path / "file").write_text("")
+    sentence = refused(capsys, "fit", houses, "--target", "price", "--output", tmp_path / "file" / "sub" / "m")
+    assert sentence.endswith("file' is no folder to write to.")
+    assert "Fitting" not in capsys.readouterr().err
+    sentence = refused(capsys, "fit", houses, "--target", "price", "--output", houses)
+    assert sentence.endswith("houses.csv' is a file; --output must name a folder.")
+
+
+def test_scores_that_are_infinite_become_null_in_json(tmp_path, model, capsys):
+    columns = table(5)
+    columns["price"][2] = 1e140
+    file = write_csv(tmp_path / "new.csv", columns)
+    capsys.readouterr()
+    assert main(["evaluate", str(model), str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["log_score"] is not None
+    columns["price"][2] = 1e200
+    assert "missing, infinite or huge" in refused(
+        capsys, "evaluate", model, write_csv(tmp_path / "new.csv", columns), "--json"
+    )
 
 
 def test_a_full_disk_leaves_the_old_model(tmp_path, houses, model):
@@ -353,7 +413,7 @@ def test_a_full_disk_leaves_the_old_model(tmp_path, houses, model):
         [*command, "--overwrite", "--quiet", *QUICK], capture_output=True, text=True, preexec_fn=limit
     )
     assert result.returncode == 2
-    assert result.stderr == "manymodes: File too large.\n"
+    assert result.stderr == f"manymodes: File too large: {model}.\n"
     assert {file.name: file.read_bytes() for file in model.iterdir()} == before
     assert names(tmp_path) == ["houses.csv", "model"]
 

@@ -26,6 +26,12 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_names(tmp_path):
     assert columns["b"].tolist() == [2]
 
 
+def test_truth_values_are_numbers_and_empty_lines_are_no_rows(tmp_path):
+    columns = read_columns(write(tmp_path, "a,b\nTrue,1\n\nfalse,2\n,3\n"))
+    np.testing.assert_array_equal(columns["a"], [1, 0, np.nan])
+    assert columns["b"].tolist() == [1, 2, 3]
+
+
 def test_an_empty_line_in_a_single_column_is_a_missing_cell(tmp_path):
     np.testing.assert_array_equal(read_columns(write(tmp_path, "a\n1\n\n3\n\n"))["a"], [1, np.nan, 3])
 
@@ -54,10 +60,15 @@ def test_parquet_keeps_integers_nulls_and_text(tmp_path):
     [
         ("t.csv", b"", "is empty; it must hold a header and rows below it."),
         ("t.csv", b"a,b\n", "has no rows below its header."),
-        ("t.csv", b"a,b\n1,2\n3\n", "has 1 cells in row 2, but 2 in its header."),
+        ("t.csv", b"a,b\n1,2\n3\n", "has 1 cell in line 3, but 2 in its header."),
         ("t.csv", b"a,a\n1,2\n", "has more than one column named 'a'."),
         ("t.csv", b"a\xff\n1\n", "is not UTF-8 text (byte 1); save it as CSV in UTF-8."),
-        ("t.xlsx", b"PK", "must end in .csv, .tsv, .txt or .parquet or .pq, which tells its format."),
+        ("t.xlsx", b"PK", "must end in .csv, .tsv, .txt, .parquet or .pq, which tells its format."),
+        (
+            "t.csv",
+            b",a\n0,1\n",
+            "has no name for column 1; name it, or leave it out if it only numbers the rows.",
+        ),
         ("t.parquet", b"nonsense", "cannot be read as Parquet: "),
     ],
 )

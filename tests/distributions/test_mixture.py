@@ -167,6 +167,17 @@ def test_nan_in_a_target_is_refused_and_infinity_has_density_zero():
         mixture.log_prob(y)
 
 
+def test_an_index_reaches_rows_and_never_components():
+    mixture, y = make(n=6), torch.zeros(6, 2, dtype=torch.float64)
+    expected = mixture.log_prob(y)
+    for index in (0, -1, slice(1, 3), [4, 2], torch.tensor([5, 5]), torch.arange(6) > 3, ...):
+        torch.testing.assert_close(mixture[index].log_prob(y[index]), expected[index])
+    assert mixture.expand((2, 6))[1, 3:].batch_shape == (3,)
+    for index in (6, (slice(None), 0), (..., 0, 0)):
+        with pytest.raises(IndexError):
+            mixture[index]
+
+
 def test_dimensions_and_scales_that_cannot_be_are_refused():
     mixture = make()
     with pytest.raises(InputError) as caught:

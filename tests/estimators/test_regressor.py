@@ -227,8 +227,8 @@ def test_columns_of_a_mapping_are_matched_by_name(table):
         ),
         (
             [np.inf] + [1.0] * 119,
-            "Column 'b' has 1 missing or infinite value (first: row 1), and a feature may have none; drop those rows "
-            "or fill them in.",
+            "Column 'b' has 1 missing, infinite or huge value (first: row 1), and a feature may have none; drop those "
+            "rows or fill them in.",
         ),
         (
             pd.date_range("2020-01-01", periods=120),
@@ -279,6 +279,40 @@ def test_a_constant_target_is_refused(table):
     assert str(caught.value) == "column 1 of y must take at least two values; got 3 in all 120 rows."
     with pytest.raises(InputError, match="^target 'price' must take at least two values; got 3 in all 120 rows"):
         small().fit(X, pd.Series(np.full(120, 3.0), name="price"))
+
+
+def test_a_row_too_extreme_for_the_network_is_refused_and_not_predicted_as_nan(table):
+    X, y = table
+    model, X = small().fit(X, y), X.copy()
+    X[3, 0] = 1e200
+    with pytest.raises(
+        InputError, match=r"^X must stay near the training data; row 3 \(counted from 0\) is too extreme"
+    ):
+        model.predict(X)
+    with pytest.raises(InputError, match=r"^y in data must be finite and within ±1e\+150; got another value first in"):
+        small().fit(X[:, 1:], y * 1e200)
+
+
+@pytest.mark.parametrize("bad", [{"random_state": -1}, {"random_state": 2**70}])
+def test_a_seed_that_generators_refuse_is_refused_by_name(table, bad):
+    with pytest.raises(InputError, match="^random_state must be an integer from 0 to 4294967295; got"):
+        small(**bad).fit(*table)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", None, 3.5])
+def test_a_device_that_is_not_there_is_refused(table, device):
+    with pytest.raises(InputError, match="^device must name a device that this machine has, say 'cpu'; got "):
+        small(device=device).fit(*table)
+
+
+def test_a_failed_fit_leaves_a_fitted_model_as_it_was(table):
+    X, y = table
+    model = small().fit(pd.DataFrame(X, columns=["a", "b", "c"]), y)
+    before = model.predict_distribution(pd.DataFrame(X, columns=["a", "b", "c"]))
+    with pytest.raises(InputError):
+        model.fit(X[:, :2], np.ones(120))
+    after = model.predict_distribution(pd.DataFrame(X, columns=["a", "b", "c"]))
+    assert torch.equal(before.components.loc, after.components.loc)
 
 
 def test_an_unknown_point_and_a_level_that_is_no_probability_are_refused(table):
@@ -355,6 +389,22 @@ def test_a_backbone_for_a_model_without_one_is_refused(table, tmp_path):
 def test_a_backbone_that_returns_no_features_is_refused(table):
     with pytest.raises(InputError, match=r"^backbone must return a tensor of shape \(2, any\) for 2 rows; got \(6,\)"):
         small(backbone=nn.Flatten(0)).fit(*table)
+
+
+def test_settings_of_numpy_survive_a_file(table, tmp_path):
+    model = small(n_components=np.int64(3), lr=np.float32(1e-3), hidden_sizes=np.array([8, 4])).fit(*table)
+    model.save(tmp_path / "model.mm")
+    loaded = mm.load(tmp_path / "model.mm")
+    assert loaded.n_components == 3
+    assert loaded.lr == pytest.approx(1e-3)
+    assert tuple(loaded.hidden_sizes) == (8, 4)
+    assert_same_predictions(model, loaded, table[0])
+
+
+def test_a_setting_that_no_file_can_hold_is_named_when_it_is_missing(table, tmp_path):
+    small(objective=lambda *data: mm.objectives.nll(*data)).fit(*table).save(tmp_path / "model.mm")
+    with pytest.warns(UserWarning, match="^'objective' could not be stored in the file and stands at its default"):
+        assert mm.load(tmp_path / "model.mm").objective == "nll"
 
 
 def test_an_unfitted_model_is_not_saved(tmp_path):

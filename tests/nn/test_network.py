@@ -118,13 +118,24 @@ def test_inputs_that_are_no_table_of_numbers_reach_the_backbone_as_they_are():
     assert network.input_scaling.loc.dim() == 0
 
 
-@pytest.mark.parametrize("n_features", [3, 5])
-def test_another_number_of_features_is_refused(n_features):
+@pytest.mark.parametrize("shape", [(7, 3), (7, 5), (2, 7, 4)])
+def test_inputs_of_another_shape_than_fitted_are_refused_not_left_unscaled(shape):
     network, (x, y) = make(), data()
     network.initialise(x, y, generator())
     with pytest.raises(InputError) as caught:
-        network(torch.zeros(7, n_features))
-    assert str(caught.value) == f"x must have shape (N, 4) as the network was fitted with; got (7, {n_features})."
+        network(torch.zeros(shape))
+    assert str(caught.value) == f"x must have shape (N, 4) as the network was fitted with; got {shape}."
+    with pytest.raises(InputError, match=r"got \(4,\)\.$"):
+        network(x[0])
+
+
+def test_parts_of_the_wrong_kind_are_refused():
+    with pytest.raises(TypeError, match=r"^backbone must be a Module; got str\.$"):
+        MixtureDensityNetwork("resnet", MixtureHead(1, target_dim=1, n_components=1))
+    with pytest.raises(TypeError, match=r"^head must be a MixtureHead; got Linear\.$"):
+        MixtureDensityNetwork(nn.Identity(), nn.Linear(1, 1))
+    with pytest.raises(TypeError, match=r"^x must be a Tensor; got list\.$"):
+        make()([[1.0, 2.0, 3.0, 4.0]])
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,20 @@ def test_data_that_cannot_be_used_is_refused(changes, kind, sentence):
     assert str(caught.value) == sentence
 
 
+def test_arguments_of_the_wrong_kind_are_refused():
+    for changes, sentence in (
+        ({"network": torch.nn.Linear(1, 1)}, "network must be a MixtureDensityNetwork; got Linear."),
+        ({"objective": "nll"}, "objective must be a function, say manymodes.objectives.nll; got 'nll'."),
+        ({"callbacks": print}, "callbacks must be a list of functions; got a function."),
+    ):
+        arguments = {"network": network(), "data": data(), **SMALL, **changes}
+        with pytest.raises(TypeError) as caught:
+            mm.fit(**arguments)
+        assert str(caught.value) == sentence
+    with pytest.raises(InputError, match=r"^validation must have at least 1 row; got 0\.$"):
+        mm.fit(network(), data(), **{**SMALL, "validation": tuple(part[:0] for part in data())})
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_value_that_is_not_finite_is_refused_with_its_row(bad):
     x, y = data()
@@ -213,7 +227,8 @@ def test_a_value_that_is_not_finite_is_refused_with_its_row(bad):
     with pytest.raises(InputError) as caught:
         mm.fit(network(), (x, y), **SMALL)
     assert str(caught.value) == (
-        "y in data must be finite; got NaN or infinity first in row 17. Drop those rows or fill them in."
+        "y in data must be finite and within ±1e+150; got another value first in row 17. Drop those rows or fill "
+        "them in."
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, Token
 from rich.console import Console
 
 import manymodes
@@ -25,6 +25,14 @@ app = App(
 )
 
 Repeatable = Parameter(negative="")
+AsJson = Annotated[bool, Parameter(name="--json", negative="")]
+
+
+def _whole(_: type, tokens: Sequence[Token]) -> int:
+    return int(tokens[0].value)  # cyclopts by itself would cut 2.5 to 2
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
 
 
 @app.command
@@ -36,12 +44,12 @@ def fit(
     output: Path,
     overwrite: bool = False,
     drop: Annotated[list[str] | None, Repeatable] = None,
-    n_components: int = 5,
-    max_epochs: int | None = None,
+    n_components: Whole = 5,
+    max_epochs: Annotated[int | None, Parameter(converter=_whole)] = None,
     held_out: float = 0.1,
-    random_state: int = 0,
+    random_state: Whole = 0,
     quiet: bool = False,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    json: AsJson = False,
 ) -> None:
     """Fit a model to a table; write it, its scores on held-out rows and a report into a folder.
 
@@ -67,11 +75,11 @@ def fit(
         Seed of the split, the initial weights and the batches.
     quiet
         Print no progress.
-    as_json
+    json
         Print the summary as JSON.
     """
     from manymodes.apps.fit import FitOptions, fit_file
-    from manymodes.apps.summary import print_summary
+    from manymodes.apps.summary import as_json, print_summary
 
     options = FitOptions(
         file=file,
@@ -85,10 +93,10 @@ def fit(
     )
     tell = _teller(quiet)
     summary = fit_file(options, tell, verbose=not quiet and sys.stderr.isatty())
-    if as_json:
-        print(json.dumps(summary.to_dict(), indent=2, allow_nan=False))  # noqa: T201
+    if json:
+        print(as_json(summary))  # noqa: T201
     else:
-        print_summary(summary, Console())
+        print_summary(summary, _printer())
 
 
 @app.command
@@ -98,7 +106,7 @@ def predict(
     /,
     *,
     output: Path,
-    quantile: Annotated[list[float] | None, Repeatable] = None,
+    quantile: Annotated[list[float] | None, Parameter(negative="", consume_multiple=True)] = None,
     interval: float = 0.9,
     overwrite: bool = False,
     quiet: bool = False,
@@ -114,7 +122,7 @@ def predict(
     output
         CSV or Parquet file to write, a row for each row of the input.
     quantile
-        Level to predict, strictly between 0 and 1; repeat it for several. By default 0.1, 0.25, 0.75 and 0.9.
+        Levels to predict, strictly between 0 and 1. By default 0.1 0.25 0.75 0.9.
     interval
         Probability that the central interval holds.
     overwrite
@@ -136,7 +144,7 @@ def evaluate(
     file: Path,
     /,
     *,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    json: AsJson = False,
 ) -> None:
     """Score a model on the rows of a table that it has not seen.
 
@@ -146,35 +154,45 @@ def evaluate(
         Folder that fit wrote, or a model file.
     file
         CSV or Parquet file with features and targets.
-    as_json
+    json
         Print the scores as JSON.
     """
-    from dataclasses import asdict
-
     from manymodes.apps.predict import evaluate_file
-    from manymodes.apps.summary import print_scores
+    from manymodes.apps.summary import as_json, print_scores
 
     scores = evaluate_file(model, file)
-    if as_json:
-        print(json.dumps(asdict(scores), indent=2, allow_nan=False))  # noqa: T201
+    if json:
+        print(as_json(scores))  # noqa: T201
     else:
-        print_scores({str(model): scores}, Console())
+        print_scores({str(model): scores}, _printer())
 
 
 def main(tokens: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; whatever the user got wrong becomes one sentence."""
     try:
-        app(tokens, exit_on_error=False, result_action="return_value")
-    except CycloptsError:  # it has printed its own message
-        return _BAD_INPUT
+        app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        return _refuse(f"{error} See manymodes --help.", _BAD_INPUT)
     except KeyboardInterrupt:
         return _refuse("interrupted; nothing was written.", _INTERRUPTED)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        return _refuse(f"{error.strerror}{where}." if error.strerror else str(error), _BAD_INPUT)
     except _checks.InputError as error:
         return _refuse(str(error), _BAD_INPUT)
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        return _refuse(f"{error.strerror or error}{where}.", _BAD_INPUT)
+    except (MemoryError, RuntimeError) as error:
+        if "memory" not in str(error):  # torch reports a failed allocation as a RuntimeError
+            raise
+        return _refuse("there is not enough memory for this; ask for a smaller model or fewer rows.", _BAD_INPUT)
     return 0
+
+
+def run() -> None:
+    """Be the program ``manymodes``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without ± still gets its table
+    sys.exit(main())
 
 
 def _refuse(sentence: str, code: int) -> int:
@@ -183,5 +201,9 @@ def _refuse(sentence: str, code: int) -> int:
 
 
 def _teller(quiet: bool) -> Callable[[str], None]:
-    console = Console(stderr=True, quiet=quiet)
-    return lambda line: console.print(line, highlight=False, soft_wrap=True)
+    console = Console(stderr=True, quiet=quiet, markup=False, highlight=False, soft_wrap=True)
+    return console.print
+
+
+def _printer() -> Console:
+    return Console(markup=False, highlight=False)

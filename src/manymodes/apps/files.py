@@ -18,6 +18,7 @@ Columns = dict[str, NDArray[Any]]
 
 _CSV, _PARQUET = (".csv", ".tsv", ".txt"), (".parquet", ".pq")
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
+_TRUTH = {"true": 1.0, "false": 0.0}
 _DELIMITERS = ",;\t|"
 
 
@@ -68,7 +69,7 @@ def check_new_file(path: Path, *, overwrite: bool) -> None:
 def _check_suffix(path: Path) -> None:
     if path.suffix.lower() not in _CSV + _PARQUET:
         raise _checks.InputError(
-            f"{str(path)!r} must end in {', '.join(_CSV)} or {' or '.join(_PARQUET)}, which tells its format."
+            f"{str(path)!r} must end in {', '.join((*_CSV, _PARQUET[0]))} or {_PARQUET[1]}, which tells its format."
         )
     if path.suffix.lower() in _PARQUET:
         _pyarrow()
@@ -79,33 +80,46 @@ def _read_csv(path: Path) -> Columns:
         text = path.read_text(encoding="utf-8-sig")
         first_line = text.partition("\n")[0]
         delimiter = max(_DELIMITERS, key=first_line.count)
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        lines = [(reader.line_num, row) for row in reader]
     except UnicodeDecodeError as error:
         raise _checks.InputError(
             f"{str(path)!r} is not UTF-8 text (byte {error.start}); save it as CSV in UTF-8."
         ) from None
     except (csv.Error, ValueError) as error:
         raise _checks.InputError(f"{str(path)!r} cannot be read as CSV: {error}.") from None
-    while lines and not lines[-1]:
+    while lines and not lines[-1][1]:
         lines.pop()
-    header, *rows = lines or [[]]
-    names = [name.strip() for name in header]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise _checks.InputError(f"{str(path)!r} has more than one column named {_checks.quoted(repeated)}.")
-    if len(names) == 1:
-        rows = [row or [""] for row in rows]  # an empty line is an empty cell
-    for i, row in enumerate(rows):
-        if len(row) != len(names):
+    names = [name.strip() for name in lines[0][1]] if lines else []
+    _check_names(path, names)
+    if len(names) == 1:  # an empty line is an empty cell
+        lines = [(line, row or [""]) for line, row in lines]
+    rows = [row for _, row in lines[1:] if row]
+    for line, row in lines[1:]:
+        if row and len(row) != len(names):
             raise _checks.InputError(
-                f"{str(path)!r} has {len(row)} cells in row {i + 1}, but {len(names)} in its header."
+                f"{str(path)!r} has {_checks.counted(len(row), 'cell')} in line {line}, but {len(names)} in its header."
             )
     cells = zip(*rows, strict=True) if rows else [()] * len(names)
     return {name: _parse(list(column)) for name, column in zip(names, cells, strict=True)}
 
 
+def _check_names(path: Path, names: list[str]) -> None:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if "" in names:
+        raise _checks.InputError(
+            f"{str(path)!r} has no name for column {names.index('') + 1}; name it, or leave it out if it only numbers "
+            "the rows."
+        )
+    if repeated:
+        raise _checks.InputError(f"{str(path)!r} has more than one column named {_checks.quoted(repeated)}.")
+
+
 def _parse(cells: list[str]) -> NDArray[Any]:
-    """Return a column as float64 where every cell is a number or missing, else as strings."""
+    """Return a column as float64 where every cell is a number, true, false or missing, else as strings."""
+    lower = {cell.strip().lower() for cell in cells} - _MISSING
+    if lower and lower <= _TRUTH.keys():
+        return np.array([_TRUTH.get(cell.strip().lower(), np.nan) for cell in cells])
     known = ["nan" if cell.strip().lower() in _MISSING else cell for cell in cells]
     try:
         return np.array(known, dtype=np.float64)
@@ -128,9 +142,7 @@ def _pyarrow() -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ModuleNotFoundError:
-        raise _checks.InputError(
-            "Parquet files need pyarrow; install it with: pip install 'manymodes[data]'."
-        ) from None
+        raise _checks.InputError("Parquet files need pyarrow; install it with: pip install pyarrow.") from None
     return pyarrow, pyarrow.parquet
 
 

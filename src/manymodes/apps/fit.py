@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
 import tempfile
 import time
@@ -18,10 +18,11 @@ from manymodes import _checks
 from manymodes.apps.files import Columns, read_columns
 from manymodes.apps.report import report_page
 from manymodes.apps.scores import count_modes, score
-from manymodes.apps.summary import Summary
+from manymodes.apps.summary import Summary, as_json
 from manymodes.estimators import MDNRegressor
 from manymodes.estimators.model_file import MODEL_FILE
 from manymodes.estimators.tables import as_table
+from manymodes.training.files import naming
 
 _FEWEST_ROWS = 10
 _REPORT_FILE, _SUMMARY_FILE = "report.html", "summary.json"
@@ -109,11 +110,16 @@ def _check_output(options: FitOptions) -> None:
         raise _checks.InputError(f"{str(output)!r} is a file; --output must name a folder.")
     if output.exists() and not options.overwrite:
         raise _checks.InputError(f"{str(output)!r} exists already; choose another folder or pass --overwrite.")
+    nearest = next(folder for folder in output.absolute().parents if folder.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise _checks.InputError(f"{str(output)!r} cannot be created: {str(nearest)!r} is no folder to write to.")
 
 
 def _read_columns(options: FitOptions) -> tuple[Columns, Columns]:
-    columns = read_columns(options.file)
-    where = repr(str(options.file))
+    columns, where = read_columns(options.file), repr(str(options.file))
+    for name in options.targets:
+        if options.targets.count(name) > 1 or name in options.drop:
+            raise _checks.InputError(f"--target {name!r} must be named once and not under --drop.")
     _checks.known_columns([*options.targets, *options.drop], list(columns), where)
     n_rows = len(next(iter(columns.values())))
     if n_rows < _FEWEST_ROWS:
@@ -153,15 +159,15 @@ def _rows(columns: Columns, index: NDArray[np.intp]) -> Columns:
 def _write(options: FitOptions, model: MDNRegressor, report: str, summary: Summary) -> None:
     """Write everything into a folder beside the output, then move it there: all of it, or nothing."""
     output = options.output
-    output.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
-    try:
-        model.save(staging / MODEL_FILE)
-        (staging / _REPORT_FILE).write_text(report, encoding="utf-8")
-        text = json.dumps(summary.to_dict(), indent=2, allow_nan=False)
-        (staging / _SUMMARY_FILE).write_text(text, encoding="utf-8")
-        output.mkdir(exist_ok=options.overwrite)
-        for file in staging.iterdir():
-            file.replace(output / file.name)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with naming(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
+        try:
+            model.save(staging / MODEL_FILE)
+            (staging / _REPORT_FILE).write_text(report, encoding="utf-8")
+            (staging / _SUMMARY_FILE).write_text(as_json(summary) + "\n", encoding="utf-8")
+            output.mkdir(exist_ok=options.overwrite)
+            for file in staging.iterdir():
+                file.replace(output / file.name)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)

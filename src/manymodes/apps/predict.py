@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +31,7 @@ def predict_file(
     """Write the predictions for every row of a file, and return the number of rows."""
     check_new_file(output, overwrite=overwrite)
     interval = _checks.number_between("--interval", interval, 0.0, 1.0)
-    levels = [_checks.number_between("--quantile", level, 0.0, 1.0) for level in levels]
+    levels = sorted({_checks.number_between("--quantile", level, 0.0, 1.0) for level in levels})
     model, names = _load(model_path)
     columns = read_columns(file)
     distribution = _predict(model, columns, file)
@@ -77,7 +79,7 @@ def _prediction_columns(
     for d, name in enumerate(names):
         columns[f"{name}_mean"], columns[f"{name}_median"] = mean[:, d], median[:, d]
         for level, quantile in zip(levels, quantiles, strict=True):
-            columns[f"{name}_q{level:g}"] = quantile[:, d]
+            columns[f"{name}_q{level}"] = quantile[:, d]
         columns[f"{name}_lower_{100 * interval:g}"] = low[:, d]
         columns[f"{name}_upper_{100 * interval:g}"] = high[:, d]
     return columns
@@ -85,10 +87,22 @@ def _prediction_columns(
 
 def _log_density(distribution: Mixture, columns: Columns, names: Sequence[str]) -> NDArray[np.float64]:
     """Return log p(y) where all targets are known, NaN elsewhere: rows to predict may lack them."""
-    targets = np.column_stack([np.asarray(columns[name], dtype=np.float64) for name in names])
+    targets = np.column_stack([_numbers(columns[name]) for name in names])
     known = np.isfinite(targets).all(axis=1)
     log_density = np.full(len(targets), np.nan)
     if known.any():
         rows = torch.from_numpy(np.flatnonzero(known))
         log_density[known] = distribution[rows].log_prob(torch.from_numpy(targets[known])).numpy()
     return log_density
+
+
+def _numbers(column: NDArray[Any]) -> NDArray[np.float64]:
+    """Return a column as numbers, NaN where a cell holds none (say "unknown")."""
+    return np.array([_number(cell) for cell in column], dtype=np.float64)
+
+
+def _number(cell: object) -> float:
+    try:
+        return float(cell)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return math.nan

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
+from shlex import quote
 from string import ascii_uppercase
 
 import numpy as np
@@ -36,7 +38,7 @@ def report_page(summary: Summary, history: History, distribution: Mixture, X: ND
     sentences = summary.sentences()
     shown = _spread_rows(distribution, X)
     return page(
-        f"What {names} may be: {summary.file}",
+        f"What {names} may be: {Path(summary.file).name}",
         sentences[0],
         [
             section(
@@ -53,8 +55,8 @@ def report_page(summary: Summary, history: History, distribution: Mixture, X: ND
             section("Training", _learning_curve(history)),
             section(
                 "Use the model",
-                paragraph(f'In Python: model = manymodes.load("{summary.model}")'),
-                paragraph(f"In a shell: manymodes predict {summary.model} NEW.csv --output PREDICTIONS.csv"),
+                paragraph(f"In Python: model = manymodes.load({summary.model!r})"),
+                paragraph(f"In a shell: manymodes predict {quote(summary.model)} NEW.csv --output PREDICTIONS.csv"),
             ),
         ],
     )
@@ -90,17 +92,24 @@ def _densities(
 
 
 def _row_table(summary: Summary, chosen: Mixture, X: NDArray[np.float64], y: Tensor, labels: Sequence[str]) -> str:
-    single = len(summary.features) == 1
-    features = [] if single else summary.features[:_MOST_FEATURES]
-    header = [summary.features[0] if single else "row", *features]
-    columns = [list(labels), *([f"{value:.4g}" for value in X[:, f]] for f in range(len(features)))]
     levels = torch.tensor([0.05, 0.95], dtype=y.dtype)[:, None, None]
     mean, (low, high) = chosen.mean, chosen.icdf(levels)
+    header, columns = [summary.features[0] if len(summary.features) == 1 else "row"], [list(labels)]
     for d, name in enumerate(summary.targets):
         header += [name, "predicted mean", "90 % interval"]
-        columns += [[f"{value:.4g}" for value in values] for values in (y[:, d], mean[:, d])]
-        columns.append([f"{a:.4g} to {b:.4g}" for a, b in zip(low[:, d], high[:, d], strict=True)])
+        cells = _numbers(torch.stack([y[:, d], mean[:, d], low[:, d], high[:, d]]).numpy())
+        columns += [*cells[:2], [f"{a} to {b}" for a, b in zip(*cells[2:], strict=True)]]
+    if len(summary.features) > 1:
+        header += summary.features[:_MOST_FEATURES]
+        columns += [_numbers(X[:, [f]].T)[0] for f in range(min(X.shape[1], _MOST_FEATURES))]
     return table(header, list(zip(*columns, strict=True)))
+
+
+def _numbers(values: NDArray[np.float64]) -> list[list[str]]:
+    """Return numbers as text, with enough digits to tell those of a table apart."""
+    spread, largest = float(np.ptp(values)), float(np.abs(values).max())
+    digits = 4 if spread == 0 else min(12, 4 + max(0, math.ceil(math.log10(largest / spread))))
+    return [[f"{value:.{digits}g}" for value in row] for row in values]
 
 
 def _pit_charts(names: Sequence[str], pit: Tensor) -> list[str]:

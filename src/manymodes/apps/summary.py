@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from manymodes import _checks
 from manymodes.apps.scores import Scores, describe_modes
@@ -53,10 +56,6 @@ class Summary:
     model: str
     report: str
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the summary as plain numbers, strings and lists."""
-        return asdict(self)
-
     def named_scores(self) -> dict[str, Scores]:
         """Return the scores under the names that a person reads."""
         return {MODEL_NAMES[name]: scores for name, scores in self.scores.items()}
@@ -64,9 +63,9 @@ class Summary:
     def sentences(self) -> list[str]:
         """Return what a person should know beside the table of scores."""
         rows, scores = self.rows, self.scores
-        n_rows = sum(rows.values())
+        n_rows, target = sum(rows.values()), "target" if len(self.targets) == 1 else "targets"
         told = [
-            f"{n_rows} rows, {_checks.counted(len(self.features), 'feature')}, target {', '.join(self.targets)}: "
+            f"{n_rows} rows, {_checks.counted(len(self.features), 'feature')}, {target} {', '.join(self.targets)}: "
             f"{_checks.counted(rows['train'], 'row')} "
             f"trained the network, {rows['validation']} chose the best epoch, {rows['held_out']} were held out "
             "for the scores.",
@@ -85,14 +84,19 @@ class Summary:
         return told
 
 
+def as_json(record: Summary | Scores) -> str:
+    """Return a record as JSON; numbers that are not finite become null."""
+    return json.dumps(_finite(asdict(record)), indent=2, allow_nan=False)
+
+
 def print_summary(summary: Summary, console: Console) -> None:
     """Print a fit's outcome for a person."""
     for sentence in summary.sentences():
-        console.print(sentence, highlight=False)
+        console.print(sentence)
     print_scores(summary.named_scores(), console)
     console.print(BASELINES)
-    console.print(f"Model:  {summary.model}", highlight=False, soft_wrap=True)
-    console.print(f"Report: {summary.report}", highlight=False, soft_wrap=True)
+    console.print(f"Model:  {summary.model}", soft_wrap=True)
+    console.print(f"Report: {summary.report}", soft_wrap=True)
 
 
 def print_scores(scores: Mapping[str, Scores], console: Console) -> None:
@@ -101,9 +105,9 @@ def print_scores(scores: Mapping[str, Scores], console: Console) -> None:
     table = Table(title="Scores (lower is better; coverage should be near 90 %)", title_justify="left")
     for name in header:
         is_text = name in ("model", "target")
-        table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text)
+        table.add_column(name, justify="left" if is_text else "right", overflow="fold", no_wrap=not is_text)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     console.print(table)
 
 
@@ -125,3 +129,11 @@ def score_table(scores: Mapping[str, Scores]) -> tuple[list[str], list[list[str]
 
 def _without(cells: list[str], place: int) -> list[str]:
     return cells[:place] + cells[place + 1 :]
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -176,22 +176,26 @@ class Mixture(MixtureSameFamily):
         return Mixture(weights, components, validate_args=self._validate_args)
 
     def __getitem__(self, index: Any) -> Mixture:
-        """Return the predictions of some rows: an integer, a slice, or an index along the batch."""
-        if not self.batch_shape:
-            raise IndexError("a distribution with an empty batch_shape cannot be indexed.")
-        components = self.components.transformed(lambda value: value[index])
-        return Mixture(Categorical(logits=self.logits[index], validate_args=False), components)
-
-    # --- private ---
+        """Return the predictions of some rows: whatever indexes a tensor of ``batch_shape``."""
+        rows = torch.arange(self.batch_shape.numel(), device=self.logits.device).reshape(self.batch_shape)[index]
+        components = self.components.transformed(lambda value: value.reshape(-1, *value.shape[-2:])[rows])
+        logits = self.logits.reshape(-1, self.n_components)[rows]
+        weights = Categorical(logits=logits, validate_args=False)
+        return Mixture(weights, components, validate_args=self._validate_args)
 
     def with_components(self, components: Component) -> Mixture:
+        """Return the mixture of other components with the same weights."""
         return Mixture(self._mixture_distribution, components, validate_args=self._validate_args)
 
     def check_target(self, value: Tensor) -> None:
+        """Refuse targets that do not fit this distribution, see the class's description."""
+        _checks.instance("y", value, Tensor)
         expected = self.batch_shape + self.event_shape
         _checks.ends_with_shape("y", value.shape, expected, "to match batch_shape + event_shape")
         if self._validate_args and bool(value.isnan().any()):
             raise _checks.InputError("y must not hold NaN; drop the rows with missing targets.")
+
+    # --- private ---
 
     def _levels(self, value: Tensor | float) -> Tensor:
         like = self.logits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,7 +34,7 @@ class Architecture:
     n_components: int
     covariance_type: str
     min_scale: float
-    hidden_sizes: tuple[int, ...]
+    hidden_sizes: Sequence[int]
     dropout: float
     own_backbone_features: int | None = None
 
@@ -42,6 +43,7 @@ class Architecture:
         if self.own_backbone_features is None:
             if own_backbone is not None:
                 raise _checks.InputError("backbone must be left out: this model has the default one.")
+            _checks.instance("hidden_sizes", self.hidden_sizes, Sequence, " of integers, say (128, 128)")
             mlp = MLP(self.n_features, self.hidden_sizes, dropout=self.dropout)
             return MixtureDensityNetwork(mlp, self._head(mlp.out_features))
         if own_backbone is None:
@@ -63,8 +65,15 @@ class Architecture:
 
 def output_width(backbone: nn.Module, rows: Tensor) -> int:
     """Return how many features a user's own backbone gives, by running a copy of it on some rows."""
-    with torch.no_grad():
-        features = copy.deepcopy(backbone).cpu().eval()(rows)
+    _checks.instance("backbone", backbone, nn.Module)
+    try:
+        with torch.no_grad():
+            features = copy.deepcopy(backbone).cpu().eval()(rows)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise _checks.InputError(
+            f"backbone must take features of shape {_checks.shape_text(('N', *rows.shape[1:]))}; it fails: {reason}"
+        ) from error
     if not isinstance(features, Tensor) or features.dim() != 2 or len(features) != len(rows):
         shape = _checks.shape_text(features.shape) if isinstance(features, Tensor) else type(features).__name__
         raise _checks.InputError(

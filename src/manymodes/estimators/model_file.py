@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
@@ -23,6 +24,8 @@ from manymodes.training.files import write_atomically
 
 FORMAT_VERSION = 1
 MODEL_FILE = "model.mm"  # its name inside a folder that the command line writes
+
+UNSTORABLE = object()  # stands for a value that JSON cannot hold
 
 _ENTRY = "manymodes"  # in the metadata of the safetensors file
 _DAMAGED = "its checksum does not match. Restore it from a copy."
@@ -70,13 +73,15 @@ def read_model_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
     return tensors, document
 
 
-def is_json(value: object) -> bool:
-    """Return whether a value can be stored in a document."""
+def as_json(value: Any) -> Any:
+    """Return a value as JSON can hold it, NumPy's numbers and arrays as Python's, or else ``UNSTORABLE``."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):
-        return False
-    return True
+        return UNSTORABLE
+    return value
 
 
 def _checksum(tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> str:

@@ -31,7 +31,12 @@ def load(path: str | os.PathLike[str], *, backbone: nn.Module | None = None) -> 
     path = Path(path)
     path = path / MODEL_FILE if path.is_dir() else path
     tensors, document = read_model_file(path)
+    if backbone is not None:
+        _checks.instance("backbone", backbone, nn.Module)
     kind = document.get("kind")
     if kind != MDNRegressor.__name__:
         raise _checks.InputError(f"{str(path)!r} holds a {kind}, which this function does not load.")
-    return MDNRegressor._restore(tensors, document, backbone)
+    try:
+        return MDNRegressor._restore(tensors, document, backbone)
+    except (KeyError, TypeError) as error:
+        raise _checks.InputError(f"{str(path)!r} does not describe a model as it should ({error}).") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -12,14 +13,14 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, check_X_y, validate_data
 from torch import Tensor, nn
 
 from manymodes import _checks, training
 from manymodes.distributions import Mixture
 from manymodes.estimators.architecture import Architecture, output_width
-from manymodes.estimators.model_file import is_json, write_model_file
+from manymodes.estimators.model_file import UNSTORABLE, as_json, write_model_file
 from manymodes.estimators.tables import Floats, as_table, is_mapping, target_table
 from manymodes.objectives import OBJECTIVES, Objective
 from manymodes.training.randomness import isolated
@@ -128,15 +129,24 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: Values that are not finite numbers, a constant target, too few rows, settings
                 out of range.
         """
+        before = self.__dict__.copy()
+        try:
+            self._fit(X, y, sample_weight)
+        except BaseException:  # a failed fit leaves a fitted model as it was
+            self.__dict__ = before
+            raise
+        return self
+
+    def _fit(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> None:
         features, targets = self._read_training_data(X, y)
         weight = () if sample_weight is None else (self._read_weight(sample_weight, features),)
         objective = self.objective
         if not callable(objective):
             objective = _checks.one_of("objective", objective, OBJECTIVES)
-        seed = self._seed()
-        with isolated(seed, self.device):
+        seed, device = self._seed(), _usable_device(self.device)
+        with isolated(seed, device):
             self._architecture = self._plan(features, targets.shape[1])
-            network = self._architecture.build(self.backbone).to(self.device)
+            network = self._architecture.build(self.backbone).to(device)
         self.history_ = training.fit(
             network,
             tuple(torch.tensor(part) for part in (features, targets, *weight)),
@@ -151,15 +161,21 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             progress=bool(self.verbose),
         )
         self.network_ = network
-        return self
 
     # --- predictions ---
 
     @torch.no_grad()
     def predict_distribution(self, X: Any) -> Mixture:
         """Return p(y | x) for features (N, F): a torch distribution in float64, (N,) of events (D,)."""
-        features = torch.tensor(self._read_features(X), device=self.device)
+        features = torch.tensor(self._read_features(X), device=self.network_.device)
         mixture: Mixture = self.network_.eval()(features).to("cpu")
+        values = torch.cat([mixture.logits, mixture.mean, mixture.variance], -1)
+        known = values.isfinite().all(-1)
+        if not bool(known.all()):
+            raise _checks.InputError(
+                f"X must stay near the training data; row {int((~known).nonzero()[0])} (counted from 0) is too extreme "
+                "for the network."
+            )
         return Mixture(mixture.mixture_distribution, mixture.components, validate_args=True)
 
     def predict(self, X: Any, *, point: str = "mean") -> Floats:
@@ -173,8 +189,9 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         choose = _checks.one_of("point", point, _POINTS)
         return self._as_target(choose(self.predict_distribution(X)))
 
-    def predict_quantiles(self, X: Any, levels: Sequence[float] = (0.05, 0.5, 0.95)) -> Floats:
+    def predict_quantiles(self, X: Any, levels: float | Sequence[float] = (0.05, 0.5, 0.95)) -> Floats:
         """Return quantiles for Q levels, (N, Q), or (N, D, Q) where y had two axes."""
+        levels = [levels] if isinstance(levels, float) else levels
         levels = [_checks.number_between("every level", level, 0.0, 1.0, including=(0.0, 1.0)) for level in levels]
         quantiles = self.predict_distribution(X).icdf(torch.tensor(levels, dtype=torch.float64)[:, None, None])
         return np.moveaxis(self._as_target(quantiles), 0, -1)
@@ -196,16 +213,18 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to one file of numbers and JSON; ``manymodes.load`` reads it back.
 
-        The file is written whole or not at all. No code goes into it: a backbone or an objective of your own
-        is named as missing and handed in again on loading.
+        The file is written whole or not at all. No code goes into it: a backbone of your own is handed in again
+        on loading, and other settings that are no numbers or names are set again before a new fit.
         """
         check_is_fitted(self)
         names = getattr(self, "feature_names_in_", None)
+        params = {name: as_json(value) for name, value in self.get_params(deep=False).items()}
         document = {
             "kind": type(self).__name__,
             "manymodes_version": version("manymodes"),
-            "params": {name: value for name, value in self.get_params(deep=False).items() if is_json(value)},
-            "architecture": asdict(self._architecture),
+            "params": {name: value for name, value in params.items() if value is not UNSTORABLE},
+            "params_left_out": sorted(name for name, value in params.items() if value is UNSTORABLE),
+            "architecture": {name: as_json(value) for name, value in asdict(self._architecture).items()},
             "history": self.history_.to_dict(),
             "n_features_in": self.n_features_in_,
             "feature_names_in": None if names is None else list(names),
@@ -229,6 +248,13 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 f"backbone must have the same parameters as the saved model's; {difference}"
             ) from None
         model = cls(**{**_with_tuples(document["params"]), "backbone": backbone})
+        left_out = [name for name in document["params_left_out"] if name != "backbone"]
+        if left_out:
+            warnings.warn(
+                f"{_checks.quoted(left_out)} could not be stored in the file and stands at its default again; "
+                "predictions do not need it, but set it before a new fit.",
+                stacklevel=3,
+            )
         model.network_, model._architecture = network.eval(), architecture
         model.history_ = training.History.from_dict(document["history"])
         model.n_features_in_ = document["n_features_in"]
@@ -294,7 +320,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             n_components=_checks.integer_at_least("n_components", self.n_components, 1),
             covariance_type=self.covariance_type,
             min_scale=_checks.positive("min_scale", self.min_scale),
-            hidden_sizes=tuple(self.hidden_sizes),
+            hidden_sizes=_plain(self.hidden_sizes),
             dropout=_checks.number_between("dropout", self.dropout, 0.0, 1.0, including=(0.0,)),
             own_backbone_features=None if own is None else output_width(own, example),
         )
@@ -302,9 +328,9 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _seed(self) -> int | None:
         if self.random_state is None:
             return None
-        if isinstance(self.random_state, (int, np.integer)):
-            return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
+        if isinstance(self.random_state, np.random.RandomState):
+            return int(self.random_state.randint(2**31 - 1))
+        return _checks.random_state(self.random_state)
 
     def _as_target(self, values: Tensor) -> Floats:
         """Turn (..., D) into an array of the shape that y had."""
@@ -315,6 +341,20 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _usable_device(name: Any) -> torch.device:
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise _checks.InputError(
+            f"device must name a device that this machine has, say 'cpu'; got {name!r}."
+        ) from error
+
+
+def _plain(value: Any) -> Any:
+    """Return NumPy's arrays, which searches hand over, as tuples of Python's numbers."""
+    return tuple(value.tolist()) if isinstance(value, np.ndarray) else value
 
 
 def _with_tuples(record: dict[str, Any]) -> dict[str, Any]:

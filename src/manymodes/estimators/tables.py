@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from manymodes import _checks
+from manymodes.training.data import LARGEST
 
 Floats = NDArray[np.float64]
 
@@ -40,6 +41,8 @@ def as_table(data: Any, role: str) -> Table | None:
     """
     if is_mapping(data):
         return _stack([(str(name), np.asarray(column)) for name, column in data.items()], role)
+    if nw.dependencies.is_polars_lazyframe(data):
+        raise TypeError("a lazy frame holds no rows yet; hand in frame.collect().")
     if nw.dependencies.is_into_dataframe(data):
         frame = nw.from_native(data, eager_only=True)
         return _stack([(str(column.name), _to_numpy(column)) for column in frame.iter_columns()], role)
@@ -78,9 +81,9 @@ def numeric_column(name: str, column: ArrayLike, role: str) -> Floats:
             f"Column {name!r} holds text (first: {str(values[row])!r} in row {row + 1}), and a {role} must "
             "hold numbers; leave it out or turn it into numbers."
         ) from None
-    bad = ~np.isfinite(numbers)
+    bad = ~(np.abs(numbers) <= LARGEST)
     if bad.any():
-        kind = "missing" if np.isnan(numbers[bad]).all() else "missing or infinite"
+        kind = "missing" if np.isnan(numbers[bad]).all() else "missing, infinite or huge"
         raise _checks.InputError(
             f"Column {name!r} has {_checks.counted(int(bad.sum()), f'{kind} value')} "
             f"(first: row {int(bad.argmax()) + 1}), and a {role} may have none; drop those rows or fill them in."

@@ -14,9 +14,9 @@ from manymodes.nn.scaling import Standardizer
 class MixtureDensityNetwork(nn.Module):
     """Maps x to a mixture over y, in the user's units of both (Bishop 1994).
 
-    Inside, inputs and targets are standardised by buffers that ``initialise`` sets; the returned density
-    carries the exact Jacobian. Inputs of any shape but (N, F), and integers, are handed to the backbone as
-    they are. The answer has the precision of the question: float64 inputs give a float64 distribution.
+    Inside, inputs and targets are standardised by buffers that ``initialise`` sets; the returned density carries
+    the exact Jacobian. Inputs of any shape but (N, F), and integers, are not scaled. The answer has the precision
+    of the question: float64 inputs give a float64 distribution.
 
     Args:
         backbone: Maps inputs, (N, ...), to features, (N, ``head.in_features``).
@@ -30,6 +30,8 @@ class MixtureDensityNetwork(nn.Module):
 
     def __init__(self, backbone: nn.Module, head: MixtureHead) -> None:
         super().__init__()
+        _checks.instance("backbone", backbone, nn.Module)
+        _checks.instance("head", head, MixtureHead)
         self.backbone = backbone
         self.head = head
         self.input_scaling = Standardizer()
@@ -50,13 +52,12 @@ class MixtureDensityNetwork(nn.Module):
 
     def scale_input(self, x: Tensor) -> Tensor:
         """Return inputs as the backbone takes them, in the network's precision."""
-        if not (x.is_floating_point() and x.dim() == 2):
-            return x
+        _checks.instance("x", x, Tensor)
         if self.input_scaling.loc.dim() == 1:
             n_features = len(self.input_scaling.loc)
             _checks.matches_shape("x", x.shape, ("N", n_features), "as the network was fitted with")
-        scaled: Tensor = self.input_scaling(x)
-        return scaled.to(self.dtype)
+            x = self.input_scaling(x)
+        return x.to(self.dtype) if x.is_floating_point() else x
 
     def scale_target(self, y: Tensor) -> Tensor:
         """Return targets, (N, D), in standardised units and the network's precision."""
@@ -74,6 +75,7 @@ class MixtureDensityNetwork(nn.Module):
 
     def check_target(self, y: Tensor) -> None:
         """Refuse targets that are not (N, D)."""
+        _checks.instance("y", y, Tensor)
         target_dim = self.head.target_dim
         _checks.matches_shape("y", y.shape, ("N", target_dim), f"to match the head's target_dim={target_dim}")
 

@@ -11,6 +11,8 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.nn import MixtureDensityNetwork
 
+LARGEST = 1e150  # squares of larger values overflow
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -44,10 +46,11 @@ def as_rows(name: str, data: Sequence[Tensor]) -> Rows:
     for part, value in zip(("x", "y", "weight"), data, strict=False):
         if not isinstance(value, Tensor):
             raise TypeError(f"{part} in {name} must be a torch tensor; got {type(value).__name__}.")
-        if value.is_floating_point() and not bool(value.isfinite().all()):
-            row = int((~value.isfinite()).reshape(len(value), -1).any(-1).nonzero()[0])
+        legal = value.abs() <= LARGEST if value.is_floating_point() else None
+        if legal is not None and not bool(legal.all()):
+            row = int((~legal).reshape(len(value), -1).any(-1).nonzero()[0])
             raise _checks.InputError(
-                f"{part} in {name} must be finite; got NaN or infinity first in row {row}. "
+                f"{part} in {name} must be finite and within ±{LARGEST:g}; got another value first in row {row}. "
                 "Drop those rows or fill them in."
             )
     x, y = data[0], data[1]
@@ -56,6 +59,8 @@ def as_rows(name: str, data: Sequence[Tensor]) -> Rows:
             f"y in {name} must have shape (N, D), also for D = 1; got {_checks.shape_text(y.shape)}."
         )
     _checks.same_rows("x", len(x), "y", len(y))
+    if len(y) == 0:
+        raise _checks.InputError(f"{name} must have at least 1 row; got 0.")
     if len(data) == 2:
         return Rows(x, y, None)
     weight = data[2]

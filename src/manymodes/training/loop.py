@@ -74,6 +74,11 @@ def fit(
         Loshchilov and Hutter (2019), Decoupled weight decay regularization.
     """
     started = time.monotonic()
+    _checks.instance("network", network, MixtureDensityNetwork)
+    if not callable(objective):
+        raise TypeError(f"objective must be a function, say manymodes.objectives.nll; got {objective!r}.")
+    if callable(callbacks):
+        raise TypeError("callbacks must be a list of functions; got a function.")
     rows = as_rows("data", data)
     network.check_target(rows.y)
     lr, clip_norm = _checks.positive("lr", lr), _checks.positive("clip_norm", clip_norm)

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import torch
 
+from manymodes import _checks
+
 
 @contextmanager
 def isolated(random_state: int | None, device: torch.device | str = "cpu") -> Iterator[torch.Generator]:
@@ -16,7 +18,7 @@ def isolated(random_state: int | None, device: torch.device | str = "cpu") -> It
     Dropout and the initial weights of torch's layers take no generator, so the global ones have to be
     borrowed. None draws a fresh seed from the operating system.
     """
-    seed = secrets.randbits(63) if random_state is None else random_state
+    seed = secrets.randbits(63) if random_state is None else _checks.random_state(random_state)
     device = torch.device(device)
     devices = [device] if device.type == "cuda" else []
     generator = torch.Generator().manual_seed(seed)
