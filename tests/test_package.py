@@ -39,7 +39,7 @@ def test_importing_everything_changes_no_global_state():
         "def state(): return (torch.get_default_dtype(), torch.get_num_threads(), torch.initial_seed(),\n"
         "  torch.get_rng_state().tolist(), numpy.random.get_state()[1].tolist(), random.getstate(),\n"
         "  len(warnings.filters), torch.is_grad_enabled())\n"
-        "import sklearn.base, rich.progress, narwhals.stable.v2, safetensors.torch\n"  # they add filters of their own
+        "import sklearn.base, narwhals.stable.v2, safetensors.torch\n"  # they add warning filters of their own
         "before = state()\n"
         "import manymodes\n"
         "[getattr(manymodes, name) for name in manymodes.__all__]\n"

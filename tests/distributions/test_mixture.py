@@ -161,7 +161,7 @@ def test_one_target_for_a_batch_of_one_output_is_not_broadcast_to_a_square():
 def test_nan_in_a_target_is_refused_and_infinity_has_density_zero():
     mixture, y = make(), torch.zeros(4, 2, dtype=torch.float64)
     y[1, 0] = math.inf
-    assert mixture.log_prob(y)[1] == -math.inf
+    assert mixture.log_prob(y)[1].exp() == 0
     y[1, 0] = math.nan
     with pytest.raises(InputError, match="^y must not hold NaN"):
         mixture.log_prob(y)
@@ -198,16 +198,31 @@ def test_an_empty_batch_stays_empty_everywhere():
     assert mixture.modes().count.shape == (0,)
 
 
-def test_a_component_of_weight_zero_contributes_nothing():
+@pytest.mark.parametrize("weights", [{"logits": [[0.0, -math.inf]]}, {"probs": [[1.0, 0.0]]}])
+def test_a_component_of_weight_zero_contributes_nothing(weights):
     loc = torch.tensor([[[0.0], [50.0]]], dtype=torch.float64)
-    logits = torch.tensor([[0.0, -math.inf]], dtype=torch.float64)
-    mixture = Mixture(Categorical(logits=logits), DiagonalNormal(loc, torch.ones_like(loc)))
+    scale = torch.tensor([[[1.0], [1e-30]]], dtype=torch.float64)  # torch's own eps for a weight would let it win
+    (name, values), *_ = weights.items()
+    mixture = Mixture(Categorical(**{name: torch.tensor(values).double()}), DiagonalNormal(loc, scale))
+    assert mixture.weights.tolist() == [[1, 0]]
     alone = stats.norm(0, 1)
     y = torch.tensor([[0.5]], dtype=torch.float64)
     assert mixture.log_prob(y).item() == pytest.approx(alone.logpdf(0.5))
     assert mixture.cdf(y).item() == pytest.approx(alone.cdf(0.5))
     assert mixture.icdf(0.9).item() == pytest.approx(alone.ppf(0.9))
     assert mixture.modes().count.item() == 1
+
+
+@pytest.mark.parametrize(("dtype", "far"), [(torch.float32, 1e30), (torch.float64, 1e200)])
+def test_targets_beyond_all_bounds_give_finite_losses_and_gradients(dtype, far):
+    mixture = make(n=1, dtype=dtype)
+    loc = mixture.components.loc.clone().requires_grad_()
+    moved = mixture.with_components(DiagonalNormal(loc, mixture.components.scale))
+    y = torch.full((1, 2), far, dtype=dtype)
+    moved.log_prob(y).sum().backward()
+    assert loc.grad.isfinite().all()
+    assert moved.log_prob(y).isfinite().all()
+    assert moved.responsibilities(y).sum().item() == pytest.approx(1)
 
 
 finite = st.floats(-1e12, 1e12, allow_nan=False)

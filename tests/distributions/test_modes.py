@@ -67,6 +67,13 @@ def test_equal_components_make_one_mode():
     assert modes.location[0, 0, 0].item() == pytest.approx(1, abs=1e-8)
 
 
+def test_large_batches_are_worked_on_in_parts_that_agree():
+    mixture = make(n=9000, k=5, d=1, seed=8)  # 45,000 starts, more than one part
+    modes, some = mixture.modes(), mixture[8990:].modes()
+    torch.testing.assert_close(modes.location[8990:], some.location, equal_nan=True)
+    assert torch.equal(modes.mask[8990:], some.mask)
+
+
 def test_small_modes_can_be_left_out_of_the_count():
     modes = mixture_of([[[-5.0], [5.0]]], [[[1.0], [1.0]]], [[0.98, 0.02]]).modes()
     assert modes.count.item() == 2

@@ -46,6 +46,18 @@ def test_single_precision_quantiles_are_as_good_as_their_precision_allows():
     assert (mixture.cdf(mixture.icdf(levels)) - levels).abs().max() < 1e-5
 
 
+def test_far_tails_keep_their_relative_accuracy():
+    mixture = make(n=20, k=5, d=1)
+    for tail in (1e-30, 1e-100):
+        low, high = mixture.icdf(tail), mixture.isf(tail)
+        assert (mixture.cdf(low) / tail - 1).abs().max() < 1e-6
+        share = (mixture.weights.unsqueeze(-1) * mixture.components.sf(high.unsqueeze(-2))).sum(-2)
+        assert (share / tail - 1).abs().max() < 1e-6
+    torch.testing.assert_close(mixture.isf(0.3), mixture.icdf(0.7))
+    single = mixture.to(torch.float32)
+    torch.testing.assert_close(single.icdf(1 - 1e-9).double(), mixture.icdf(1 - 1e-9), rtol=1e-4, atol=1e-4)
+
+
 def test_levels_zero_and_one_are_infinite():
     mixture = make(n=2, d=1)
     assert (mixture.icdf(0.0) == -math.inf).all()

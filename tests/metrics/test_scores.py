@@ -105,6 +105,29 @@ def test_the_gradient_of_crps_is_right():
     assert torch.autograd.gradcheck(score, [part.requires_grad_() for part in parts])
 
 
+def test_the_gradient_of_crps_is_right_where_a_target_meets_a_location():
+    loc = torch.tensor([[[0.0], [10.0]]], dtype=torch.float64)
+    y = torch.tensor([[0.0]], dtype=torch.float64)
+
+    def score(loc):
+        return metrics.crps(
+            Mixture(Categorical(torch.tensor([[0.5, 0.5]])), DiagonalNormal(loc, torch.ones(1, 2, 1))), y
+        )
+
+    step = 1e-4 * torch.tensor([[[1.0], [0.0]]], dtype=torch.float64)
+    expected = (score(loc + step) - score(loc - step)).item() / 2e-4
+    assert expected == pytest.approx(0.25, abs=1e-4)
+    loc.requires_grad_()
+    score(loc).sum().backward()
+    assert loc.grad[0, 0, 0].item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_crps_of_an_infinite_target_is_infinite():
+    mixture, y = make(n=2)
+    y[0], y[1] = torch.inf, -torch.inf
+    assert (metrics.crps(mixture, y) == torch.inf).all()
+
+
 def test_log_score_is_the_negative_log_likelihood():
     mixture, y = make(d=2)
     torch.testing.assert_close(metrics.log_score(mixture, y), -mixture.log_prob(y))

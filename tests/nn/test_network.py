@@ -129,6 +129,13 @@ def test_inputs_of_another_shape_than_fitted_are_refused_not_left_unscaled(shape
         network(x[0])
 
 
+def test_integers_are_scaled_like_the_numbers_that_they_are():
+    network, (x, y) = make(), data()
+    x = x.round()
+    network.initialise(x, y, generator())
+    torch.testing.assert_close(network(x.long()).mean, network(x).mean, check_dtype=False)
+
+
 def test_parts_of_the_wrong_kind_are_refused():
     with pytest.raises(TypeError, match=r"^backbone must be a Module; got str\.$"):
         MixtureDensityNetwork("resnet", MixtureHead(1, target_dim=1, n_components=1))

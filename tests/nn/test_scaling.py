@@ -32,6 +32,14 @@ def test_nothing_changes_before_it_has_learned():
     torch.testing.assert_close(Standardizer()(values), values.double(), check_dtype=False)
 
 
+def test_casting_the_network_costs_the_scaling_no_precision():
+    scaling, _ = learned([[1e9 + 0.1], [1e9 + 0.2]])
+    loc = scaling.loc.clone()
+    for cast in (Standardizer.float, Standardizer.half, Standardizer.bfloat16):
+        assert torch.equal(cast(scaling).loc, loc)
+        assert scaling.loc.dtype == torch.float64
+
+
 def test_only_tables_are_learned_from():
     with pytest.raises(InputError, match=r"^values must have shape \(N, F\)"):
         Standardizer().learn(torch.zeros(3))

@@ -115,6 +115,59 @@ def test_a_batch_that_is_not_finite_never_reaches_the_weights(where):
     assert np.isfinite(history.train_loss).all()
 
 
+def test_a_skipped_batch_leaves_no_trace_in_running_statistics():
+    backbone = torch.nn.Sequential(torch.nn.Linear(1, 8), torch.nn.BatchNorm1d(8))
+    net = MixtureDensityNetwork(Poisoned(backbone, call=3), MixtureHead(8, target_dim=1, n_components=2))
+    history = mm.fit(net, data(), **SMALL)
+    assert history.skipped_batches == 1
+    assert all(value.isfinite().all() for value in net.state_dict().values())
+
+
+class Poisoned(torch.nn.Module):
+    """A backbone one of whose batches in training turns to NaN on its way in."""
+
+    def __init__(self, backbone, call: int) -> None:
+        super().__init__()
+        self.backbone, self.calls, self.call = backbone, 0, call
+
+    def forward(self, x):
+        self.calls += self.training
+        return self.backbone(x * math.nan if self.training and self.calls == self.call else x)
+
+
+def test_validation_that_is_never_finite_stops_with_a_sentence():
+    def only_in_training(distribution, y, weight):
+        loss = mm.objectives.nll(distribution, y, weight)
+        return loss if loss.requires_grad else loss * math.nan
+
+    with pytest.raises(FloatingPointError, match="^the objective was not finite on the validation rows after any"):
+        mm.fit(network(), data(), objective=only_in_training, **SMALL)
+
+
+def test_an_interruption_leaves_the_best_weights_so_far():
+    net, seen, losses = network(), {}, []
+
+    def stop_at_30(history):
+        seen[history.n_epochs - 1], losses[:] = weights(net), history.validation_loss
+        if history.n_epochs == 30:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mm.fit(net, data(60), lr=5e-2, callbacks=[stop_at_30], **{**SMALL, "max_epochs": 100})
+    assert same(weights(net), seen[int(np.argmin(losses))])
+
+
+def test_weights_of_any_kind_of_number_are_taken_and_gradients_of_data_are_not():
+    x, y = data()
+    fitted = []
+    for weight in (torch.ones(200), torch.ones(200, dtype=torch.long), torch.ones(200, dtype=torch.bool)):
+        net = network()
+        mm.fit(net, (x.clone().requires_grad_(), y, weight), **SMALL)
+        fitted.append(weights(net))
+    assert same(fitted[0], fitted[1])
+    assert same(fitted[0], fitted[2])
+
+
 def test_an_epoch_without_a_finite_batch_stops_with_a_sentence():
     with pytest.raises(FloatingPointError, match="^every batch of epoch 1 had a loss or gradient"):
         mm.fit(network(), data(), objective=Spoiled(set(range(1000)), "loss"), **SMALL)

@@ -29,7 +29,10 @@ AsJson = Annotated[bool, Parameter(name="--json", negative="")]
 
 
 def _whole(_: type, tokens: Sequence[Token]) -> int:
-    return int(tokens[0].value)  # cyclopts by itself would cut 2.5 to 2
+    text = tokens[0].value
+    if not text.lstrip("+-").isdecimal():  # cyclopts by itself would cut 2.5 to 2
+        raise ValueError(f'unable to convert "{text}" into int.')
+    return int(text)
 
 
 Whole = Annotated[int, Parameter(converter=_whole)]

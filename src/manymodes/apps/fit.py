@@ -63,6 +63,7 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool)
     """
     started = time.monotonic()
     _check_output(options)
+    _checks.random_state(options.random_state)
     held_out_share = _checks.number_between("--held-out", options.held_out, 0.0, 1.0)
     features, targets = _read_columns(options)
     X, y = _values(features, "feature"), _values(targets, "target")

@@ -120,6 +120,10 @@ class Component(Distribution):
         """Return the quantile of each target dimension, (..., K, D)."""
 
     @abstractmethod
+    def isf(self, value: Tensor) -> Tensor:
+        """Return y with P(Y > y) = value for each target dimension, (..., K, D), accurate for tiny values."""
+
+    @abstractmethod
     def affine(self, shift: Tensor | float, scale: Tensor | float) -> Component:
         """Return the distribution of ``shift + scale * Y`` for ``scale`` > 0."""
 

@@ -14,7 +14,7 @@ from manymodes import _checks
 from manymodes.distributions.component import Component
 from manymodes.distributions.modes import Modes, find_modes
 from manymodes.distributions.normal import Normal
-from manymodes.distributions.quantiles import mixture_quantile
+from manymodes.distributions.quantiles import tail_quantile
 
 
 class Mixture(MixtureSameFamily):
@@ -72,8 +72,11 @@ class Mixture(MixtureSameFamily):
     @cached_property
     def logits(self) -> Tensor:
         """Log-weights that sum to one, (N, K)."""
-        logits = torch.log_softmax(self._mixture_distribution.logits, -1)
-        return logits.expand(self.components.batch_shape)
+        weights = self._mixture_distribution
+        # Made from probabilities, torch's own logits turn a weight of 0 into one of eps.
+        made_from_probs = weights._param is weights.__dict__.get("probs")
+        logits = weights.probs.log() if made_from_probs else weights.logits
+        return torch.log_softmax(logits, -1).expand(self.components.batch_shape)
 
     @property
     def weights(self) -> Tensor:
@@ -127,7 +130,7 @@ class Mixture(MixtureSameFamily):
     def icdf(self, value: Tensor | float) -> Tensor:
         """Return the quantile of every target dimension by itself, (S..., N, D).
 
-        Found by safeguarded Newton steps inside a bracket, see ``distributions.quantiles``.
+        Found by safeguarded Newton steps inside a bracket, see ``distributions.quantiles``; carries no gradient.
 
         Args:
             value: A level in [0, 1], or levels that broadcast like targets, say (Q, 1, 1).
@@ -135,7 +138,15 @@ class Mixture(MixtureSameFamily):
         Raises:
             ValueError: A level outside [0, 1], or a shape that does not fit.
         """
-        return mixture_quantile(self.weights, self.components, self._levels(value))
+        level = self._levels(value)
+        tail = torch.where(level > 0.5, 1 - level, level)
+        return tail_quantile(self.weights, self.components, tail.to(self.logits.dtype), level > 0.5)
+
+    def isf(self, value: Tensor | float) -> Tensor:
+        """Return y with P(Y_d > y_d) = value, (S..., N, D): ``icdf(1 - value)``, accurate for tiny values too."""
+        level = self._levels(value)
+        tail = torch.where(level > 0.5, 1 - level, level)
+        return tail_quantile(self.weights, self.components, tail.to(self.logits.dtype), level <= 0.5)
 
     # --- the components' share ---
 
@@ -198,8 +209,8 @@ class Mixture(MixtureSameFamily):
     # --- private ---
 
     def _levels(self, value: Tensor | float) -> Tensor:
-        like = self.logits
-        levels = torch.as_tensor(value, dtype=like.dtype, device=like.device)
+        # In double precision: float32 rounds 1 - 1e-9 to 1.
+        levels = torch.as_tensor(value, dtype=torch.float64, device=self.logits.device)
         if levels.numel() and not bool(((levels >= 0) & (levels <= 1)).all()):
             raise _checks.InputError(f"q must be a number from 0 to 1; got {value}.")
         expected = self.batch_shape + self.event_shape

@@ -22,6 +22,7 @@ from manymodes.distributions.normal import Normal
 
 _MAX_STEPS = 200
 _NUDGE = 1e-3  # of a component's scale: no start rests on a saddle by symmetry
+_CHUNK = 20_000  # starts at a time, which bounds the memory
 _SAME_MODE = 1e-3  # of the local scale: two ends closer than this are one mode
 
 
@@ -73,18 +74,38 @@ class _Local(NamedTuple):
     concave: Tensor  # (S, N)
 
 
-def _climb(logits: Tensor, components: Normal, y: Tensor) -> Tensor:
-    eps = torch.finfo(y.dtype).eps
+def _climb(logits: Tensor, components: Normal, starts: Tensor) -> Tensor:
+    """Return where each start, (S, N, D), ends; only starts that still move are worked on."""
+    n_components, target_dim = components.loc.shape[-2:]
+    logits = logits.reshape(-1, n_components)
+    components = components.transformed(lambda value: value.reshape(-1, *value.shape[-2:]))
+    points = starts.reshape(-1, target_dim).clone()  # (S * N, D)
+    moving = torch.arange(len(points), device=points.device)
     for _ in range(_MAX_STEPS):
-        local = _local(logits, components, y)
-        fixed_point = y + local.unit * local.gradient
-        newton = y + local.unit * local.newton
-        climbs = local.concave & (_log_prob(logits, components, newton) >= _log_prob(logits, components, fixed_point))
-        step = torch.where(climbs.unsqueeze(-1), newton, fixed_point) - y
-        y = y + step
-        if bool((step.abs() <= local.unit * eps**0.6 + 8 * eps * y.abs()).all()):
+        still_moving = []
+        for part in moving.split(_CHUNK):
+            rows = part % len(logits)
+            step, settled = _step(logits[rows], _rows_of(components, rows), points[part])
+            points[part] += step
+            still_moving.append(part[~settled])
+        moving = torch.cat(still_moving) if still_moving else moving
+        if len(moving) == 0:
             break
-    return y
+    return points.reshape(starts.shape)
+
+
+def _rows_of(components: Normal, rows: Tensor) -> Normal:
+    return components.transformed(lambda value: value[rows])
+
+
+def _step(logits: Tensor, components: Normal, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return one step up from points (A, D), each in its own mixture, and whether it was too small to matter."""
+    local = _local(logits, components, y)
+    fixed_point, newton = y + local.unit * local.gradient, y + local.unit * local.newton
+    climbs = local.concave & (_log_prob(logits, components, newton) >= _log_prob(logits, components, fixed_point))
+    step = torch.where(climbs.unsqueeze(-1), newton, fixed_point) - y
+    eps = torch.finfo(y.dtype).eps
+    return step, (step.abs() <= local.unit * eps**0.6 + 8 * eps * y.abs()).all(-1)
 
 
 def _log_prob(logits: Tensor, components: Normal, y: Tensor) -> Tensor:

@@ -74,6 +74,11 @@ class Normal(Component):
         quantile: Tensor = self.loc + self.scale * torch.special.ndtri(value)
         return quantile
 
+    def isf(self, value: Tensor) -> Tensor:
+        """Return y with P(Y > y) = value for each target dimension, (..., K, D)."""
+        quantile: Tensor = self.loc - self.scale * torch.special.ndtri(value)
+        return quantile
+
     def affine(self, shift: Tensor | float, scale: Tensor | float) -> Normal:
         """Return the distribution of ``shift + scale * Y`` for ``scale`` > 0.
 
@@ -84,7 +89,9 @@ class Normal(Component):
         return family(shift + scale * self.loc, new_scale, validate_args=False)
 
     def _standardised(self, value: Tensor) -> Tensor:
-        return (value - self.loc) / self.scale
+        # Within bounds whose squares are finite: no far target turns responsibilities or gradients into NaN.
+        bound = torch.finfo(self.loc.dtype).max ** 0.48
+        return ((value - self.loc) / self.scale).clamp(-bound, bound)
 
 
 class DiagonalNormal(Normal):

@@ -1,11 +1,10 @@
 r"""Quantiles of a mixture, one target dimension at a time: a bracket and safeguarded Newton steps.
 
 The quantile of a mixture lies between the smallest and the largest quantile of its components, since the
-mixture's cdf is an average of theirs. Inside that bracket Newton's method solves
-:math:`\log T(y) = \log p`, where T is the tail that holds less than one half: the cdf for levels up to 0.5 and
-the survival function above, so that far tails keep their relative accuracy. A step that leaves the
-bracket, or that does not halve it often enough, is replaced by bisection (as ``rtsafe``, Press et al.,
-Numerical Recipes, section 9.4), which makes the search as sure as bisection and usually quadratic.
+mixture's cdf is an average of theirs. Inside that bracket Newton's method solves :math:`\log T(y) = \log p`, where
+T is the tail that holds at most one half, the cdf or the survival function, so that far tails keep their relative
+accuracy. A step that leaves the bracket, or that moves far across it, is replaced by bisection (as ``rtsafe``, Press
+et al., Numerical Recipes, section 9.4), which makes the search as sure as bisection and usually quadratic.
 """
 
 from __future__ import annotations
@@ -18,26 +17,35 @@ from manymodes.distributions.component import Component
 _MAX_STEPS = 200  # bisection alone needs about 64 for float64 brackets of ordinary width
 
 
-def mixture_quantile(weights: Tensor, components: Component, level: Tensor) -> Tensor:
-    """Return the quantile of every target dimension, (S..., N, D), for levels of that shape in [0, 1].
+def tail_quantile(weights: Tensor, components: Component, tail: Tensor, upper: Tensor) -> Tensor:
+    """Return y with P(Y_d > y_d) = tail where ``upper``, else P(Y_d <= y_d) = tail, (S..., N, D).
 
     Args:
         weights: Weights of the components, (N, K).
         components: Components, ``batch_shape`` (N, K), ``event_shape`` (D,).
-        level: Levels, (S..., N, D).
+        tail: Probabilities in [0, 1/2], (S..., N, D).
+        upper: Which tail, (S..., N, D).
     """
     with torch.no_grad():
-        ends = components.icdf(level.unsqueeze(-2))  # (S..., N, K, D)
-        low, high = ends.amin(-2), ends.amax(-2)
+        share, side = tail.unsqueeze(-2), upper.unsqueeze(-2)
+        ends = torch.where(side, components.isf(share), components.icdf(share))  # (S..., N, K, D)
+        possible = weights.unsqueeze(-1) > 0
+        low = torch.where(possible, ends, torch.inf).amin(-2)
+        high = torch.where(possible, ends, -torch.inf).amax(-2)
         exact = low == high  # one component, equal components, or a level of 0 or 1
-        return torch.where(exact, low, _newton_inside(weights, components, level, low, high, exact))
+        found = _newton_inside(weights, components, tail.log(), upper, low, high, exact)
+        return torch.where(exact, low, found)
 
 
 def _newton_inside(
-    weights: Tensor, components: Component, level: Tensor, low: Tensor, high: Tensor, done: Tensor
+    weights: Tensor,
+    components: Component,
+    target: Tensor,
+    upper: Tensor,
+    low: Tensor,
+    high: Tensor,
+    done: Tensor,
 ) -> Tensor:
-    upper = level > 0.5
-    target = torch.where(upper, 1 - level, level).log()
     y = torch.where(done, low, 0.5 * low + 0.5 * high)
     for _ in range(_MAX_STEPS):
         if bool(done.all()):

@@ -33,7 +33,7 @@ _DAMAGED = "its checksum does not match. Restore it from a copy."
 
 def write_model_file(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
     """Write tensors and a JSON document to ``path``, whole or not at all."""
-    stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    stored = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
     envelope = {"format_version": FORMAT_VERSION, "sha256": _checksum(stored, document), "document": document}
     # One entry only: safetensors writes several in no fixed order, and equal models should make equal files.
     metadata = {_ENTRY: json.dumps(envelope, allow_nan=False, sort_keys=True)}
@@ -63,7 +63,9 @@ def read_model_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
         version, document, checksum = (envelope[key] for key in ("format_version", "document", "sha256"))
     except (ValueError, KeyError, TypeError):
         raise _checks.InputError(f"{str(path)!r} is damaged: {_DAMAGED}") from None
-    if isinstance(version, int) and version > FORMAT_VERSION:
+    if not isinstance(version, int) or version < 1:
+        raise _checks.InputError(f"{str(path)!r} is damaged: it has no format version.")
+    if version > FORMAT_VERSION:
         raise _checks.InputError(
             f"{str(path)!r} has format version {version}, and this manymodes reads up to {FORMAT_VERSION}; "
             "upgrade manymodes."

@@ -149,7 +149,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             network = self._architecture.build(self.backbone).to(device)
         self.history_ = training.fit(
             network,
-            tuple(torch.tensor(part) for part in (features, targets, *weight)),
+            tuple(map(_tensor, (features, targets, *weight))),
             objective=objective,
             validation=_checks.number_between("validation_fraction", self.validation_fraction, 0.0, 1.0),
             max_epochs=self.max_epochs,
@@ -167,7 +167,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     @torch.no_grad()
     def predict_distribution(self, X: Any) -> Mixture:
         """Return p(y | x) for features (N, F): a torch distribution in float64, (N,) of events (D,)."""
-        features = torch.tensor(self._read_features(X), device=self.network_.device)
+        features = _tensor(self._read_features(X)).to(self.network_.device)
         mixture: Mixture = self.network_.eval()(features).to("cpu")
         values = torch.cat([mixture.logits, mixture.mean, mixture.variance], -1)
         known = values.isfinite().all(-1)
@@ -239,14 +239,14 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _restore(cls, tensors: dict[str, Tensor], document: dict[str, Any], backbone: nn.Module | None) -> Self:
         """Return the fitted model whose tensors and document ``save`` wrote."""
         architecture = Architecture(**_with_tuples(document["architecture"]))
-        network = architecture.build(backbone)
+        with torch.device("meta"):  # no memory is asked for, and no random numbers are drawn
+            network = architecture.build(backbone)
         try:
-            network.load_state_dict(tensors)
+            network.load_state_dict(tensors, assign=True)
         except RuntimeError as error:
             difference = " ".join(line.strip() for line in str(error).splitlines()[1:3])
-            raise _checks.InputError(
-                f"backbone must have the same parameters as the saved model's; {difference}"
-            ) from None
+            what = "the file's description" if backbone is None else "backbone"
+            raise _checks.InputError(f"{what} must have the same parameters as the saved model; {difference}") from None
         model = cls(**{**_with_tuples(document["params"]), "backbone": backbone})
         left_out = [name for name in document["params_left_out"] if name != "backbone"]
         if left_out:
@@ -313,7 +313,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _plan(self, features: Floats, target_dim: int) -> Architecture:
         own = self.backbone
-        example = torch.tensor(features[:2], dtype=torch.float32)
+        example = _tensor(features[:2]).to(torch.float32)
         return Architecture(
             n_features=features.shape[1],
             target_dim=target_dim,
@@ -350,6 +350,11 @@ def _usable_device(name: Any) -> torch.device:
         raise _checks.InputError(
             f"device must name a device that this machine has, say 'cpu'; got {name!r}."
         ) from error
+
+
+def _tensor(array: Floats) -> Tensor:
+    """Return a copy as a tensor; torch cannot share arrays that are read-only or run backwards."""
+    return torch.tensor(np.ascontiguousarray(array))
 
 
 def _plain(value: Any) -> Any:

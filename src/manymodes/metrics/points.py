@@ -18,7 +18,7 @@ def rmse(distribution: Mixture, y: Tensor) -> Tensor:
         One number per target dimension, (D,).
     """
     distribution.check_target(y)
-    return (y - distribution.mean).square().mean(0).sqrt()
+    return (y - distribution.mean).square().reshape(-1, y.shape[-1]).mean(0).sqrt()
 
 
 def mae(distribution: Mixture, y: Tensor) -> Tensor:
@@ -32,4 +32,4 @@ def mae(distribution: Mixture, y: Tensor) -> Tensor:
         One number per target dimension, (D,).
     """
     distribution.check_target(y)
-    return (y - distribution.median).abs().mean(0)
+    return (y - distribution.median).abs().reshape(-1, y.shape[-1]).mean(0)

@@ -63,19 +63,23 @@ def crps(distribution: Mixture, y: Tensor) -> Tensor:
     scale = components.scale.expand_as(components.loc)
     reach = _folded_excess(offset, scale)
     first, second = offset.unsqueeze(-2), offset.unsqueeze(-3)  # (N, K, 1, D), (N, 1, K, D)
-    same_side = torch.minimum(first.abs(), second.abs()) * (first.sign() == second.sign())
-    pair_scale = torch.hypot(scale.unsqueeze(-2), scale.unsqueeze(-3))
-    pair = (
-        2 * same_side + reach.unsqueeze(-2) + reach.unsqueeze(-3) - _folded_excess(first - second, pair_scale)
-    )  # (N, K, K, D)
+    same_side = _twice_positive(torch.minimum(first, second)) + _twice_positive(-torch.maximum(first, second))
+    gap = components.loc.unsqueeze(-2) - components.loc.unsqueeze(-3)
+    gap_reach = _folded_excess(gap, torch.hypot(scale.unsqueeze(-2), scale.unsqueeze(-3)))
+    pair = same_side + reach.unsqueeze(-2) + reach.unsqueeze(-3) - gap_reach  # (N, K, K, D)
     weights = distribution.weights
     pair_weight = weights.unsqueeze(-1) * weights.unsqueeze(-2)
     score: Tensor = 0.5 * (pair_weight.unsqueeze(-1) * pair).sum((-1, -2, -3))
     return score
 
 
+def _twice_positive(x: Tensor) -> Tensor:
+    """Return 2 max(x, 0), with the gradient 1 at 0: the average of both sides, which makes that of crps exact."""
+    return torch.where(x < 0, 0.0, x * (1 + x.sign()))
+
+
 def _folded_excess(offset: Tensor, scale: Tensor) -> Tensor:
     """Return B(a, s) = E|a + s Z| - |a| = 2 s (phi(z) - z Phi(-z)) with z = |a| / s, never negative."""
-    z = offset.abs() / scale
+    z = (offset.abs() / scale).clamp_max(40.0)  # nothing is left beyond, and infinity times zero is not a number
     density = torch.exp(-0.5 * z.square()) / math.sqrt(2 * math.pi)
     return 2 * scale * (density - z * normal_cdf(-z)).clamp_min(0)

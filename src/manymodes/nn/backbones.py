@@ -33,6 +33,7 @@ class MLP(nn.Module):
         sizes += [_checks.integer_at_least("every size in hidden_sizes", size, 1) for size in hidden_sizes]
         if len(sizes) == 1:
             raise _checks.InputError("hidden_sizes must name at least one layer; got ().")
+        dropout = _checks.number_between("dropout", dropout, 0.0, 1.0, including=(0.0,))
         self.in_features, self.out_features = sizes[0], sizes[-1]
         layers: list[nn.Module] = []
         for wide, next_wide in pairwise(sizes):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -34,13 +36,14 @@ class MixtureDensityNetwork(nn.Module):
         _checks.instance("head", head, MixtureHead)
         self.backbone = backbone
         self.head = head
-        self.input_scaling = Standardizer()
+        self.input_scaling = Standardizer(constant_scale=math.inf)
         self.target_scaling = Standardizer()
 
     def forward(self, x: Tensor) -> Mixture:
         """Return p(y | x) for inputs (N, ...), in the user's units."""
+        scaled_input = self.scale_input(x)
         dtype = x.dtype if x.is_floating_point() else self.dtype
-        scaled = self.scaled_distribution(self.scale_input(x)).to(dtype)
+        scaled = self.scaled_distribution(scaled_input).to(dtype)
         shift, scale = (value.to(dtype) for value in (self.target_scaling.loc, self.target_scaling.scale))
         return scaled.with_components(scaled.components.affine(shift, scale))
 

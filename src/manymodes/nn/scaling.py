@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -14,18 +15,24 @@ class Standardizer(nn.Module):
     """Maps each column to mean 0 and standard deviation 1, (N, F) -> (N, F).
 
     Until ``learn`` is called it changes nothing. Statistics are kept in float64 and differences are taken
-    there, so that large offsets (years, timestamps) cost no precision when the network works in float32.
+    there, so that large offsets (years, timestamps) cost no precision when the network works in float32; casts of
+    the network, say ``network.float()``, leave them as they are.
+
+    Args:
+        constant_scale: Scale of a column that is constant: 1 only shifts it; infinity maps it to 0 whatever it
+            becomes later, which is right for inputs, since no weight has learned what a change of it means.
 
     Attributes:
         loc: Mean of each column, (F,), or a scalar 0.
-        scale: Standard deviation of each column, (F,), or a scalar 1; 1 where a column is constant.
+        scale: Standard deviation of each column, (F,), or a scalar 1.
     """
 
     loc: Tensor
     scale: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, *, constant_scale: float = 1.0) -> None:
         super().__init__()
+        self._constant_scale = constant_scale
         self.register_buffer("loc", torch.zeros((), dtype=torch.float64))
         self.register_buffer("scale", torch.ones((), dtype=torch.float64))
 
@@ -39,11 +46,17 @@ class Standardizer(nn.Module):
         # Statistics of values within [-1, 1]: their squares neither overflow nor vanish.
         unit = (values - middle) / reach
         self.loc = middle + reach * unit.mean(0)
-        self.scale = torch.where(high > low, reach * unit.std(0, correction=0), 1.0)
+        self.scale = torch.where(high > low, reach * unit.std(0, correction=0), self._constant_scale)
 
     def forward(self, values: Tensor) -> Tensor:
         """Return standardised values, (N, F), in float64 where they came so."""
         return (values - self.loc) / self.scale
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        loc, scale = self.loc, self.scale
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.loc, self.scale = loc.to(self.loc.device), scale.to(self.scale.device)
+        return self
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         # Before `learn` the buffers are scalars: take the shape of what is loaded.

@@ -53,7 +53,7 @@ def as_rows(name: str, data: Sequence[Tensor]) -> Rows:
                 f"{part} in {name} must be finite and within ±{LARGEST:g}; got another value first in row {row}. "
                 "Drop those rows or fill them in."
             )
-    x, y = data[0], data[1]
+    x, y = data[0].detach(), data[1].detach()
     if y.dim() != 2:
         raise _checks.InputError(
             f"y in {name} must have shape (N, D), also for D = 1; got {_checks.shape_text(y.shape)}."
@@ -63,7 +63,7 @@ def as_rows(name: str, data: Sequence[Tensor]) -> Rows:
         raise _checks.InputError(f"{name} must have at least 1 row; got 0.")
     if len(data) == 2:
         return Rows(x, y, None)
-    weight = data[2]
+    weight = data[2].detach().to(torch.float64)
     _checks.matches_shape("weight", weight.shape, (len(y),), "to weigh every row of y")
     if not bool((weight >= 0).all()) or not bool((weight > 0).any()):
         raise _checks.InputError(

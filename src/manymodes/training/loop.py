@@ -101,20 +101,27 @@ def fit(
         stepper = Stepper(network, objective, lr=rate, weight_decay=weight_decay, clip_norm=clip_norm)
         best = BestWeights(network, patience)
         history = History(max_epochs=max_epochs, n_train=len(train), n_validation=len(held_out))
-        with progress_bar(progress, max_epochs) as show:
-            followers: list[Callback] = [show, *callbacks]
-            for epoch in range(max_epochs):
-                losses = stepper.epoch(train, n_batches, generator)
-                history.skipped_batches += n_batches - len(losses)
-                _record(history, losses, evaluate(network, held_out, objective))
-                stop = best.update(epoch, history.validation_loss[-1])
-                history.best_epoch, history.seconds = best.epoch, time.monotonic() - started
-                for follower in followers:
-                    follower(history)
-                if stop:
-                    break
-        best.restore()
-        network.eval()
+        try:
+            with progress_bar(progress, max_epochs) as show:
+                followers: list[Callback] = [show, *callbacks]
+                for epoch in range(max_epochs):
+                    losses = stepper.epoch(train, n_batches, generator)
+                    history.skipped_batches += n_batches - len(losses)
+                    _record(history, losses, evaluate(network, held_out, objective))
+                    stop = best.update(epoch, history.validation_loss[-1])
+                    history.best_epoch, history.seconds = best.epoch, time.monotonic() - started
+                    for follower in followers:
+                        follower(history)
+                    if stop:
+                        break
+        finally:  # an interruption, too, leaves the best weights so far
+            best.restore()
+            network.eval()
+    if best.epoch < 0:
+        raise FloatingPointError(
+            "the objective was not finite on the validation rows after any epoch, so no weights could be chosen; check "
+            "the objective and the backbone, or lower lr."
+        )
     history.seconds = time.monotonic() - started
     return history
 

@@ -38,6 +38,8 @@ class Stepper:
         vectors = [parameter for parameter in self._parameters if parameter.dim() <= 1]
         groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         self._optimizer = torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
+        # Running statistics, say of batch normalisation, which a batch changes on its way forward.
+        self._statistics = [buffer for buffer in network.backbone.buffers() if buffer.is_floating_point()]
         self._n_steps = 0
 
     def epoch(self, rows: Rows, n_batches: int, generator: torch.Generator) -> list[Tensor]:
@@ -53,11 +55,14 @@ class Stepper:
             group["lr"] = self._lr(self._n_steps)
         self._n_steps += 1
         self._optimizer.zero_grad()
+        before = [statistic.clone() for statistic in self._statistics]
         loss = self._objective(self._network.scaled_distribution(batch.x), batch.y, batch.weight)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
         loss = loss.detach()
         if not bool(torch.isfinite(loss + norm)):
+            for statistic, value in zip(self._statistics, before, strict=True):
+                statistic.copy_(value)
             return None
         self._optimizer.step()
         return loss
