@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from manymodes import _checks
+from manymodes.estimators.documents import restore
 from manymodes.estimators.model_file import MODEL_FILE, read_model_file
 from manymodes.estimators.regressor import MDNRegressor
 
@@ -37,6 +38,7 @@ def load(path: str | os.PathLike[str], *, backbone: nn.Module | None = None) -> 
     if kind != MDNRegressor.__name__:
         raise _checks.InputError(f"{str(path)!r} holds a {kind}, which this function does not load.")
     try:
-        return MDNRegressor._restore(tensors, document, backbone)
+        model: MDNRegressor = restore(MDNRegressor, tensors, document, backbone)
     except (KeyError, TypeError) as error:
         raise _checks.InputError(f"{str(path)!r} does not describe a model as it should ({error}).") from error
+    return model

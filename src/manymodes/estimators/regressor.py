@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from importlib.metadata import version
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils import check_array
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, check_X_y, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from torch import Tensor, nn
 
 from manymodes import _checks, training
 from manymodes.distributions import Mixture
 from manymodes.estimators.architecture import Architecture, output_width
-from manymodes.estimators.model_file import UNSTORABLE, as_json, write_model_file
-from manymodes.estimators.tables import Floats, as_table, is_mapping, target_table
+from manymodes.estimators.documents import describe
+from manymodes.estimators.inputs import read_features, read_training_data
+from manymodes.estimators.model_file import write_model_file
+from manymodes.estimators.tables import Floats
 from manymodes.objectives import OBJECTIVES, Objective
 from manymodes.training.randomness import isolated
 
@@ -138,18 +136,20 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _fit(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> None:
-        features, targets = self._read_training_data(X, y)
-        weight = () if sample_weight is None else (self._read_weight(sample_weight, features),)
+        features, targets = read_training_data(self, X, y)
+        data = [features, targets.reshape(len(targets), -1)]
+        if sample_weight is not None:
+            data.append(_check_sample_weight(sample_weight, features, dtype=np.float64, ensure_non_negative=True))
         objective = self.objective
         if not callable(objective):
             objective = _checks.one_of("objective", objective, OBJECTIVES)
-        seed, device = self._seed(), _usable_device(self.device)
+        seed, device = _seed(self.random_state), _usable_device(self.device)
         with isolated(seed, device):
-            self._architecture = self._plan(features, targets.shape[1])
+            self._architecture = self._plan(*data[:2])
             network = self._architecture.build(self.backbone).to(device)
         self.history_ = training.fit(
             network,
-            tuple(map(_tensor, (features, targets, *weight))),
+            tuple(map(_tensor, data)),
             objective=objective,
             validation=_checks.number_between("validation_fraction", self.validation_fraction, 0.0, 1.0),
             max_epochs=self.max_epochs,
@@ -160,14 +160,14 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             random_state=seed,
             progress=bool(self.verbose),
         )
-        self.network_ = network
+        self.network_, self._target_ndim = network, targets.ndim
 
     # --- predictions ---
 
     @torch.no_grad()
     def predict_distribution(self, X: Any) -> Mixture:
         """Return p(y | x) for features (N, F): a torch distribution in float64, (N,) of events (D,)."""
-        features = _tensor(self._read_features(X)).to(self.network_.device)
+        features = _tensor(read_features(self, X)).to(self.network_.device)
         mixture: Mixture = self.network_.eval()(features).to("cpu")
         values = torch.cat([mixture.logits, mixture.mean, mixture.variance], -1)
         known = values.isfinite().all(-1)
@@ -201,11 +201,11 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         level = _checks.number_between("level", level, 0.0, 1.0)
         return self.predict_quantiles(X, (0.5 - level / 2, 0.5 + level / 2))
 
-    def sample(self, X: Any, n_samples: int = 1, *, random_state: int | None = None) -> Floats:
+    def sample(self, X: Any, n_samples: int = 1, *, random_state: int | np.random.RandomState | None = None) -> Floats:
         """Return draws from each row's density, (S, N), or (S, N, D) where y had two axes."""
         n_samples = _checks.integer_at_least("n_samples", n_samples, 1)
         distribution = self.predict_distribution(X)
-        with isolated(random_state) as generator:
+        with isolated(_seed(random_state)) as generator:
             return self._as_target(distribution.sample((n_samples,), generator=generator))
 
     # --- files ---
@@ -217,106 +217,16 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         on loading, and other settings that are no numbers or names are set again before a new fit.
         """
         check_is_fitted(self)
-        names = getattr(self, "feature_names_in_", None)
-        params = {name: as_json(value) for name, value in self.get_params(deep=False).items()}
-        document = {
-            "kind": type(self).__name__,
-            "manymodes_version": version("manymodes"),
-            "params": {name: value for name, value in params.items() if value is not UNSTORABLE},
-            "params_left_out": sorted(name for name, value in params.items() if value is UNSTORABLE),
-            "architecture": {name: as_json(value) for name, value in asdict(self._architecture).items()},
-            "history": self.history_.to_dict(),
-            "n_features_in": self.n_features_in_,
-            "feature_names_in": None if names is None else list(names),
-            "target_names": self.target_names_,
-            "target_ndim": self._target_ndim,
-        }
-        write_model_file(path, self.network_.state_dict(), document)
+        write_model_file(path, self.network_.state_dict(), describe(self))
 
     # --- private ---
 
-    @classmethod
-    def _restore(cls, tensors: dict[str, Tensor], document: dict[str, Any], backbone: nn.Module | None) -> Self:
-        """Return the fitted model whose tensors and document ``save`` wrote."""
-        architecture = Architecture(**_with_tuples(document["architecture"]))
-        with torch.device("meta"):  # no memory is asked for, and no random numbers are drawn
-            network = architecture.build(backbone)
-        try:
-            network.load_state_dict(tensors, assign=True)
-        except RuntimeError as error:
-            difference = " ".join(line.strip() for line in str(error).splitlines()[1:3])
-            what = "the file's description" if backbone is None else "backbone"
-            raise _checks.InputError(f"{what} must have the same parameters as the saved model; {difference}") from None
-        model = cls(**{**_with_tuples(document["params"]), "backbone": backbone})
-        left_out = [name for name in document["params_left_out"] if name != "backbone"]
-        if left_out:
-            warnings.warn(
-                f"{_checks.quoted(left_out)} could not be stored in the file and stands at its default again; "
-                "predictions do not need it, but set it before a new fit.",
-                stacklevel=3,
-            )
-        model.network_, model._architecture = network.eval(), architecture
-        model.history_ = training.History.from_dict(document["history"])
-        model.n_features_in_ = document["n_features_in"]
-        if document["feature_names_in"] is not None:
-            model.feature_names_in_ = np.asarray(document["feature_names_in"], dtype=object)
-        model.target_names_, model._target_ndim = document["target_names"], document["target_ndim"]
-        return model
-
-    def _read_training_data(self, X: Any, y: Any) -> tuple[Floats, Floats]:
-        features, targets = as_table(X, "feature"), target_table(y)
-        X_values, y_values = check_X_y(
-            X if features is None else features.values,
-            y if targets is None else targets.values,
-            dtype=np.float64,
-            multi_output=True,
-            y_numeric=True,
-            ensure_min_samples=2,
-            estimator=self,
-        )
-        self._learn_columns(X, X_values)
-        self.target_names_ = None if targets is None else targets.names
-        self._target_ndim = y_values.ndim
-        y_values = np.asarray(y_values, dtype=np.float64).reshape(len(y_values), -1)
-        for d, column in enumerate(y_values.T):
-            if column.min() == column.max():
-                name = f"column {d} of y" if targets is None else f"target {targets.names[d]!r}"
-                raise _checks.InputError(
-                    f"{name} must take at least two values; got {column[0]:g} in all {len(column)} rows."
-                )
-        return X_values, y_values
-
-    def _learn_columns(self, X: Any, values: Floats) -> None:
-        if is_mapping(X):
-            self.n_features_in_ = values.shape[1]
-            self.feature_names_in_ = np.asarray(list(X), dtype=object)
-        else:
-            validate_data(self, X, skip_check_array=True)
-
-    def _read_features(self, X: Any) -> Floats:
-        check_is_fitted(self)
-        if is_mapping(X):  # columns matched by name, in any order
-            names = list(getattr(self, "feature_names_in_", X))
-            _checks.known_columns(names, list(X), "X")
-            X = {name: X[name] for name in names}
-        table = as_table(X, "feature")
-        values: Floats = check_array(X, dtype=np.float64, estimator=self) if table is None else table.values
-        if is_mapping(X):
-            _checks.matches_shape("X", values.shape, ("N", self.n_features_in_), "as the model was fitted with")
-        else:
-            validate_data(self, X, reset=False, skip_check_array=True)
-        return values
-
-    def _read_weight(self, sample_weight: ArrayLike, features: Floats) -> Floats:
-        weight: Floats = _check_sample_weight(sample_weight, features, dtype=np.float64, ensure_non_negative=True)
-        return weight
-
-    def _plan(self, features: Floats, target_dim: int) -> Architecture:
+    def _plan(self, features: Floats, targets: Floats) -> Architecture:
         own = self.backbone
         example = _tensor(features[:2]).to(torch.float32)
         return Architecture(
             n_features=features.shape[1],
-            target_dim=target_dim,
+            target_dim=targets.shape[1],
             n_components=_checks.integer_at_least("n_components", self.n_components, 1),
             covariance_type=self.covariance_type,
             min_scale=_checks.positive("min_scale", self.min_scale),
@@ -324,13 +234,6 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             dropout=_checks.number_between("dropout", self.dropout, 0.0, 1.0, including=(0.0,)),
             own_backbone_features=None if own is None else output_width(own, example),
         )
-
-    def _seed(self) -> int | None:
-        if self.random_state is None:
-            return None
-        if isinstance(self.random_state, np.random.RandomState):
-            return int(self.random_state.randint(2**31 - 1))
-        return _checks.random_state(self.random_state)
 
     def _as_target(self, values: Tensor) -> Floats:
         """Turn (..., D) into an array of the shape that y had."""
@@ -362,6 +265,7 @@ def _plain(value: Any) -> Any:
     return tuple(value.tolist()) if isinstance(value, np.ndarray) else value
 
 
-def _with_tuples(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a JSON record with its lists as the tuples that they were."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
+def _seed(random_state: Any) -> int | None:
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    return None if random_state is None else _checks.random_state(random_state)

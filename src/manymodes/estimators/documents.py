@@ -1,0 +1,78 @@
+"""The document of a model file: everything about a fitted estimator that is not a tensor."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor, nn
+
+from manymodes import _checks
+from manymodes.estimators.architecture import Architecture
+from manymodes.estimators.model_file import UNSTORABLE, as_json
+from manymodes.training import History
+
+
+def describe(model: BaseEstimator) -> dict[str, Any]:
+    """Return the document of a fitted estimator; settings that JSON cannot hold are named under params_left_out."""
+    names = getattr(model, "feature_names_in_", None)
+    params = {name: as_json(value) for name, value in model.get_params(deep=False).items()}
+    return {
+        "kind": type(model).__name__,
+        "manymodes_version": version("manymodes"),
+        "params": {name: value for name, value in params.items() if value is not UNSTORABLE},
+        "params_left_out": sorted(name for name, value in params.items() if value is UNSTORABLE),
+        "architecture": {name: as_json(value) for name, value in asdict(model._architecture).items()},
+        "history": model.history_.to_dict(),
+        "n_features_in": model.n_features_in_,
+        "feature_names_in": None if names is None else list(names),
+        "target_names": model.target_names_,
+        "target_ndim": model._target_ndim,
+    }
+
+
+def restore(
+    model_class: type[BaseEstimator],
+    tensors: dict[str, Tensor],
+    document: dict[str, Any],
+    backbone: nn.Module | None,
+) -> BaseEstimator:
+    """Return the fitted estimator that ``describe`` described."""
+    architecture = Architecture(**_with_tuples(document["architecture"]))
+    model = model_class(**{**_with_tuples(document["params"]), "backbone": backbone})
+    model.network_, model._architecture = _network(architecture, tensors, backbone), architecture
+    model.history_ = History.from_dict(document["history"])
+    model.n_features_in_ = document["n_features_in"]
+    if document["feature_names_in"] is not None:
+        model.feature_names_in_ = np.asarray(document["feature_names_in"], dtype=object)
+    model.target_names_, model._target_ndim = document["target_names"], document["target_ndim"]
+    left_out = [name for name in document["params_left_out"] if name != "backbone"]
+    if left_out:
+        warnings.warn(
+            f"{_checks.quoted(left_out)} could not be stored in the file and stands at its default again; "
+            "predictions do not need it, but set it before a new fit.",
+            stacklevel=3,
+        )
+    return model
+
+
+def _network(architecture: Architecture, tensors: dict[str, Tensor], backbone: nn.Module | None) -> nn.Module:
+    with torch.device("meta"):  # asks for no memory and draws no random numbers
+        network = architecture.build(backbone)
+    try:
+        network.load_state_dict(tensors, assign=True)
+    except RuntimeError as error:
+        difference = " ".join(line.strip() for line in str(error).splitlines()[1:3])
+        what = "the file's description" if backbone is None else "backbone"
+        raise _checks.InputError(f"{what} must have the same parameters as the saved model; {difference}") from None
+    return network.eval()
+
+
+def _with_tuples(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a JSON record with its lists as the tuples that they were."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}

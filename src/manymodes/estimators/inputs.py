@@ -1,0 +1,69 @@
+"""What an estimator is given, as arrays that are checked; names and numbers of columns as scikit-learn wants them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
+
+from manymodes import _checks
+from manymodes.estimators.tables import Floats, as_table, is_mapping, target_table
+
+
+def read_training_data(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Floats, Floats]:
+    """Return features (N, F) and targets (N,) or (N, D), and let the estimator remember their names.
+
+    Sets ``n_features_in_``, ``feature_names_in_`` where X has names, and ``target_names_``.
+    """
+    features, targets = as_table(X, "feature"), target_table(y)
+    X_values, y_values = check_X_y(
+        X if features is None else features.values,
+        y if targets is None else targets.values,
+        dtype=np.float64,
+        multi_output=True,
+        y_numeric=True,
+        ensure_min_samples=2,
+        estimator=estimator,
+    )
+    if is_mapping(X):
+        estimator.n_features_in_ = X_values.shape[1]
+        estimator.feature_names_in_ = np.asarray(list(X), dtype=object)
+    else:
+        validate_data(estimator, X, skip_check_array=True)
+    estimator.target_names_ = None if targets is None else targets.names
+    y_values = np.asarray(y_values, dtype=np.float64)
+    _refuse_constant(y_values.reshape(len(y_values), -1), estimator.target_names_)
+    return X_values, y_values
+
+
+def read_features(estimator: BaseEstimator, X: Any) -> Floats:
+    """Return features (N, F) for a fitted estimator, whose names and number they must match.
+
+    The columns of a mapping are matched by name, in any order; those of a frame must also come in the order of the
+    fit, which is scikit-learn's rule.
+    """
+    check_is_fitted(estimator)
+    if is_mapping(X):
+        names = list(getattr(estimator, "feature_names_in_", X))
+        _checks.known_columns(names, list(X), "X")
+        X = {name: X[name] for name in names}
+    table = as_table(X, "feature")
+    values: Floats = check_array(X, dtype=np.float64, estimator=estimator) if table is None else table.values
+    if is_mapping(X):
+        n_features = estimator.n_features_in_
+        _checks.matches_shape("X", values.shape, ("N", n_features), "as the model was fitted with")
+    else:
+        validate_data(estimator, X, reset=False, skip_check_array=True)
+    return values
+
+
+def _refuse_constant(y: Floats, names: list[str] | None) -> None:
+    for d, column in enumerate(y.T):
+        if column.min() == column.max():
+            name = f"column {d} of y" if names is None else f"target {names[d]!r}"
+            raise _checks.InputError(
+                f"{name} must take at least two values; got {column[0]:g} in all {len(column)} rows."
+            )
