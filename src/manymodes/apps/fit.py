@@ -19,9 +19,10 @@ from manymodes.apps.files import Columns, read_columns
 from manymodes.apps.report import report_page
 from manymodes.apps.scores import count_modes, score
 from manymodes.apps.summary import Summary, as_json
+from manymodes.distributions import Mixture
 from manymodes.estimators import MDNRegressor
 from manymodes.estimators.model_file import MODEL_FILE
-from manymodes.estimators.tables import as_table
+from manymodes.estimators.tables import from_columns, refuse_constant
 from manymodes.training.files import naming
 
 _FEWEST_ROWS = 10
@@ -64,29 +65,26 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool)
     started = time.monotonic()
     _check_output(options)
     _checks.random_state(options.random_state)
-    held_out_share = _checks.number_between("--held-out", options.held_out, 0.0, 1.0)
+    share = _checks.number_between("--held-out", options.held_out, 0.0, 1.0)
     features, targets = _read_columns(options)
-    X, y = _values(features, "feature"), _values(targets, "target")
-    train, held_out = _split(len(y), held_out_share, options.random_state)
-    y_held_out = torch.from_numpy(y[held_out])
+    X, y = from_columns(features, "feature").values, from_columns(targets, "target").values
+    refuse_constant(y, list(targets))
+    train, held_out = _split(len(y), share, options.random_state)
 
-    def fitted(what: str, columns: Columns, **changes: object) -> MDNRegressor:
+    def fitted(what: str, columns: Columns, **changes: object) -> tuple[MDNRegressor, Mixture]:
+        """Fit a model to the training rows of some columns and predict the held-out ones."""
         tell(f"Fitting {what} to {len(train)} rows ...")
         settings = {**options.settings, "random_state": options.random_state, **changes}
         regressor = MDNRegressor(verbose=verbose, **settings)  # type: ignore[arg-type]
-        return regressor.fit(_rows(columns, train), _rows(targets, train))
+        regressor.fit(_rows(columns, train), _rows(targets, train))
+        return regressor, regressor.predict_distribution(_rows(columns, held_out))
 
-    model = fitted("the model", features)
-    gaussian = fitted("one Gaussian for comparison", features, n_components=1)
+    model, distribution = fitted("the model", features)
+    _, gaussian = fitted("one Gaussian for comparison", features, n_components=1)
     nothing = {"nothing": np.zeros(len(y))}
-    unconditional = fitted("the unconditional density for comparison", nothing, hidden_sizes=(8,), dropout=0.0)
-    distribution = model.predict_distribution(_rows(features, held_out))
-    predictions = {
-        "model": distribution,
-        "one_gaussian": gaussian.predict_distribution(_rows(features, held_out)),
-        "unconditional": unconditional.predict_distribution(_rows(nothing, held_out)),
-    }
-    history = model.history_
+    _, unconditional = fitted("the density without features for comparison", nothing, hidden_sizes=(8,), dropout=0.0)
+    predictions = {"model": distribution, "one_gaussian": gaussian, "unconditional": unconditional}
+    history, y_held_out = model.history_, torch.from_numpy(y[held_out])
     summary = Summary(
         file=str(options.file),
         features=list(features),
@@ -100,8 +98,7 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool)
         model=str(options.output / MODEL_FILE),
         report=str(options.output / _REPORT_FILE),
     )
-    report = report_page(summary, history, distribution, X[held_out], y_held_out)
-    _write(options, model, report, summary)
+    _write(options.output, model, report_page(summary, history, distribution, X[held_out], y_held_out), summary)
     return summary
 
 
@@ -135,17 +132,6 @@ def _read_columns(options: FitOptions) -> tuple[Columns, Columns]:
     return features, targets
 
 
-def _values(columns: Columns, role: str) -> NDArray[np.float64]:
-    table = as_table(columns, role)
-    assert table is not None  # noqa: S101 - a mapping always is a table
-    for name, column in zip(table.names, table.values.T, strict=True):
-        if role == "target" and column.min() == column.max():
-            raise _checks.InputError(
-                f"Column {name!r} is {column[0]:g} in all rows, and a target must vary; choose another --target."
-            )
-    return table.values
-
-
 def _split(n_rows: int, share: float, random_state: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Draw the rows to learn from and those to hold out, at least two."""
     order = np.random.default_rng(random_state).permutation(n_rows)
@@ -157,9 +143,8 @@ def _rows(columns: Columns, index: NDArray[np.intp]) -> Columns:
     return {name: column[index] for name, column in columns.items()}
 
 
-def _write(options: FitOptions, model: MDNRegressor, report: str, summary: Summary) -> None:
+def _write(output: Path, model: MDNRegressor, report: str, summary: Summary) -> None:
     """Write everything into a folder beside the output, then move it there: all of it, or nothing."""
-    output = options.output
     with naming(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
@@ -167,7 +152,7 @@ def _write(options: FitOptions, model: MDNRegressor, report: str, summary: Summa
             model.save(staging / MODEL_FILE)
             (staging / _REPORT_FILE).write_text(report, encoding="utf-8")
             (staging / _SUMMARY_FILE).write_text(as_json(summary) + "\n", encoding="utf-8")
-            output.mkdir(exist_ok=options.overwrite)
+            output.mkdir(exist_ok=True)
             for file in staging.iterdir():
                 file.replace(output / file.name)
         finally:

@@ -16,7 +16,7 @@ from manymodes.apps.files import Columns, check_new_file, read_columns, write_co
 from manymodes.apps.scores import Scores, score
 from manymodes.distributions import Mixture
 from manymodes.estimators import MDNRegressor, load
-from manymodes.estimators.tables import as_table
+from manymodes.estimators.tables import from_columns
 
 
 def predict_file(
@@ -47,8 +47,7 @@ def evaluate_file(model_path: Path, file: Path) -> Scores:
     model, names = _load(model_path)
     columns = read_columns(file)
     _checks.known_columns(names, list(columns), repr(str(file)))
-    targets = as_table({name: columns[name] for name in names}, "target")
-    assert targets is not None  # noqa: S101 - a mapping always is a table
+    targets = from_columns({name: columns[name] for name in names}, "target")
     return score(_predict(model, columns, file), torch.from_numpy(targets.values), names)
 
 

@@ -27,12 +27,12 @@ def describe(model: BaseEstimator) -> dict[str, Any]:
         "manymodes_version": version("manymodes"),
         "params": {name: value for name, value in params.items() if value is not UNSTORABLE},
         "params_left_out": sorted(name for name, value in params.items() if value is UNSTORABLE),
-        "architecture": {name: as_json(value) for name, value in asdict(model._architecture).items()},
+        "architecture": {name: as_json(value) for name, value in asdict(model.architecture_).items()},
         "history": model.history_.to_dict(),
         "n_features_in": model.n_features_in_,
         "feature_names_in": None if names is None else list(names),
         "target_names": model.target_names_,
-        "target_ndim": model._target_ndim,
+        "target_ndim": model.target_ndim_,
     }
 
 
@@ -45,12 +45,12 @@ def restore(
     """Return the fitted estimator that ``describe`` described."""
     architecture = Architecture(**_with_tuples(document["architecture"]))
     model = model_class(**{**_with_tuples(document["params"]), "backbone": backbone})
-    model.network_, model._architecture = _network(architecture, tensors, backbone), architecture
+    model.network_, model.architecture_ = _network(architecture, tensors, backbone), architecture
     model.history_ = History.from_dict(document["history"])
     model.n_features_in_ = document["n_features_in"]
     if document["feature_names_in"] is not None:
         model.feature_names_in_ = np.asarray(document["feature_names_in"], dtype=object)
-    model.target_names_, model._target_ndim = document["target_names"], document["target_ndim"]
+    model.target_names_, model.target_ndim_ = document["target_names"], document["target_ndim"]
     left_out = [name for name in document["params_left_out"] if name != "backbone"]
     if left_out:
         warnings.warn(

@@ -10,7 +10,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
 
 from manymodes import _checks
-from manymodes.estimators.tables import Floats, as_table, is_mapping, target_table
+from manymodes.estimators.tables import Floats, as_table, is_mapping, refuse_constant, target_table
 
 
 def read_training_data(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Floats, Floats]:
@@ -35,7 +35,7 @@ def read_training_data(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Floats
         validate_data(estimator, X, skip_check_array=True)
     estimator.target_names_ = None if targets is None else targets.names
     y_values = np.asarray(y_values, dtype=np.float64)
-    _refuse_constant(y_values.reshape(len(y_values), -1), estimator.target_names_)
+    refuse_constant(y_values.reshape(len(y_values), -1), estimator.target_names_)
     return X_values, y_values
 
 
@@ -58,12 +58,3 @@ def read_features(estimator: BaseEstimator, X: Any) -> Floats:
     else:
         validate_data(estimator, X, reset=False, skip_check_array=True)
     return values
-
-
-def _refuse_constant(y: Floats, names: list[str] | None) -> None:
-    for d, column in enumerate(y.T):
-        if column.min() == column.max():
-            name = f"column {d} of y" if names is None else f"target {names[d]!r}"
-            raise _checks.InputError(
-                f"{name} must take at least two values; got {column[0]:g} in all {len(column)} rows."
-            )

@@ -61,6 +61,8 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         n_features_in_: Number of features.
         feature_names_in_: Their names, where X had any.
         target_names_: Names of the targets, where y had any, else None.
+        target_ndim_: Number of axes that y had, 1 or 2; predictions have as many.
+        architecture_: What it takes to build the network again.
 
     References:
         Bishop (1994), Mixture density networks, Aston University NCRG/94/004.
@@ -145,8 +147,8 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             objective = _checks.one_of("objective", objective, OBJECTIVES)
         seed, device = _seed(self.random_state), _usable_device(self.device)
         with isolated(seed, device):
-            self._architecture = self._plan(*data[:2])
-            network = self._architecture.build(self.backbone).to(device)
+            self.architecture_ = self._plan(*data[:2])
+            network = self.architecture_.build(self.backbone).to(device)
         self.history_ = training.fit(
             network,
             tuple(map(_tensor, data)),
@@ -160,7 +162,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             random_state=seed,
             progress=bool(self.verbose),
         )
-        self.network_, self._target_ndim = network, targets.ndim
+        self.network_, self.target_ndim_ = network, targets.ndim
 
     # --- predictions ---
 
@@ -238,7 +240,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _as_target(self, values: Tensor) -> Floats:
         """Turn (..., D) into an array of the shape that y had."""
         array: Floats = values.cpu().numpy()
-        return array[..., 0] if self._target_ndim == 1 else array
+        return array[..., 0] if self.target_ndim_ == 1 else array
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

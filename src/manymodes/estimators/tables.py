@@ -40,13 +40,18 @@ def as_table(data: Any, role: str) -> Table | None:
         ValueError: A column of text, or with missing or infinite values.
     """
     if is_mapping(data):
-        return _stack([(str(name), np.asarray(column)) for name, column in data.items()], role)
+        return from_columns(data, role)
     if nw.dependencies.is_polars_lazyframe(data):
         raise TypeError("a lazy frame holds no rows yet; hand in frame.collect().")
     if nw.dependencies.is_into_dataframe(data):
         frame = nw.from_native(data, eager_only=True)
         return _stack([(str(column.name), _to_numpy(column)) for column in frame.iter_columns()], role)
     return None
+
+
+def from_columns(columns: Mapping[str, ArrayLike], role: str) -> Table:
+    """Return a mapping of names to columns, (N,) each, as a table."""
+    return _stack([(str(name), np.asarray(column)) for name, column in columns.items()], role)
 
 
 def is_mapping(data: Any) -> bool:
@@ -61,6 +66,16 @@ def target_table(y: Any) -> Table | None:
         name = str(series.name or "y")
         return Table([name], numeric_column(name, _to_numpy(series), "target"))
     return as_table(y, "target")
+
+
+def refuse_constant(y: Floats, names: Sequence[str] | None) -> None:
+    """Refuse targets, (N, D), one of which never changes: it has no density."""
+    for d, column in enumerate(y.T):
+        if column.min() == column.max():
+            name = f"column {d} of y" if names is None else f"target {names[d]!r}"
+            raise _checks.InputError(
+                f"{name} must take at least two values; got {column[0]:g} in all {len(column)} rows."
+            )
 
 
 def numeric_column(name: str, column: ArrayLike, role: str) -> Floats:
