@@ -4,7 +4,7 @@ from torch.distributions import Categorical
 
 from manymodes import metrics
 from manymodes.apps.scores import count_modes, describe_modes, score
-from manymodes.apps.summary import score_table
+from manymodes.apps.summary import score_tables
 from manymodes.distributions import DiagonalNormal, Mixture
 
 
@@ -34,11 +34,15 @@ def test_modes_are_counted_and_told():
     )
 
 
-def test_a_single_target_is_not_named_in_every_row():
+def test_a_single_target_makes_one_table_and_several_make_one_each_beside_the_joint_score():
     mixture, y = make(d=1)
-    header, rows = score_table({"this model": score(mixture, y, ["a"])})
-    assert "target" not in header
-    assert len(rows) == 1
-    header, rows = score_table({"this model": score(*make(), ["a", "b"])})
-    assert [row[1] for row in rows] == ["a", "b"]
-    assert [row[0] for row in rows] == ["this model", ""]
+    (single,) = score_tables({"this model": score(mixture, y, ["a"])})
+    assert single.title == "Scores of a"
+    assert single.header == ["model", "log score", "CRPS", "RMSE", "MAE", "coverage"]
+    scores = score(*make(), ["a", "b"])
+    joint, a, b = score_tables({"this model": scores, "other": scores})
+    assert joint.header == ["model", "log score"]
+    assert joint.rows[1][1].startswith(f"{scores.log_score:.3f} ± ")
+    assert a.rows[0] == ["this model", f"{scores.targets['a'].crps:.4g}", *a.rows[1][2:4], a.rows[1][4]]
+    assert b.title == "Scores of b"
+    assert [row[0] for row in b.rows] == ["this model", "other"]

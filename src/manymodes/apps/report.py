@@ -15,7 +15,7 @@ from scipy.stats import binom
 from torch import Tensor
 
 from manymodes import metrics
-from manymodes.apps.summary import BASELINES, Summary, score_table
+from manymodes.apps.summary import BASELINES, READING, Summary, score_tables
 from manymodes.distributions import Mixture
 from manymodes.pages import Chart, page, paragraph, ridge_chart, section, table
 from manymodes.training import History
@@ -43,10 +43,8 @@ def report_page(summary: Summary, history: History, distribution: Mixture, X: ND
         [
             section(
                 "Scores on held-out rows",
-                table(*score_table(summary.named_scores())),
-                paragraph(
-                    "Lower is better, but for coverage: about 90 % of the targets should fall in the central interval."
-                ),
+                *_scores(summary),
+                paragraph(READING),
                 paragraph(BASELINES),
                 *map(paragraph, sentences[1:]),
             ),
@@ -60,6 +58,13 @@ def report_page(summary: Summary, history: History, distribution: Mixture, X: ND
             ),
         ],
     )
+
+
+def _scores(summary: Summary) -> list[str]:
+    parts: list[str] = []
+    for title, header, rows in score_tables(summary.named_scores()):
+        parts += [paragraph(f"{title}:"), table(header, rows)]
+    return parts
 
 
 def _spread_rows(distribution: Mixture, X: NDArray[np.float64]) -> list[int]:
@@ -76,14 +81,18 @@ def _densities(
     chosen = distribution[torch.tensor(shown)]
     single = len(summary.features) == 1
     labels = [f"{X[row, 0]:.4g}" if single else ascii_uppercase[i] for i, row in enumerate(shown)]
-    order = f"by {summary.features[0]}" if single else "by predicted mean (their features are below)"
+    order = (
+        f"by {summary.features[0]}"
+        if single
+        else f"by predicted mean of {summary.targets[0]} (their features are below)"
+    )
     charts = [
         ridge_chart(
             chosen.marginal(d),
             y[shown, d].numpy(),
             labels,
             name,
-            f"Density of {name} for {len(shown)} held-out rows, ordered {order}; each curve is scaled to its own "
+            f"Density of {name} for {len(shown)} held-out rows, ordered by {order}; each curve is scaled to its own "
             "height, and the dot is what happened.",
         )
         for d, name in enumerate(summary.targets)

@@ -6,23 +6,26 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from manymodes import _checks
-from manymodes.apps.scores import Scores, describe_modes
+from manymodes.apps.scores import Scores, TargetScores, describe_modes
 
 MODEL_NAMES = {
     "model": "this model",
     "one_gaussian": "one Gaussian",
     "unconditional": "no features",
 }
+READING = (
+    "Lower is better, but for coverage: about 90 % of the targets should fall in the central 90 % interval. The log "
+    "score is in nats, ± its standard error; the other scores are in the units of the target."
+)
 BASELINES = (
-    "'one Gaussian' is the same network with a single component; 'no features' is the density of the target alone. "
-    "The log score is in nats, ± its standard error; the other scores are in the units of the target."
+    "'one Gaussian' is the same network with a single component; 'no features' is the density of the target alone."
 )
 
 
@@ -100,35 +103,52 @@ def print_summary(summary: Summary, console: Console) -> None:
 
 
 def print_scores(scores: Mapping[str, Scores], console: Console) -> None:
-    """Print a table of scores."""
-    header, rows = score_table(scores)
-    table = Table(title="Scores (lower is better; coverage should be near 90 %)", title_justify="left")
-    for name in header:
-        is_text = name in ("model", "target")
-        table.add_column(name, justify="left" if is_text else "right", overflow="fold", no_wrap=not is_text)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)
+    """Print tables of scores."""
+    for title, header, rows in score_tables(scores):
+        table = Table(title=Text(title), title_justify="left")
+        for name in header:
+            is_name = name == "model"
+            table.add_column(name, justify="left" if is_name else "right", overflow="fold", no_wrap=not is_name)
+        for row in rows:
+            table.add_row(*map(Text, row))
+        console.print(table)
+    console.print(READING)
 
 
-def score_table(scores: Mapping[str, Scores]) -> tuple[list[str], list[list[str]]]:
-    """Return header and cells of a table of scores: the log score is joint, the others are each target's own."""
-    header = ["model", "target", "log score", "CRPS", "RMSE", "MAE", "coverage"]
-    rows = []
-    for name, of_model in scores.items():
-        error = of_model.log_score_standard_error
-        log_score = f"{of_model.log_score:.3f}" + ("" if error is None else f" ± {error:.3f}")
-        for target, of_target in of_model.targets.items():
-            numbers = [f"{value:.4g}" for value in (of_target.crps, of_target.rmse, of_target.mae)]
-            rows.append([name, target, log_score, *numbers, f"{of_target.coverage_90:.1%}"])
-            name = log_score = ""
-    if len(rows) == len(scores):  # one target: no need to repeat its name
-        header, rows = _without(header, 1), [_without(row, 1) for row in rows]
-    return header, rows
+class ScoreTable(NamedTuple):
+    """Scores as text: a title, the names of the columns and one row for each model."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
 
 
-def _without(cells: list[str], place: int) -> list[str]:
-    return cells[:place] + cells[place + 1 :]
+def score_tables(scores: Mapping[str, Scores]) -> list[ScoreTable]:
+    """Return one table for a single target; for several, one for the joint density and one for each of them."""
+    joint = [[name, _log_score_text(of_model)] for name, of_model in scores.items()]
+    first, *others = next(iter(scores.values())).targets
+    columns = ["CRPS", "RMSE", "MAE", "coverage"]
+
+    def cells(target: str) -> list[list[str]]:
+        return [_target_text(of_model.targets[target]) for of_model in scores.values()]
+
+    if not others:
+        rows = [[*start, *rest] for start, rest in zip(joint, cells(first), strict=True)]
+        return [ScoreTable(f"Scores of {first}", ["model", "log score", *columns], rows)]
+    tables = [ScoreTable("Scores of all targets jointly", ["model", "log score"], joint)]
+    for target in (first, *others):
+        rows = [[name, *rest] for name, rest in zip(scores, cells(target), strict=True)]
+        tables.append(ScoreTable(f"Scores of {target}", ["model", *columns], rows))
+    return tables
+
+
+def _log_score_text(scores: Scores) -> str:
+    error = scores.log_score_standard_error
+    return f"{scores.log_score:.3f}" + ("" if error is None else f" ± {error:.3f}")
+
+
+def _target_text(scores: TargetScores) -> list[str]:
+    return [*(f"{value:.4g}" for value in (scores.crps, scores.rmse, scores.mae)), f"{scores.coverage_90:.1%}"]
 
 
 def _finite(value: Any) -> Any:
