@@ -1,4 +1,4 @@
-"""Argument and shape checks: the one home of error wording.
+"""Argument and shape checks, and the home of error wording that is used more than once.
 
 Every message is one sentence that names the thing, states the rule, shows what was received and, where it
 is not obvious, says what to do. Nothing here imports torch, so the command line can use it at start-up.
@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+LARGEST = 1e150  # of the values of a table: squares of larger ones overflow
 
 
 class InputError(ValueError):
@@ -95,8 +97,8 @@ def known_columns(wanted: Iterable[str], available: Sequence[str], where: str) -
     missing = [name for name in wanted if name not in available]
     if not missing:
         return
-    near = difflib.get_close_matches(missing[0].lower(), [name.lower() for name in available], n=3, cutoff=0.5)
-    offered = [name for name in available if name.lower() in near] or list(available[:10])
+    near = difflib.get_close_matches(missing[0].lower(), [str(name).lower() for name in available], n=3, cutoff=0.5)
+    offered = [name for name in available if str(name).lower() in near] or list(available[:10])
     label = ("the nearest is" if len(offered) == 1 else "the nearest are") if near else "it begins with"
     word = "column" if len(missing) == 1 else "columns"
     raise InputError(f"{where} has no {word} {quoted(missing)}; {label} {quoted(offered)}.")
@@ -105,6 +107,11 @@ def known_columns(wanted: Iterable[str], available: Sequence[str], where: str) -
 def counted(count: int, noun: str) -> str:
     """A number with its noun, in the plural where it is not one."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def row(index: int) -> str:
+    """A row by its number, counted from 1 as people count them."""
+    return f"row {index + 1}"
 
 
 def quoted(names: Iterable[str]) -> str:

@@ -268,8 +268,8 @@ def test_a_table_that_cannot_be_fitted_is_refused(tmp_path, capsys):
         "alone": {"price": good["price"]},
     }
     expected = {
-        "text": "Column 'price' holds text (first: 'cheap' in row 1), and a target must hold numbers; leave it out or "
-        "turn it into numbers.",
+        "text": "Column 'price' holds 'cheap' in row 1, and a target must hold numbers; leave it out or turn it into "
+        "numbers.",
         "nan": "Column 'size' has 2 missing values (first: row 4), and a feature may have none; drop those rows or "
         "fill them in.",
         "inf": "Column 'price' has 1 missing, infinite or huge value (first: row 10), and a target may have none; drop "
@@ -424,7 +424,7 @@ def test_an_interrupted_fit_leaves_nothing(tmp_path, houses, monkeypatch, capsys
 
     monkeypatch.setattr("manymodes.estimators.MDNRegressor.fit", interrupt)
     assert main(["fit", str(houses), "--target", "price", "--output", str(tmp_path / "m")]) == 130
-    assert "interrupted; nothing was written." in capsys.readouterr().err
+    assert "interrupted; no model was written." in capsys.readouterr().err
     assert names(tmp_path) == ["houses.csv"]
 
 

@@ -121,6 +121,19 @@ def test_predictions_are_those_of_the_density(table):
     assert (abs(samples.mean(0) - model.predict(X)) < 6 * error).all()  # a false alarm in fewer than 1 of 10^6 seeds
 
 
+@pytest.mark.parametrize("level", [0, 1, 0.5, np.float32(0.5), np.array(0.5)])
+def test_a_single_level_is_a_level(table, level):
+    X, y = table
+    assert small().fit(X, y).predict_quantiles(X, level).shape == (120, 1)
+
+
+def test_the_prediction_of_a_row_does_not_depend_on_the_rows_beside_it(table):
+    X, y = table
+    model = MDNRegressor(max_epochs=30, random_state=0).fit(X, y)
+    alone = np.concatenate([model.predict(X[i : i + 1]) for i in range(len(X))])
+    np.testing.assert_allclose(alone, model.predict(X), rtol=1e-12, atol=1e-12)
+
+
 def test_it_finds_both_answers_where_there_are_two(table):
     X, y = table
     model = small(n_components=2, max_epochs=150).fit(X, y)
@@ -242,8 +255,7 @@ def test_columns_of_a_mapping_are_matched_by_name(table):
     [
         (
             ["1"] * 5 + ["red"] * 115,
-            "Column 'b' holds text (first: 'red' in row 6), and a feature must hold numbers; leave it out or turn it "
-            "into numbers.",
+            "Column 'b' holds 'red' in row 6, and a feature must hold numbers; leave it out or turn it into numbers.",
         ),
         (
             [1.0] * 16 + [np.nan] * 3 + [1.0] * 101,
@@ -310,9 +322,7 @@ def test_a_row_too_extreme_for_the_network_is_refused_and_not_predicted_as_nan(t
     X, y = table
     model, X = small().fit(X, y), X.copy()
     X[3, 0] = 1e200
-    with pytest.raises(
-        InputError, match=r"^X must stay near the training data; row 3 \(counted from 0\) is too extreme"
-    ):
+    with pytest.raises(InputError, match=r"^X must stay near the training data; row 4 is too extreme for the network"):
         model.predict(X)
     with pytest.raises(InputError, match=r"^y in data must be finite and within ±1e\+150; got another value first in"):
         small().fit(X[:, 1:], y * 1e200)

@@ -280,7 +280,7 @@ def test_a_value_that_is_not_finite_is_refused_with_its_row(bad):
     with pytest.raises(InputError) as caught:
         mm.fit(network(), (x, y), **SMALL)
     assert str(caught.value) == (
-        "y in data must be finite and within ±1e+150; got another value first in row 17. Drop those rows or fill "
+        "y in data must be finite and within ±1e+150; got another value first in row 18. Drop those rows or fill "
         "them in."
     )
 

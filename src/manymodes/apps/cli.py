@@ -177,11 +177,11 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except CycloptsError as error:
         return _refuse(f"{error} See manymodes --help.", _BAD_INPUT)
     except KeyboardInterrupt:
-        return _refuse("interrupted; nothing was written.", _INTERRUPTED)
+        return _refuse("interrupted; no model was written.", _INTERRUPTED)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         return _refuse(f"{error.strerror}{where}." if error.strerror else str(error), _BAD_INPUT)
-    except _checks.InputError as error:
+    except (_checks.InputError, FloatingPointError) as error:
         return _refuse(str(error), _BAD_INPUT)
     except (MemoryError, RuntimeError) as error:
         if "memory" not in str(error):  # torch reports a failed allocation as a RuntimeError

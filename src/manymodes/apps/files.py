@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,7 @@ def _check_suffix(path: Path) -> None:
 def _read_csv(path: Path) -> Columns:
     try:
         text = path.read_text(encoding="utf-8-sig")
-        first_line = text.partition("\n")[0]
-        delimiter = max(_DELIMITERS, key=first_line.count)
+        delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(text.partition("\n")[0])
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
         lines = [(reader.line_num, row) for row in reader]
     except UnicodeDecodeError as error:
@@ -102,6 +102,11 @@ def _read_csv(path: Path) -> Columns:
             )
     cells = zip(*rows, strict=True) if rows else [()] * len(names)
     return {name: _parse(list(column)) for name, column in zip(names, cells, strict=True)}
+
+
+def _delimiter(header: str) -> str:
+    """Return what splits the header into most names; quoted parts stay whole."""
+    return max(_DELIMITERS, key=lambda candidate: len(next(csv.reader([header], delimiter=candidate), [])))
 
 
 def _check_names(path: Path, names: list[str]) -> None:
@@ -130,9 +135,12 @@ def _parse(cells: list[str]) -> NDArray[Any]:
 def _read_parquet(path: Path) -> Columns:
     arrow, parquet = _pyarrow()
     try:
+        _check_names(path, parquet.read_schema(path).names)
         table = parquet.read_table(path)
-    except arrow.ArrowException as error:
-        reason = str(error).splitlines()[0]
+    except _checks.InputError:
+        raise
+    except (arrow.ArrowException, OSError) as error:
+        reason = "".join(character for character in str(error).partition("\n")[0] if character.isprintable())
         raise _checks.InputError(f"{str(path)!r} cannot be read as Parquet: {reason}") from None
     return {name: table[name].to_numpy() for name in table.column_names}
 
@@ -146,5 +154,5 @@ def _pyarrow() -> tuple[Any, Any]:
     return pyarrow, pyarrow.parquet
 
 
-def _cell(value: Any) -> str:
-    return "" if value != value else repr(float(value)) if isinstance(value, float) else str(value)
+def _cell(value: float) -> str:
+    return "" if math.isnan(value) else repr(float(value))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -108,9 +108,9 @@ def _check_output(options: FitOptions) -> None:
         raise _checks.InputError(f"{str(output)!r} is a file; --output must name a folder.")
     if output.exists() and not options.overwrite:
         raise _checks.InputError(f"{str(output)!r} exists already; choose another folder or pass --overwrite.")
-    nearest = next(folder for folder in output.absolute().parents if folder.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise _checks.InputError(f"{str(output)!r} cannot be created: {str(nearest)!r} is no folder to write to.")
+    home = next(folder for folder in (output.absolute(), *output.absolute().parents) if folder.exists())
+    if not home.is_dir() or not os.access(home, os.W_OK | os.X_OK):
+        raise _checks.InputError(f"{str(output)!r} cannot be written: {str(home)!r} is no folder to write to.")
 
 
 def _read_columns(options: FitOptions) -> tuple[Columns, Columns]:
@@ -144,16 +144,24 @@ def _rows(columns: Columns, index: NDArray[np.intp]) -> Columns:
 
 
 def _write(output: Path, model: MDNRegressor, report: str, summary: Summary) -> None:
-    """Write everything into a folder beside the output, then move it there: all of it, or nothing."""
+    """Write everything into a hidden folder first, so that a failure leaves what was there.
+
+    A new output appears whole, in one move; in an existing one the model is replaced last.
+    """
     with naming(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
+        is_new = not output.exists()
+        home = output.parent if is_new else output  # on the same file system, so that moving is renaming
+        home.mkdir(parents=True, exist_ok=True)
+        staging = home / f".{output.name}-{secrets.token_hex(4)}"
+        staging.mkdir()
         try:
-            model.save(staging / MODEL_FILE)
             (staging / _REPORT_FILE).write_text(report, encoding="utf-8")
             (staging / _SUMMARY_FILE).write_text(as_json(summary) + "\n", encoding="utf-8")
-            output.mkdir(exist_ok=True)
-            for file in staging.iterdir():
-                file.replace(output / file.name)
+            model.save(staging / MODEL_FILE)
+            if is_new:
+                staging.rename(output)
+            else:
+                for name in (_REPORT_FILE, _SUMMARY_FILE, MODEL_FILE):
+                    (staging / name).replace(output / name)
         finally:
             shutil.rmtree(staging, ignore_errors=True)

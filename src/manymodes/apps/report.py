@@ -11,13 +11,13 @@ from string import ascii_uppercase
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.stats import binom  # scikit-learn brings SciPy
 from torch import Tensor
 
 from manymodes import metrics
 from manymodes.apps.summary import BASELINES, READING, Summary, score_tables
 from manymodes.distributions import Mixture
-from manymodes.pages import Chart, page, paragraph, ridge_chart, section, table
+from manymodes.pages import Chart, as_text, page, paragraph, ridge_chart, section, table
 from manymodes.training import History
 
 _SHOWN_ROWS = 10
@@ -81,11 +81,7 @@ def _densities(
     chosen = distribution[torch.tensor(shown)]
     single = len(summary.features) == 1
     labels = [f"{X[row, 0]:.4g}" if single else ascii_uppercase[i] for i, row in enumerate(shown)]
-    order = (
-        f"by {summary.features[0]}"
-        if single
-        else f"by predicted mean of {summary.targets[0]} (their features are below)"
-    )
+    order = summary.features[0] if single else f"the predicted mean of {summary.targets[0]}"
     charts = [
         ridge_chart(
             chosen.marginal(d),
@@ -116,9 +112,8 @@ def _row_table(summary: Summary, chosen: Mixture, X: NDArray[np.float64], y: Ten
 
 def _numbers(values: NDArray[np.float64]) -> list[list[str]]:
     """Return numbers as text, with enough digits to tell those of a table apart."""
-    spread, largest = float(np.ptp(values)), float(np.abs(values).max())
-    digits = 4 if spread == 0 else min(12, 4 + max(0, math.ceil(math.log10(largest / spread))))
-    return [[f"{value:.{digits}g}" for value in row] for row in values]
+    step = float(np.ptp(values)) / 1000
+    return [as_text(row, step) for row in values.tolist()]
 
 
 def _pit_charts(names: Sequence[str], pit: Tensor) -> list[str]:
@@ -153,7 +148,8 @@ def _learning_curve(history: History) -> str:
         y_label="loss (scaled units)",
     )
     for style, losses in curves.items():
-        points = [(i + 1.0, min(max(loss, low), high + room)) for i, loss in enumerate(losses)]
+        known = [(i + 1.0, loss) for i, loss in enumerate(losses) if math.isfinite(loss)]
+        points = [(epoch, min(max(loss, low), high + room)) for epoch, loss in known]
         chart.curve([point[0] for point in points], [point[1] for point in points], style)
     chart.vertical(history.best_epoch + 1.0)
     return chart.figure(

@@ -42,7 +42,7 @@ class Summary:
         modes: Share of held-out predictions with 1, 2, ... modes.
         epochs: Epochs that ran and the one that was kept.
         skipped_batches: Batches that were not finite and were skipped.
-        seconds: Time that everything took.
+        seconds: Time from the start to the scores.
         model: Path of the model file.
         report: Path of the report.
     """

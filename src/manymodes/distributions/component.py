@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -32,11 +32,11 @@ class Parameter:
         return target_dim if self.size == "D" else int(self.size)
 
 
-class Component(Distribution):
+class Component(Distribution, ABC):
     """K components per example: ``batch_shape`` (..., K), ``event_shape`` (D,). Abstract.
 
-    A family declares ``parameters`` once, with ``loc`` among them, and implements the methods below for
-    tensors that broadcast against (..., K, D). Everything else follows from the declaration.
+    A family declares ``parameters`` once, at least one of them of size ``"D"``, and implements the abstract methods
+    for tensors that broadcast against (..., K, D). Everything else follows from the declaration.
     """
 
     parameters: ClassVar[Mapping[str, Parameter]]
@@ -48,15 +48,13 @@ class Component(Distribution):
         return {name: parameter.constraint for name, parameter in self.parameters.items()}
 
     def __init__(self, *, validate_args: bool | None = None, **values: Tensor) -> None:
-        # Check the parameters against the declaration, broadcast their batch shapes and keep them.
-        target_dim = values["loc"].shape[-1] if values["loc"].dim() >= 2 else 0
-        because = f"to be the {type(self).__name__} of K components and D target dimensions"
-        _checks.ends_with_shape("loc", values["loc"].shape, (max(target_dim, 1),), because)
+        target_dim = self._target_dim(values)
         for name, value in values.items():
             size = self.parameters[name].size_for(target_dim)
             if value.dim() < 2 or value.shape[-1] != size:
                 raise _checks.InputError(
-                    f"{name} must have shape (..., K, {size}) {because}; got {_checks.shape_text(value.shape)}."
+                    f"{name} must have shape (..., K, {size}) for K components of {type(self).__name__} and "
+                    f"D={target_dim} target dimensions; got {_checks.shape_text(value.shape)}."
                 )
         batch_shape = torch.broadcast_shapes(*(value.shape[:-1] for value in values.values()))
         for name, value in values.items():
@@ -65,6 +63,15 @@ class Component(Distribution):
         self._validate_args = Distribution._validate_args if validate_args is None else validate_args
         if self._validate_args:
             self._check_values()
+
+    def _target_dim(self, values: Mapping[str, Tensor]) -> int:
+        name = next(name for name, parameter in self.parameters.items() if parameter.size == "D")
+        shape = values[name].shape
+        if len(shape) < 2 or shape[-1] < 1:
+            raise _checks.InputError(
+                f"{name} must have shape (..., K, D) with D >= 1; got {_checks.shape_text(shape)}."
+            )
+        return int(shape[-1])
 
     def _check_values(self) -> None:
         for name, parameter in self.parameters.items():
@@ -94,6 +101,16 @@ class Component(Distribution):
             return value.gather(-2, where)
 
         return self.transformed(gather)
+
+    @classmethod
+    @abstractmethod
+    def start(cls, centres: Tensor, spread: float) -> dict[str, Tensor]:
+        """Return parameters to start training from, (K, size) each.
+
+        Args:
+            centres: Where targets are dense, (K, D).
+            spread: Typical distance of targets from their centre, per dimension.
+        """
 
     @abstractmethod
     def sample(self, sample_shape: _size = (), *, generator: torch.Generator | None = None) -> Tensor:
@@ -135,4 +152,4 @@ class Component(Distribution):
         return f"{type(self).__name__}(batch_shape={tuple(self.batch_shape)}, event_shape={tuple(self.event_shape)})"
 
 
-_RULES = {constraints.real: "a number", constraints.positive: "positive"}
+_RULES = {constraints.real: "a number", constraints.positive: "positive"}  # in words, for messages

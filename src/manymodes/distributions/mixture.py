@@ -62,7 +62,7 @@ class Mixture(MixtureSameFamily):
     @property
     def components(self) -> Component:
         """The K components, ``batch_shape`` (N, K)."""
-        return cast(Component, self._component_distribution)
+        return cast(Component, self.component_distribution)
 
     @property
     def n_components(self) -> int:
@@ -72,7 +72,7 @@ class Mixture(MixtureSameFamily):
     @cached_property
     def logits(self) -> Tensor:
         """Log-weights that sum to one, (N, K)."""
-        weights = self._mixture_distribution
+        weights = self.mixture_distribution
         # Made from probabilities, torch's own logits turn a weight of 0 into one of eps.
         made_from_probs = weights._param is weights.__dict__.get("probs")
         logits = weights.probs.log() if made_from_probs else weights.logits
@@ -139,14 +139,12 @@ class Mixture(MixtureSameFamily):
             ValueError: A level outside [0, 1], or a shape that does not fit.
         """
         level = self._levels(value)
-        tail = torch.where(level > 0.5, 1 - level, level)
-        return tail_quantile(self.weights, self.components, tail.to(self.logits.dtype), level > 0.5)
+        return self._tail_quantile(level, level > 0.5)
 
     def isf(self, value: Tensor | float) -> Tensor:
         """Return y with P(Y_d > y_d) = value, (S..., N, D): ``icdf(1 - value)``, accurate for tiny values too."""
         level = self._levels(value)
-        tail = torch.where(level > 0.5, 1 - level, level)
-        return tail_quantile(self.weights, self.components, tail.to(self.logits.dtype), level <= 0.5)
+        return self._tail_quantile(level, level <= 0.5)
 
     # --- the components' share ---
 
@@ -196,7 +194,7 @@ class Mixture(MixtureSameFamily):
 
     def with_components(self, components: Component) -> Mixture:
         """Return the mixture of other components with the same weights."""
-        return Mixture(self._mixture_distribution, components, validate_args=self._validate_args)
+        return Mixture(self.mixture_distribution, components, validate_args=self._validate_args)
 
     def check_target(self, value: Tensor) -> None:
         """Refuse targets that do not fit this distribution, see the class's description."""
@@ -207,6 +205,10 @@ class Mixture(MixtureSameFamily):
             raise _checks.InputError("y must not hold NaN; drop the rows with missing targets.")
 
     # --- private ---
+
+    def _tail_quantile(self, level: Tensor, upper: Tensor) -> Tensor:
+        tail = torch.where(level > 0.5, 1 - level, level).to(self.logits.dtype)
+        return tail_quantile(self.weights, self.components, tail, upper)
 
     def _levels(self, value: Tensor | float) -> Tensor:
         # In double precision: float32 rounds 1 - 1e-9 to 1.

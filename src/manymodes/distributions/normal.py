@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -46,6 +46,12 @@ class Normal(Component):
     def variance(self) -> Tensor:
         """Variances, (..., K, D)."""
         return self.scale.square().expand_as(self.loc)
+
+    @classmethod
+    def start(cls, centres: Tensor, spread: float) -> dict[str, Tensor]:
+        """Return parameters to start training from: means at the centres, (K, D), and equal scales."""
+        size = cls.parameters["scale"].size_for(centres.shape[1])
+        return {"loc": centres, "scale": torch.full((len(centres), size), spread)}
 
     def sample(self, sample_shape: _size = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Return samples, (S..., ..., K, D)."""
@@ -94,6 +100,7 @@ class Normal(Component):
         return ((value - self.loc) / self.scale).clamp(-bound, bound)
 
 
+@final
 class DiagonalNormal(Normal):
     """Normal components with one scale per target dimension; ``scale`` has shape (..., K, D)."""
 
@@ -107,6 +114,7 @@ class DiagonalNormal(Normal):
         return DiagonalNormal(self.loc[..., dims], self.scale[..., dims], validate_args=False)
 
 
+@final
 class SphericalNormal(Normal):
     """Normal components with one scale for all target dimensions; ``scale`` has shape (..., K, 1).
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
-from manymodes import _checks
+from manymodes import __version__, _checks
 from manymodes.estimators.architecture import Architecture
 from manymodes.estimators.model_file import UNSTORABLE, as_json
 from manymodes.training import History
@@ -24,7 +23,7 @@ def describe(model: BaseEstimator) -> dict[str, Any]:
     params = {name: as_json(value) for name, value in model.get_params(deep=False).items()}
     return {
         "kind": type(model).__name__,
-        "manymodes_version": version("manymodes"),
+        "manymodes_version": __version__,
         "params": {name: value for name, value in params.items() if value is not UNSTORABLE},
         "params_left_out": sorted(name for name, value in params.items() if value is UNSTORABLE),
         "architecture": {name: as_json(value) for name, value in asdict(model.architecture_).items()},

@@ -21,7 +21,7 @@ from manymodes.estimators.inputs import read_features, read_training_data
 from manymodes.estimators.model_file import write_model_file
 from manymodes.estimators.tables import Floats
 from manymodes.objectives import OBJECTIVES, Objective
-from manymodes.training.randomness import isolated
+from manymodes.training.randomness import isolated, seeded
 
 _POINTS: Mapping[str, Callable[[Mixture], Tensor]] = {
     "mean": lambda distribution: distribution.mean,
@@ -162,21 +162,27 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             random_state=seed,
             progress=bool(self.verbose),
         )
+        if self.backbone is None:  # in double precision the prediction of a row does not depend on those beside it
+            network.double()
         self.network_, self.target_ndim_ = network, targets.ndim
 
     # --- predictions ---
 
     @torch.no_grad()
     def predict_distribution(self, X: Any) -> Mixture:
-        """Return p(y | x) for features (N, F): a torch distribution in float64, (N,) of events (D,)."""
+        """Return p(y | x) for features (N, F): a torch distribution in float64, (N,) of events (D,).
+
+        Raises:
+            ValueError: Features that do not fit, or so far from the training data that the network overflows.
+        """
         features = _tensor(read_features(self, X)).to(self.network_.device)
         mixture: Mixture = self.network_.eval()(features).to("cpu")
         values = torch.cat([mixture.logits, mixture.mean, mixture.variance], -1)
         known = values.isfinite().all(-1)
         if not bool(known.all()):
             raise _checks.InputError(
-                f"X must stay near the training data; row {int((~known).nonzero()[0])} (counted from 0) is too extreme "
-                "for the network."
+                f"X must stay near the training data; {_checks.row(int((~known).nonzero()[0]))} is too extreme for "
+                "the network."
             )
         return Mixture(mixture.mixture_distribution, mixture.components, validate_args=True)
 
@@ -187,28 +193,57 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             X: Features, (N, F).
             point: ``"mean"``, ``"median"`` (of each dimension) or ``"mode"`` (the highest, of the joint
                 density).
+
+        Raises:
+            ValueError: Features that do not fit, or another ``point``.
         """
         choose = _checks.one_of("point", point, _POINTS)
         return self._as_target(choose(self.predict_distribution(X)))
 
     def predict_quantiles(self, X: Any, levels: float | Sequence[float] = (0.05, 0.5, 0.95)) -> Floats:
-        """Return quantiles for Q levels, (N, Q), or (N, D, Q) where y had two axes."""
-        levels = [levels] if isinstance(levels, float) else levels
-        levels = [_checks.number_between("every level", level, 0.0, 1.0, including=(0.0, 1.0)) for level in levels]
-        quantiles = self.predict_distribution(X).icdf(torch.tensor(levels, dtype=torch.float64)[:, None, None])
+        """Return quantiles, (N, Q), or (N, D, Q) where y had two axes.
+
+        Args:
+            X: Features, (N, F).
+            levels: One level or Q of them, from 0 to 1.
+
+        Raises:
+            ValueError: A level outside [0, 1].
+        """
+        wanted = [
+            _checks.number_between("every level", level, 0.0, 1.0, including=(0.0, 1.0))
+            for level in np.atleast_1d(np.asarray(levels)).tolist()
+        ]
+        quantiles = self.predict_distribution(X).icdf(torch.tensor(wanted, dtype=torch.float64)[:, None, None])
         return np.moveaxis(self._as_target(quantiles), 0, -1)
 
     def predict_interval(self, X: Any, level: float = 0.9) -> Floats:
-        """Return the central interval that holds ``level`` of the probability: (N, 2), or (N, D, 2)."""
+        """Return the central interval, lower and upper end, (N, 2), or (N, D, 2) where y had two axes.
+
+        Args:
+            X: Features, (N, F).
+            level: Probability that the interval holds, in (0, 1).
+
+        Raises:
+            ValueError: A level outside (0, 1).
+        """
         level = _checks.number_between("level", level, 0.0, 1.0)
         return self.predict_quantiles(X, (0.5 - level / 2, 0.5 + level / 2))
 
     def sample(self, X: Any, n_samples: int = 1, *, random_state: int | np.random.RandomState | None = None) -> Floats:
-        """Return draws from each row's density, (S, N), or (S, N, D) where y had two axes."""
+        """Return draws from each row's density, (S, N), or (S, N, D) where y had two axes.
+
+        Args:
+            X: Features, (N, F).
+            n_samples: Number of draws for each row, S.
+            random_state: Seed of the draws; None draws a fresh one.
+
+        Raises:
+            ValueError: ``n_samples`` below 1.
+        """
         n_samples = _checks.integer_at_least("n_samples", n_samples, 1)
-        distribution = self.predict_distribution(X)
-        with isolated(_seed(random_state)) as generator:
-            return self._as_target(distribution.sample((n_samples,), generator=generator))
+        generator = seeded(_seed(random_state))
+        return self._as_target(self.predict_distribution(X).sample((n_samples,), generator=generator))
 
     # --- files ---
 

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from manymodes import _checks
-from manymodes.training.data import LARGEST
 
 Floats = NDArray[np.float64]
 
@@ -93,15 +92,15 @@ def numeric_column(name: str, column: ArrayLike, role: str) -> Floats:
     except (TypeError, ValueError):
         row = _first_text(values)
         raise _checks.InputError(
-            f"Column {name!r} holds text (first: {str(values[row])!r} in row {row + 1}), and a {role} must "
-            "hold numbers; leave it out or turn it into numbers."
+            f"Column {name!r} holds {str(values[row])!r} in {_checks.row(row)}, and a {role} must hold numbers; "
+            "leave it out or turn it into numbers."
         ) from None
-    bad = ~(np.abs(numbers) <= LARGEST)
+    bad = ~(np.abs(numbers) <= _checks.LARGEST)
     if bad.any():
         kind = "missing" if np.isnan(numbers[bad]).all() else "missing, infinite or huge"
         raise _checks.InputError(
             f"Column {name!r} has {_checks.counted(int(bad.sum()), f'{kind} value')} "
-            f"(first: row {int(bad.argmax()) + 1}), and a {role} may have none; drop those rows or fill them in."
+            f"(first: {_checks.row(int(bad.argmax()))}), and a {role} may have none; drop those rows or fill them in."
         )
     return numbers
 

@@ -23,7 +23,7 @@ class MLP(nn.Module):
     def __init__(
         self,
         in_features: int,
-        hidden_sizes: Sequence[int] = (128, 128),
+        hidden_sizes: Sequence[int] = (128, 128, 128),
         *,
         dropout: float = 0.0,
         activation: Callable[[], nn.Module] = nn.SiLU,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -60,7 +61,7 @@ class MixtureHead(nn.Module):
     def forward(self, features: Tensor) -> Mixture:
         """Return the mixture for features of shape (..., in_features)."""
         logits, raw = self._split(self.linear(features))
-        values = {name: self._constrain(name, value) for name, value in raw.items()}
+        values = {name: self._map(name).forward(value, self.min_scale) for name, value in raw.items()}
         weights = Categorical(logits=logits, validate_args=False)
         return Mixture(weights, self.family(**values, validate_args=False), validate_args=False)
 
@@ -77,8 +78,8 @@ class MixtureHead(nn.Module):
         typical = (distance.square().mean() / self.target_dim).sqrt().clamp_min(2 * self.min_scale)
         logits, raw = self._split(self.linear.bias)
         logits.zero_()
-        raw["loc"].copy_(centres)
-        raw["scale"].fill_(_inverse_softplus(float(typical) - self.min_scale))
+        for name, value in self.family.start(centres, float(typical)).items():
+            raw[name].copy_(self._map(name).inverse(value, self.min_scale))
 
     def _split(self, output: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Cut the linear layer's output, (..., total), into logits (..., K) and raw parameters (..., K, size)."""
@@ -86,14 +87,24 @@ class MixtureHead(nn.Module):
         raw = (part.unflatten(-1, (self.n_components, -1)) for part in parts)
         return logits, dict(zip(self.sizes, raw, strict=True))
 
-    def _constrain(self, name: str, raw: Tensor) -> Tensor:
-        constraint = self.family.parameters[name].constraint
-        if constraint is constraints.real:
-            return raw
-        if constraint is constraints.positive:
-            return self.min_scale + F.softplus(raw)
-        raise NotImplementedError(f"no map from raw outputs into {constraint} is known for {name!r}.")
+    def _map(self, name: str) -> _Map:
+        return _MAPS[self.family.parameters[name].constraint]
 
 
-def _inverse_softplus(value: float) -> float:
-    return value + math.log(-math.expm1(-value))
+class _Map(NamedTuple):
+    """A map from raw outputs into a constraint and its inverse; both take the smallest scale as well."""
+
+    forward: Callable[[Tensor, float], Tensor]
+    inverse: Callable[[Tensor, float], Tensor]
+
+
+def _inverse_softplus(value: Tensor) -> Tensor:
+    return value + torch.log(-torch.expm1(-value))
+
+
+_MAPS = {
+    constraints.real: _Map(lambda raw, _: raw, lambda value, _: value),
+    constraints.positive: _Map(
+        lambda raw, floor: floor + F.softplus(raw), lambda value, floor: _inverse_softplus(value - floor)
+    ),
+}

@@ -49,7 +49,7 @@ class Standardizer(nn.Module):
         self.scale = torch.where(high > low, reach * unit.std(0, correction=0), self._constant_scale)
 
     def forward(self, values: Tensor) -> Tensor:
-        """Return standardised values, (N, F), in float64 where they came so."""
+        """Return standardised values, (N, F), in float64 once it has learned."""
         return (values - self.loc) / self.scale
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:

@@ -89,15 +89,15 @@ class Chart:
     def _axes(self) -> list[str]:
         bottom = self._height - _BOTTOM
         parts = [f'<line class="axis" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{bottom}" y2="{bottom}"/>']
-        for tick in ticks(*self._x_range, 7):
-            parts.append(_text(self.x(tick), bottom + 18, f"{tick:g}", "middle"))
+        for tick, text in _labelled_ticks(self._x_range, 7):
+            parts.append(_text(self.x(tick), bottom + 18, text, "middle"))
         parts.append(_text((WIDTH + _LEFT - _RIGHT) / 2, self._height - 6, self._x_label, "middle"))
         if not self._y_label:
             return parts
-        for tick in ticks(*self._y_range, 5):
+        for tick, text in _labelled_ticks(self._y_range, 5):
             y = f"{self.y(tick):.1f}"
             parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>')
-            parts.append(_text(_LEFT - 8, self.y(tick) + 4, f"{tick:g}", "end"))
+            parts.append(_text(_LEFT - 8, self.y(tick) + 4, text, "end"))
         middle = (_TOP + bottom) / 2
         turned = f'<g transform="rotate(-90 14 {middle})">{_text(14, middle, self._y_label, "middle")}</g>'
         return [*parts, turned]
@@ -114,6 +114,19 @@ def ticks(low: float, high: float, about: int) -> list[float]:
     step = min((factor * power for factor in (1, 2, 5, 10)), key=lambda size: abs(size - step))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(k * step, 12) if step > 1e-9 else k * step for k in range(first, last + 1)]
+
+
+def as_text(values: Sequence[float], step: float) -> list[str]:
+    """Return numbers as text, with enough digits to tell apart those that differ by ``step``."""
+    largest = max((abs(value) for value in values), default=0.0)
+    digits = 4 if step <= 0 or largest <= 0 else min(15, max(1, 1 + math.ceil(math.log10(largest / step))))
+    return [f"{value:.{digits}g}" for value in values]
+
+
+def _labelled_ticks(limits: tuple[float, float], about: int) -> list[tuple[float, str]]:
+    places = ticks(*limits, about)
+    step = places[1] - places[0] if len(places) > 1 else 0.0
+    return list(zip(places, as_text(places, step), strict=True))
 
 
 def _widened(limits: tuple[float, float]) -> tuple[float, float]:

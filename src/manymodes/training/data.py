@@ -11,8 +11,6 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.nn import MixtureDensityNetwork
 
-LARGEST = 1e150  # squares of larger values overflow
-
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -46,12 +44,12 @@ def as_rows(name: str, data: Sequence[Tensor]) -> Rows:
     for part, value in zip(("x", "y", "weight"), data, strict=False):
         if not isinstance(value, Tensor):
             raise TypeError(f"{part} in {name} must be a torch tensor; got {type(value).__name__}.")
-        legal = value.abs() <= LARGEST if value.is_floating_point() else None
+        legal = value.abs() <= _checks.LARGEST if value.is_floating_point() else None
         if legal is not None and not bool(legal.all()):
             row = int((~legal).reshape(len(value), -1).any(-1).nonzero()[0])
             raise _checks.InputError(
-                f"{part} in {name} must be finite and within ±{LARGEST:g}; got another value first in row {row}. "
-                "Drop those rows or fill them in."
+                f"{part} in {name} must be finite and within ±{_checks.LARGEST:g}; got another value first in "
+                f"{_checks.row(row)}. Drop those rows or fill them in."
             )
     x, y = data[0].detach(), data[1].detach()
     if y.dim() != 2:

@@ -1,28 +1,27 @@
-"""Files that are whole or not there: whatever goes wrong while writing, the old file stays."""
+"""Files that are whole or not there, for models, predictions and whatever else must not be lost."""
 
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write ``content`` to a new file beside ``path`` and put it there in one move."""
-    path = Path(path)
+    """Write ``content`` to a new file beside ``path`` and put it there in one move; links are followed."""
+    path = Path(path).resolve()
     with naming(path):
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        new = path.parent / f".{path.name}-{secrets.token_hex(4)}"
         try:
-            with os.fdopen(handle, "wb") as file:
+            with new.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(name).chmod(0o666 & ~_umask())
-            Path(name).replace(path)
+            new.replace(path)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            new.unlink(missing_ok=True)
             raise
 
 
@@ -35,9 +34,3 @@ def naming(path: Path) -> Iterator[None]:
         if error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
@@ -48,8 +49,8 @@ class History:
         return self.n_epochs < self.max_epochs
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as plain numbers and lists."""
-        return asdict(self)
+        """Return the record as JSON can hold it: losses that are not finite become None."""
+        return asdict(self) | {name: [_finite_or_none(loss) for loss in getattr(self, name)] for name in _LOSSES}
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Self:
@@ -58,7 +59,8 @@ class History:
         unknown = [name for name in record if name not in known]
         if unknown:
             raise _checks.InputError(f"a history has no {_checks.quoted(unknown)}.")
-        return cls(**record)
+        losses = {name: [math.nan if loss is None else loss for loss in record[name]] for name in _LOSSES}
+        return cls(**(record | losses))
 
     def __repr__(self) -> str:
         return (
@@ -66,3 +68,10 @@ class History:
             f"best_validation_loss={self.best_validation_loss:.4g}, "
             f"skipped_batches={self.skipped_batches})"
         )
+
+
+_LOSSES = ("train_loss", "validation_loss")
+
+
+def _finite_or_none(loss: float) -> float | None:
+    return loss if math.isfinite(loss) else None

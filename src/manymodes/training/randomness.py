@@ -18,10 +18,19 @@ def isolated(random_state: int | None, device: torch.device | str = "cpu") -> It
     Dropout and the initial weights of torch's layers take no generator, so the global ones have to be
     borrowed. None draws a fresh seed from the operating system.
     """
-    seed = secrets.randbits(63) if random_state is None else _checks.random_state(random_state)
     device = torch.device(device)
     devices = [device] if device.type == "cuda" else []
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(random_state)
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        drawn = int(torch.randint(2**62, (), generator=generator))
+        torch.default_generator.manual_seed(drawn)  # torch.manual_seed would reseed every GPU as well
+        for cuda in devices:
+            with torch.cuda.device(cuda):
+                torch.cuda.manual_seed(drawn)
         yield generator
+
+
+def seeded(random_state: int | None) -> torch.Generator:
+    """Return a CPU generator; None seeds it from the operating system."""
+    seed = secrets.randbits(63) if random_state is None else _checks.random_state(random_state)
+    return torch.Generator().manual_seed(seed)
