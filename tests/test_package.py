@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +48,11 @@ def test_importing_everything_changes_no_global_state():
         "assert state() == before"
     )
     _modules_after(statement)
+
+
+def test_absent_shared_data_fail_a_run_that_demands_them(tmp_path):
+    test = Path(__file__).parent / "datasets" / "test_datasets.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", str(test), "-k", "geyser"]
+    for demanded, code in (("0", 0), ("1", 1)):
+        env = os.environ | {"MANYMODES_DATA": str(tmp_path), "MANYMODES_REQUIRE_DATA": demanded}
+        assert subprocess.run(command, capture_output=True, env=env).returncode == code

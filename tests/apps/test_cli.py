@@ -68,11 +68,11 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "target", "floor"),
-    [("speedflow-lane2", "speed_mph", 3.1), ("uci-concrete", "compressive_strength_MPa", 3.1)],
+    ("name", "target", "bound"),
+    [("speedflow-lane2", "speed_mph", 2.6), ("uci-concrete", "compressive_strength_MPa", 3.1)],
 )
 def test_one_command_makes_a_model_that_beats_its_baselines_on_real_data(
-    shared_table, tmp_path, capsys, name, target, floor
+    shared_table, tmp_path, capsys, name, target, bound
 ):
     file = write_csv(tmp_path / "table.csv", shared_table(name))
     output = tmp_path / "model"
@@ -81,21 +81,21 @@ def test_one_command_makes_a_model_that_beats_its_baselines_on_real_data(
     assert names(output) == ["model.mm", "report.html", "summary.json"]
     assert summary == json.loads((output / "summary.json").read_text())
     scores = {name: score["log_score"] for name, score in summary["scores"].items()}
-    assert scores["model"] < floor
-    assert scores["model"] < scores["one_gaussian"]
+    assert scores["model"] < bound
     assert scores["model"] < scores["unconditional"] - 0.1
     assert 0.75 < summary["scores"]["model"]["targets"][target]["coverage_90"] <= 1
     assert sum(summary["modes"].values()) == pytest.approx(1)
     if name == "speedflow-lane2":  # two branches, free flow and congestion
+        assert scores["model"] < scores["one_gaussian"] - 0.3
         assert summary["modes"].get("2", 0) > 0.2
 
     assert main(["evaluate", str(output), str(file), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["log_score"] < floor
+    assert json.loads(capsys.readouterr().out)["log_score"] < bound
     predictions = tmp_path / "predictions.csv"
     assert main(["predict", str(output), str(file), "--output", str(predictions)]) == 0
     columns = read_csv(predictions)
     assert np.isfinite(np.column_stack(list(columns.values()))).all()
-    assert -columns["log_density"].mean() < floor
+    assert -columns["log_density"].mean() < bound
 
 
 def test_the_demos_data_is_plainly_bimodal(tmp_path, capsys):
@@ -198,6 +198,7 @@ def test_the_report_is_whole_in_itself_and_shows_what_it_should(model):
     assert "http" not in html
     assert "url(" not in html
     assert html.count("<svg") == 3
+    assert "for 6 held-out rows, ordered by the predicted mean of price; each" in html
     for words in ("Scores on held-out rows", "p(y | x) for some held-out rows", "PIT of price", "Loss on training"):
         assert words in html
     assert html.count("<circle") == 6  # a dot for the outcome of each row that is shown
@@ -290,7 +291,10 @@ def test_a_missing_file_and_an_unknown_column_are_refused(tmp_path, houses, caps
     assert sentence.endswith("no.csv' does not exist; hand in a CSV or Parquet file.")
     sentence = refused(capsys, "fit", houses, "--target", "Prize", "--output", out)
     assert sentence.endswith("houses.csv' has no column 'Prize'; the nearest are 'size', 'price'.")
-    assert names(tmp_path) == ["houses.csv"]
+    (tmp_path / "empty.csv").write_text("")
+    sentence = refused(capsys, "fit", tmp_path / "empty.csv", "--target", "price", "--output", out)
+    assert sentence.endswith("empty.csv' is empty; it must hold a header and rows below it.")
+    assert names(tmp_path) == ["empty.csv", "houses.csv"]
 
 
 def test_ten_rows_are_enough(tmp_path):
@@ -361,7 +365,6 @@ def test_a_model_of_unnamed_columns_is_refused_by_the_command_line(tmp_path, hou
         (["--n-components", "2.5"], 'Invalid value for --n-components: unable to convert "2.5" into int.'),
         (["--drop", "price"], "--target 'price' must be named once and not under --drop."),
         (["--target", "price"], "--target 'price' must be named once and not under --drop."),
-        (["--n-components", "9999999999"], "there is not enough memory for this; ask for a smaller model"),
     ],
 )
 def test_an_option_out_of_range_is_refused(tmp_path, houses, capsys, options, sentence):
@@ -388,17 +391,70 @@ def test_an_output_that_cannot_be_created_is_refused_before_any_training(tmp_pat
     assert sentence.endswith("houses.csv' is a file; --output must name a folder.")
 
 
-def test_scores_that_are_infinite_become_null_in_json(tmp_path, model, capsys):
-    columns = table(5)
-    columns["price"][2] = 1e140
-    file = write_csv(tmp_path / "new.csv", columns)
-    capsys.readouterr()
-    assert main(["evaluate", str(model), str(file), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["log_score"] is not None
-    columns["price"][2] = 1e200
-    assert "missing, infinite or huge" in refused(
-        capsys, "evaluate", model, write_csv(tmp_path / "new.csv", columns), "--json"
-    )
+def test_too_little_memory_is_told_in_a_sentence(tmp_path, houses, monkeypatch, capsys):
+    def exhausted(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+
+    monkeypatch.setattr("manymodes.estimators.MDNRegressor.fit", exhausted)
+    sentence = refused(capsys, "fit", houses, "--target", "price", "--output", tmp_path / "m")
+    assert sentence == "there is not enough memory for this; ask for a smaller model or fewer rows."
+
+
+def test_a_failure_while_moving_files_leaves_what_was_there(tmp_path, houses, model, monkeypatch, capsys):
+    before = {file.name: file.read_bytes() for file in model.iterdir()}
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    command = ["fit", houses, "--target", "age", *QUICK]
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.rename", full)
+        sentence = refused(capsys, *command, "--output", tmp_path / "new")
+        assert sentence == f"No space left on device: {tmp_path / 'new'}."
+        patch.setattr("pathlib.Path.replace", full)
+        assert refused(capsys, *command, "--output", model, "--overwrite").startswith("No space left on device")
+    assert {file.name: file.read_bytes() for file in model.iterdir()} == before
+    assert names(tmp_path) == ["houses.csv", "model"]
+
+
+def test_predictions_on_a_full_disk_leave_the_old_ones(tmp_path, houses, model):
+    out = tmp_path / "p.csv"
+    out.write_text("mine")
+    command = [sys.executable, "-m", "manymodes", "predict", str(model), str(houses), "--output", str(out)]
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
+
+    result = subprocess.run([*command, "--overwrite"], capture_output=True, text=True, preexec_fn=limit)
+    assert result.returncode == 2
+    assert result.stderr == f"manymodes: File too large: {out}.\n"
+    assert out.read_text() == "mine"
+    assert names(tmp_path) == ["houses.csv", "model", "p.csv"]
+
+
+def test_another_seed_holds_out_other_rows_and_baselines_are_what_they_say(tmp_path, houses, monkeypatch):
+    fitted = []
+
+    class Spy(mm.MDNRegressor):
+        def fit(self, X, y):
+            fitted.append((self.random_state, self.n_components, list(X), set(y["price"])))
+            return super().fit(X, y)
+
+        def predict_distribution(self, X):
+            fitted[-1] += (len(next(iter(X.values()))),)
+            return super().predict_distribution(X)
+
+    monkeypatch.setattr("manymodes.apps.fit.MDNRegressor", Spy)
+    for seed in ("0", "1"):
+        command = ["fit", str(houses), "--target", "price", "--output", str(tmp_path / seed), "--random-state", seed]
+        assert main([*command, *QUICK]) == 0
+    model, gaussian, unconditional, other, *_ = fitted
+    assert [part[1] for part in (model, gaussian, unconditional)] == [5, 1, 5]
+    assert [part[2] for part in (model, gaussian, unconditional)] == [["size", "age"], ["size", "age"], ["nothing"]]
+    assert all(part[4] == 6 and len(part[3]) == 54 for part in fitted)  # scored on held-out rows, fitted to the others
+    assert model[3] == gaussian[3] == unconditional[3]
+    assert (model[0], other[0]) == (0, 1)
+    assert model[3] != other[3]
 
 
 def test_a_full_disk_leaves_the_old_model(tmp_path, houses, model):

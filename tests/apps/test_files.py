@@ -80,6 +80,34 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, name, content, sentence
     assert f"{str(path)!r} {sentence}" in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["size (m, net)\ty\n1\t2\n", '"x;1;2;3";y\n1;2\n', '"a,b",y\n1,2\n'])
+def test_delimiters_inside_names_are_no_delimiters(tmp_path, text):
+    columns = read_columns(write(tmp_path, text, "t.tsv" if "\t" in text else "t.csv"))
+    assert [column.tolist() for column in columns.values()] == [[1], [2]]
+
+
+def test_a_damaged_parquet_file_is_refused_by_name(tmp_path):
+    path = tmp_path / "t.parquet"
+    write_columns(path, {"a": np.arange(2000.0), "b": np.arange(2000.0)})
+    content = path.read_bytes()
+    page = bytes(byte ^ 255 for byte in content[4:400])
+    for broken in (content[:4] + page + content[400:], content[:-300] + bytes(292) + content[-8:], content[:500]):
+        path.write_bytes(broken)
+        with pytest.raises(InputError) as caught:
+            read_columns(path)
+        assert str(caught.value).startswith(f"{str(path)!r} cannot be read as Parquet: ")
+        assert "\n" not in str(caught.value)
+
+
+def test_parquet_columns_of_one_name_are_refused(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table([[1.0], [2.0]], names=["a", "a"]), tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="has more than one column named 'a'"):
+        read_columns(tmp_path / "t.parquet")
+
+
 def test_a_file_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(InputError, match="does not exist; hand in a CSV or Parquet file"):
         read_columns(tmp_path / "nowhere.csv")

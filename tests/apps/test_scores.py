@@ -1,10 +1,13 @@
+import json
+import math
+
 import pytest
 import torch
 from torch.distributions import Categorical
 
 from manymodes import metrics
-from manymodes.apps.scores import count_modes, describe_modes, score
-from manymodes.apps.summary import score_tables
+from manymodes.apps.scores import Scores, TargetScores, count_modes, describe_modes, score
+from manymodes.apps.summary import Summary, as_json, score_tables
 from manymodes.distributions import DiagonalNormal, Mixture
 
 
@@ -46,3 +49,24 @@ def test_a_single_target_makes_one_table_and_several_make_one_each_beside_the_jo
     assert a.rows[0] == ["this model", f"{scores.targets['a'].crps:.4g}", *a.rows[1][2:4], a.rows[1][4]]
     assert b.title == "Scores of b"
     assert [row[0] for row in b.rows] == ["this model", "other"]
+
+
+def test_numbers_that_are_not_finite_become_null_in_json():
+    scores = Scores(2, math.inf, None, {"a": TargetScores(math.nan, 1.0, 2.0, 0.5)})
+    record = json.loads(as_json(scores))
+    assert record["log_score"] is None
+    assert record["targets"]["a"]["crps"] is None
+    assert record["targets"]["a"]["coverage_90"] == 0.5
+
+
+def test_a_summary_says_when_a_baseline_is_better():
+    scores = Scores(5, 2.0, 0.1, {"a": TargetScores(1.0, 1.0, 1.0, 0.9)})
+    better = Scores(5, 1.0, 0.1, scores.targets)
+    rows = {"train": 8, "validation": 1, "held_out": 5}
+
+    def sentences(gaussian: Scores) -> str:
+        baselines = {"model": scores, "one_gaussian": gaussian, "unconditional": scores}
+        return " ".join(Summary("t.csv", ["x"], ["a"], rows, baselines, {1: 1.0}, {}, 0, 1.0, "m", "r").sentences())
+
+    assert "Mind: 'one Gaussian' has the better log score here" in sentences(better)
+    assert "Mind:" not in sentences(scores)

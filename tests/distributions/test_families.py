@@ -4,7 +4,7 @@ import torch
 from torch.distributions import Categorical
 
 from manymodes._checks import InputError
-from manymodes.distributions import DiagonalNormal, Mixture, SphericalNormal
+from manymodes.distributions import DiagonalNormal, Mixture, Normal, SphericalNormal
 
 from .families import FAMILIES, RTOL, D, Family, K, component, scipy_log_prob
 
@@ -31,6 +31,25 @@ def test_parameters_of_different_batch_shapes_broadcast(family: Family):
     parameters = family.parameters((4, K), D)
     parts = family.cls(**{name: value[:1] if name == "scale" else value for name, value in parameters.items()})
     assert parts.batch_shape == (4, K)
+
+
+def test_a_family_without_a_declaration_cannot_be_made(family: Family):
+    with pytest.raises(TypeError, match="abstract"):
+        Normal(**family.parameters((4, K), D))
+
+
+@pytest.mark.parametrize("shape", [(3,), (1,), (4, 3, 0)])
+def test_a_location_without_components_or_dimensions_is_refused(family: Family, shape):
+    parameters = family.parameters((4, K), D) | {"loc": torch.zeros(shape, dtype=torch.float64)}
+    with pytest.raises(InputError, match=r"^loc must have shape \(\.\.\., K, D\) with D >= 1; got \("):
+        family.cls(**parameters)
+
+
+def test_training_starts_from_legal_parameters_at_the_centres(family: Family):
+    centres = torch.randn(K, D)
+    parameters = family.cls.start(centres, 0.3)
+    assert set(parameters) == set(family.cls.parameters)
+    torch.testing.assert_close(family.cls(**parameters, validate_args=True).mean, centres)
 
 
 def test_a_parameter_of_another_size_is_refused(family: Family):

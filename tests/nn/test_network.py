@@ -82,6 +82,18 @@ def test_initial_locations_in_several_dimensions_find_separate_clusters():
     assert distance.amin(1).max() < 0.2
 
 
+def test_training_starts_with_scales_as_wide_as_the_gaps_and_with_the_biases_alone():
+    network, (x, y) = make(d=1, k=4), data(n=2000, d=1)
+    network.initialise(x, y, generator())
+    first, second = network(x[:1]), network(x[1:2])
+    scaled = network.target_scaling(y)
+    centres = torch.quantile(scaled, torch.tensor([0.125, 0.375, 0.625, 0.875], dtype=torch.float64), dim=0)
+    typical = (torch.cdist(scaled, centres).amin(1).square().mean()).sqrt() * network.target_scaling.scale
+    torch.testing.assert_close(first.components.scale.mean(), typical[0], rtol=0.1, atol=0)
+    spread = network.target_scaling.scale
+    assert (first.components.loc - second.components.loc).abs().max() < 0.1 * spread
+
+
 def test_scales_never_fall_below_their_floor():
     network = make(min_scale=0.01)
     with torch.no_grad():

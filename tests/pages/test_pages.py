@@ -6,7 +6,7 @@ from torch.distributions import Categorical
 
 from manymodes.distributions import DiagonalNormal, Mixture
 from manymodes.pages import Chart, page, paragraph, ridge_chart, section, table
-from manymodes.pages.charts import ticks
+from manymodes.pages.charts import _labelled_ticks, ticks
 
 
 def test_text_is_escaped_wherever_it_goes():
@@ -32,6 +32,14 @@ def test_a_page_asks_the_network_for_nothing():
 )
 def test_ticks_are_round_and_inside(low, high, expected):
     assert ticks(low, high, 5) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("limits", [(1.7e9, 1.7e9 + 100), (-73.99, -73.97), (0.0, 1e-9), (-5.0, 5.0)])
+def test_the_labels_of_ticks_differ_and_say_where_they_are(limits):
+    labels = [text for _, text in _labelled_ticks(limits, 6)]
+    places = [float(text) for text in labels]
+    assert len(set(labels)) == len(labels) >= 3
+    assert places == pytest.approx(ticks(*limits, 6), abs=1e-6 * (limits[1] - limits[0]))
 
 
 def test_larger_values_are_drawn_higher_and_further_right():

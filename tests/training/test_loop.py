@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 import manymodes as mm
 from manymodes._checks import InputError
 from manymodes.nn import MLP, MixtureDensityNetwork, MixtureHead
+from manymodes.training.step import Stepper
 
 SMALL = {"max_epochs": 15, "batch_size": 32, "random_state": 0, "progress": False}
 
@@ -173,11 +175,22 @@ def test_an_epoch_without_a_finite_batch_stops_with_a_sentence():
         mm.fit(network(), data(), objective=Spoiled(set(range(1000)), "loss"), **SMALL)
 
 
-def test_gradients_are_clipped():
-    # With a tiny learning rate and clip norm, weights move by no more than the steps allow.
-    net = network()
-    mm.fit(net, data(), clip_norm=1e-12, weight_decay=0.0, **{**SMALL, "max_epochs": 1})
-    assert all(value.isfinite().all() for value in net.state_dict().values())
+def test_the_learning_rate_warms_up_and_decays_over_the_whole_fit(monkeypatch):
+    rates = []
+
+    class Spy(Stepper):
+        def __init__(self, *args, lr, **settings):
+            rates.extend(lr(step) for step in range(60))
+            super().__init__(*args, lr=lr, **settings)
+
+    monkeypatch.setattr("manymodes.training.loop.Stepper", Spy)
+    x, y = data(64)
+    mm.fit(network(), (x, y), validation=(x, y), lr=0.5, warm_up=0.1, **{**SMALL, "max_epochs": 30})
+    assert np.argmax(rates) == 5
+    assert max(rates) == 0.5
+    assert rates[:6] == sorted(rates[:6])
+    assert rates[5:] == sorted(rates[5:], reverse=True)
+    assert rates[-1] < 0.005
 
 
 def test_a_row_of_weight_zero_is_no_row():
@@ -196,6 +209,41 @@ def test_scaling_is_learned_from_training_rows_only():
     mm.fit(net, (x[:100], y[:100]), validation=(x[100:] + 100, y[100:] + 100), **SMALL)
     torch.testing.assert_close(net.target_scaling.loc, y[:100].mean(0))
     torch.testing.assert_close(net.input_scaling.loc, x[:100].mean(0))
+
+
+def test_validation_rows_that_are_drawn_teach_the_scaling_nothing():
+    x, y = data()
+    net, held_out = network(), []
+
+    def spy(distribution, scaled_y, weight):
+        loss = mm.objectives.nll(distribution, scaled_y, weight)
+        if not loss.requires_grad and not held_out:
+            held_out.append(scaled_y)
+        return loss
+
+    mm.fit(net, (x, y), objective=spy, **{**SMALL, "validation": 0.3, "max_epochs": 1})
+    drawn = held_out[0].double() * net.target_scaling.scale + net.target_scaling.loc
+    assert len(drawn) == 60
+    torch.testing.assert_close(net.target_scaling.loc, (y.sum(0) - drawn.sum(0)) / 140, rtol=1e-6, atol=1e-6)
+    assert (net.target_scaling.loc - y.mean(0)).abs() > 1e-4
+
+
+def test_a_validation_loss_that_is_not_finite_now_and_then_is_survived(tmp_path):
+    calls = []
+
+    def now_and_then(distribution, y, weight):
+        loss = mm.objectives.nll(distribution, y, weight)
+        if loss.requires_grad:
+            return loss
+        calls.append(1)
+        return loss * math.inf if len(calls) == 2 else loss
+
+    history = mm.fit(network(), data(), objective=now_and_then, **SMALL)
+    assert not math.isfinite(history.validation_loss[1])
+    assert history.best_epoch != 1
+    again = mm.History.from_dict(json.loads(json.dumps(history.to_dict(), allow_nan=False)))
+    assert math.isnan(again.validation_loss[1])
+    assert again.validation_loss[2:] == history.validation_loss[2:]
 
 
 def test_a_fitted_network_can_be_continued():
@@ -307,3 +355,6 @@ def test_progress_goes_to_standard_error_only(capsys):
     mm.fit(network(), data(), **{**SMALL, "progress": True})
     shown = capsys.readouterr()
     assert shown.out == ""
+    assert "fitting (validation loss" in shown.err
+    mm.fit(network(), data(), **{**SMALL, "progress": False})
+    assert capsys.readouterr().err == ""

@@ -21,7 +21,8 @@ def progress_bar(show: bool | None, max_epochs: int) -> Iterator[Callable[[Histo
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=console.is_terminal) as bar:
         task = bar.add_task("fitting", total=max_epochs)
 
         def update(history: History) -> None:

@@ -51,8 +51,9 @@ class Stepper:
 
     def _step(self, batch: Rows) -> Tensor | None:
         """Change the weights by one batch; return its loss, or None if it was skipped."""
+        lr = self._lr(self._n_steps)
         for group in self._optimizer.param_groups:
-            group["lr"] = self._lr(self._n_steps)
+            group["lr"] = lr
         self._n_steps += 1
         self._optimizer.zero_grad()
         before = [statistic.clone() for statistic in self._statistics]
