@@ -90,8 +90,11 @@ def test_a_damaged_parquet_file_is_refused_by_name(tmp_path):
     path = tmp_path / "t.parquet"
     write_columns(path, {"a": np.arange(2000.0), "b": np.arange(2000.0)})
     content = path.read_bytes()
-    page = bytes(byte ^ 255 for byte in content[4:400])
-    for broken in (content[:4] + page + content[400:], content[:-300] + bytes(292) + content[-8:], content[:500]):
+
+    def flipped(start: int, end: int) -> bytes:
+        return content[:start] + bytes(byte ^ 255 for byte in content[start:end]) + content[end:]
+
+    for broken in (flipped(4, 400), flipped(3000, 3100), flipped(len(content) - 60, len(content)), content[:500]):
         path.write_bytes(broken)
         with pytest.raises(InputError) as caught:
             read_columns(path)

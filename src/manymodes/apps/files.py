@@ -48,7 +48,7 @@ def write_columns(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
     buffer = io.BytesIO()
     if path.suffix.lower() in _PARQUET:
         arrow, parquet = _pyarrow()
-        parquet.write_table(arrow.table(dict(columns)), buffer)
+        parquet.write_table(arrow.table(dict(columns)), buffer, write_page_checksum=True)
     else:
         text = io.TextIOWrapper(buffer, encoding="utf-8", newline="", write_through=True)
         writer = csv.writer(text, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
@@ -136,7 +136,7 @@ def _read_parquet(path: Path) -> Columns:
     arrow, parquet = _pyarrow()
     try:
         _check_names(path, parquet.read_schema(path).names)
-        table = parquet.read_table(path)
+        table = parquet.read_table(path, page_checksum_verification=True)
     except _checks.InputError:
         raise
     except (arrow.ArrowException, OSError) as error:
