@@ -1,10 +1,10 @@
 import pytest
 
-from manymodes.training.schedule import default_batch_size, default_max_epochs, warm_up_and_decay
+from manymodes.training.schedule import WarmUpAndDecay, default_batch_size, default_max_epochs
 
 
 def test_the_learning_rate_rises_and_then_falls_to_nothing():
-    factors = [warm_up_and_decay(step, 100, 0.1) for step in range(100)]
+    factors = list(map(WarmUpAndDecay(1.0, 0.1, 100), range(100)))
     assert factors[:10] == sorted(factors[:10])
     assert max(factors) == 1
     assert factors[10:] == sorted(factors[10:], reverse=True)
@@ -13,7 +13,7 @@ def test_the_learning_rate_rises_and_then_falls_to_nothing():
 
 @pytest.mark.parametrize("n_steps", [1, 2, 3])
 def test_the_shortest_schedules_take_a_step(n_steps):
-    assert all(0 < warm_up_and_decay(step, n_steps, 0.1) <= 1 for step in range(1))
+    assert 0 < WarmUpAndDecay(1.0, 0.1, n_steps)(0) <= 1
 
 
 @pytest.mark.parametrize(("rows", "batch"), [(1, 16), (100, 16), (1000, 128), (10_000, 512), (10**7, 512)])

@@ -26,6 +26,9 @@ def make_inverse_sinusoid(
         n_rows: Number of rows, N.
         noise: Half the width of the uniform noise on x.
         random_state: Seed; None draws a fresh one.
+
+    Raises:
+        ValueError: No rows, or noise that is not > 0.
     """
     n_rows = _checks.integer_at_least("n_rows", n_rows, 1)
     noise = _checks.positive("noise", noise)

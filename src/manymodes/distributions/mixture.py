@@ -96,7 +96,13 @@ class Mixture(MixtureSameFamily):
         return self.modes().location[..., 0, :]
 
     def modes(self) -> Modes:
-        """Return the modes of the joint density reached by ascent from every component mean."""
+        """Return the modes of the joint density reached by ascent from every component mean.
+
+        A mode that no component's mean climbs to is not found. Carries no gradient.
+
+        Raises:
+            TypeError: Components that are not normal.
+        """
         if not isinstance(self.components, Normal):
             raise TypeError(f"modes are found for normal components; got {type(self.components).__name__}.")
         return find_modes(self.logits, self.components)
@@ -142,7 +148,14 @@ class Mixture(MixtureSameFamily):
         return self._tail_quantile(level, level > 0.5)
 
     def isf(self, value: Tensor | float) -> Tensor:
-        """Return y with P(Y_d > y_d) = value, (S..., N, D): ``icdf(1 - value)``, accurate for tiny values too."""
+        """Return y with P(Y_d > y_d) = value, (S..., N, D): ``icdf(1 - value)``, accurate for tiny values too.
+
+        Args:
+            value: A probability in [0, 1], or several that broadcast like targets.
+
+        Raises:
+            ValueError: A probability outside [0, 1], or a shape that does not fit.
+        """
         level = self._levels(value)
         return self._tail_quantile(level, level <= 0.5)
 
@@ -165,13 +178,20 @@ class Mixture(MixtureSameFamily):
         Args:
             shift: Added, a number or (D,), in the units of the result.
             scale: Factor > 0, a number or (D,).
+
+        Raises:
+            ValueError: A factor that is not > 0.
         """
         if not bool((torch.as_tensor(scale) > 0).all()):
             raise _checks.InputError(f"scale must be > 0 in every dimension; got {scale}.")
         return self.with_components(self.components.affine(shift, scale))
 
     def marginal(self, dims: int | list[int]) -> Mixture:
-        """Return the joint distribution of the chosen target dimensions, say ``0`` or ``[0, 2]``."""
+        """Return the joint distribution of the chosen target dimensions, say ``0`` or ``[0, 2]``.
+
+        Raises:
+            ValueError: No dimension, or one that is not there.
+        """
         chosen = [dims] if isinstance(dims, int) else list(dims)
         target_dim = self.event_shape[0]
         if not chosen or any(not -target_dim <= dim < target_dim for dim in chosen):

@@ -28,6 +28,7 @@ def load(path: str | os.PathLike[str], *, backbone: nn.Module | None = None) -> 
         FileNotFoundError: No such file.
         ValueError: A file that is damaged, foreign or of a newer version; a backbone that is missing,
             not wanted, or of another shape.
+        TypeError: A backbone that is no ``nn.Module``.
     """
     path = Path(path)
     path = path / MODEL_FILE if path.is_dir() else path

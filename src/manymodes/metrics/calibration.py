@@ -36,6 +36,9 @@ def coverage(distribution: Mixture, y: Tensor, level: float = 0.9) -> Tensor:
 
     Returns:
         Indicators for each target dimension by itself, (N, D).
+
+    Raises:
+        ValueError: Targets of another shape, or a level outside (0, 1).
     """
     level = _checks.number_between("level", level, 0.0, 1.0)
     inside = (pit(distribution, y) - 0.5).abs() <= 0.5 * level

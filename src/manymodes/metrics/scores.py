@@ -51,6 +51,10 @@ def crps(distribution: Mixture, y: Tensor) -> Tensor:
     Returns:
         Scores, (N,). Not averaged: the caller decides.
 
+    Raises:
+        ValueError: Targets of another shape.
+        TypeError: Components that are not normal.
+
     References:
         Grimit, Gneiting, Berrocal and Johnson (2006), The continuous ranked probability score for
         circular variables and its application to mesoscale forecast ensemble verification, eq. 5.

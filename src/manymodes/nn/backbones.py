@@ -18,6 +18,9 @@ class MLP(nn.Module):
         hidden_sizes: Width of each hidden layer; the last one is ``out_features``.
         dropout: Share of hidden units left out at random while training, in [0, 1).
         activation: Makes the nonlinearity after every layer.
+
+    Raises:
+        ValueError: A size below 1, no layers, or dropout outside [0, 1).
     """
 
     def __init__(

@@ -24,6 +24,9 @@ class MixtureDensityNetwork(nn.Module):
         backbone: Maps inputs, (N, ...), to features, (N, ``head.in_features``).
         head: Maps features to a mixture.
 
+    Raises:
+        TypeError: A backbone that is no ``nn.Module``, or a head that is no ``MixtureHead``.
+
     Example:
         >>> network = MixtureDensityNetwork(nn.Linear(3, 8), MixtureHead(8, target_dim=2, n_components=5))
         >>> network(torch.zeros(4, 3))

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from manymodes import _checks
+
 
 class BestWeights:
     """Keeps a copy of the weights of the epoch with the lowest validation loss.
@@ -18,7 +20,7 @@ class BestWeights:
 
     def __init__(self, network: nn.Module, patience: int | None) -> None:
         self._network = network
-        self._patience = patience
+        self._patience = None if patience is None else _checks.integer_at_least("patience", patience, 1)
         self._state: dict[str, Tensor] = {}
         self._loss = math.inf
         self.epoch = -1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 
@@ -17,7 +16,7 @@ from manymodes.training.data import Rows, as_rows, split
 from manymodes.training.history import History
 from manymodes.training.progress import progress_bar
 from manymodes.training.randomness import isolated
-from manymodes.training.schedule import default_batch_size, default_max_epochs, warm_up_and_decay
+from manymodes.training.schedule import WarmUpAndDecay, default_batch_size, default_max_epochs
 from manymodes.training.step import Stepper
 
 Callback = Callable[[History], None]
@@ -68,39 +67,27 @@ def fit(
 
     Raises:
         ValueError: Shapes that do not fit, values that are not finite, settings out of range.
-        FloatingPointError: A whole epoch without one finite batch.
+        TypeError: Arguments of the wrong kind.
+        FloatingPointError: A whole epoch without one finite batch, or no finite validation loss at all.
 
     References:
         Loshchilov and Hutter (2019), Decoupled weight decay regularization.
     """
     started = time.monotonic()
-    _checks.instance("network", network, MixtureDensityNetwork)
-    if not callable(objective):
-        raise TypeError(f"objective must be a function, say manymodes.objectives.nll; got {objective!r}.")
-    if callable(callbacks):
-        raise TypeError("callbacks must be a list of functions; got a function.")
+    _check_kinds(network, objective, callbacks)
     rows = as_rows("data", data)
     network.check_target(rows.y)
-    lr, clip_norm = _checks.positive("lr", lr), _checks.positive("clip_norm", clip_norm)
-    weight_decay = _checks.number_between("weight_decay", weight_decay, 0.0, math.inf, including=(0.0,))
-    warm_up = _checks.number_between("warm_up", warm_up, 0.0, 1.0, including=(0.0, 1.0))
-    if patience is not None:
-        patience = _checks.integer_at_least("patience", patience, 1)
     with isolated(random_state, network.device) as generator:
         train, held_out = _training_and_validation(rows, validation, generator)
+        n_batches = -(-len(train) // _or_default("batch_size", batch_size, default_batch_size(len(train))))
+        max_epochs = _or_default("max_epochs", max_epochs, default_max_epochs(n_batches))
+        schedule = WarmUpAndDecay(lr, warm_up, max_epochs * n_batches)
+        stepper = Stepper(network, objective, lr=schedule, weight_decay=weight_decay, clip_norm=clip_norm)
+        best = BestWeights(network, patience)
+        history = History(max_epochs=max_epochs, n_train=len(train), n_validation=len(held_out))
         if initialise:
             network.initialise(train.x, train.y, generator)
         train, held_out = train.scaled(network), held_out.scaled(network)
-        n_batches = -(-len(train) // _or_default("batch_size", batch_size, default_batch_size(len(train))))
-        max_epochs = _or_default("max_epochs", max_epochs, default_max_epochs(n_batches))
-        n_steps = max_epochs * n_batches
-
-        def rate(step: int) -> float:
-            return lr * warm_up_and_decay(step, n_steps, warm_up)
-
-        stepper = Stepper(network, objective, lr=rate, weight_decay=weight_decay, clip_norm=clip_norm)
-        best = BestWeights(network, patience)
-        history = History(max_epochs=max_epochs, n_train=len(train), n_validation=len(held_out))
         try:
             with progress_bar(progress, max_epochs) as show:
                 followers: list[Callback] = [show, *callbacks]
@@ -122,7 +109,6 @@ def fit(
             "the objective was not finite on the validation rows after any epoch, so no weights could be chosen; check "
             "the objective and the backbone, or lower lr."
         )
-    history.seconds = time.monotonic() - started
     return history
 
 
@@ -135,6 +121,14 @@ def evaluate(network: MixtureDensityNetwork, scaled: Rows, objective: Objective,
         part = scaled.take(index)
         total += float(objective(network.scaled_distribution(part.x), part.y, part.weight)) * len(part)
     return total / len(scaled)
+
+
+def _check_kinds(network: object, objective: object, callbacks: object) -> None:
+    _checks.instance("network", network, MixtureDensityNetwork)
+    if not callable(objective):
+        raise TypeError(f"objective must be a function, say manymodes.objectives.nll; got {objective!r}.")
+    if callable(callbacks):
+        raise TypeError("callbacks must be a list of functions; got a function.")
 
 
 def _training_and_validation(

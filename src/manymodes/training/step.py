@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from manymodes import _checks
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.objectives import Objective
 from manymodes.training.data import Rows
@@ -32,7 +34,9 @@ class Stepper:
         weight_decay: float,
         clip_norm: float,
     ) -> None:
-        self._network, self._objective, self._lr, self._clip_norm = network, objective, lr, clip_norm
+        self._network, self._objective, self._lr = network, objective, lr
+        self._clip_norm = _checks.positive("clip_norm", clip_norm)
+        weight_decay = _checks.number_between("weight_decay", weight_decay, 0.0, math.inf, including=(0.0,))
         self._parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         matrices = [parameter for parameter in self._parameters if parameter.dim() > 1]
         vectors = [parameter for parameter in self._parameters if parameter.dim() <= 1]
