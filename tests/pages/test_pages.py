@@ -6,7 +6,7 @@ from torch.distributions import Categorical
 
 from manymodes.distributions import DiagonalNormal, Mixture
 from manymodes.pages import Chart, page, paragraph, ridge_chart, section, table
-from manymodes.pages.charts import _labelled_ticks, ticks
+from manymodes.pages.charts import _labelled_ticks, as_text, ticks
 
 
 def test_text_is_escaped_wherever_it_goes():
@@ -40,6 +40,12 @@ def test_the_labels_of_ticks_differ_and_say_where_they_are(limits):
     places = [float(text) for text in labels]
     assert len(set(labels)) == len(labels) >= 3
     assert places == pytest.approx(ticks(*limits, 6), abs=1e-6 * (limits[1] - limits[0]))
+
+
+def test_round_numbers_are_written_as_people_write_them():
+    assert [text for _, text in _labelled_ticks((0.0, 400.0), 4)] == ["0", "100", "200", "300", "400"]
+    assert as_text([0.0, 0.0], 0.0) == ["0", "0"]
+    assert as_text([12345.678], 0.0) == ["12346"]
 
 
 def test_larger_values_are_drawn_higher_and_further_right():

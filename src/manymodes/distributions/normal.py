@@ -97,7 +97,7 @@ class Normal(Component):
     def _standardised(self, value: Tensor) -> Tensor:
         # Within bounds whose squares are finite: no far target turns responsibilities or gradients into NaN.
         bound = torch.finfo(self.loc.dtype).max ** 0.48
-        return ((value - self.loc) / self.scale).clamp(-bound, bound)
+        return ((value - self.loc) / self.scale).clamp_(-bound, bound)
 
 
 @final

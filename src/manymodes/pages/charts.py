@@ -119,7 +119,11 @@ def ticks(low: float, high: float, about: int) -> list[float]:
 def as_text(values: Sequence[float], step: float) -> list[str]:
     """Return numbers as text, with enough digits to tell apart those that differ by ``step``."""
     largest = max((abs(value) for value in values), default=0.0)
-    digits = 4 if step <= 0 or largest <= 0 else min(15, max(1, 1 + math.ceil(math.log10(largest / step))))
+    if largest == 0:
+        return ["0"] * len(values)
+    before_point = math.floor(math.log10(largest)) + 1
+    digits = 4 if step <= 0 else min(15, 1 + math.ceil(math.log10(largest / step)))
+    digits = max(digits, min(before_point, 6), 1)  # 100, not 1e+02
     return [f"{value:.{digits}g}" for value in values]
 
 
