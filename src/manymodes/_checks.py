@@ -29,9 +29,9 @@ def integer_at_least(name: str, value: Any, minimum: int, maximum: int | None = 
     raise _error(value, numbers.Integral, f"{name} must be an integer {rule}; got {value!r}.")
 
 
-def random_state(value: Any) -> int:
+def random_state(value: Any, name: str = "random_state") -> int:
     """Return a seed that every generator here accepts."""
-    return integer_at_least("random_state", value, 0, 2**32 - 1)
+    return integer_at_least(name, value, 0, 2**32 - 1)
 
 
 def instance(name: str, value: object, kind: type, hint: str = "") -> None:

@@ -359,9 +359,9 @@ def test_a_model_of_unnamed_columns_is_refused_by_the_command_line(tmp_path, hou
     ("options", "sentence"),
     [
         (["--held-out", "1.5"], "--held-out must be a number > 0 and < 1; got 1.5."),
-        (["--n-components", "0"], "n_components must be an integer >= 1; got 0."),
-        (["--max-epochs", "0"], "max_epochs must be an integer >= 1; got 0."),
-        (["--random-state", "-1"], "random_state must be an integer from 0 to 4294967295; got -1."),
+        (["--n-components", "0"], "--n-components must be an integer >= 1; got 0."),
+        (["--max-epochs", "0"], "--max-epochs must be an integer >= 1; got 0."),
+        (["--random-state", "-1"], "--random-state must be an integer from 0 to 4294967295; got -1."),
         (["--n-components", "2.5"], 'Invalid value for --n-components: unable to convert "2.5" into int.'),
         (["--drop", "price"], "--target 'price' must be named once and not under --drop."),
         (["--target", "price"], "--target 'price' must be named once and not under --drop."),
@@ -480,7 +480,7 @@ def test_an_interrupted_fit_leaves_nothing(tmp_path, houses, monkeypatch, capsys
 
     monkeypatch.setattr("manymodes.estimators.MDNRegressor.fit", interrupt)
     assert main(["fit", str(houses), "--target", "price", "--output", str(tmp_path / "m")]) == 130
-    assert "interrupted; no model was written." in capsys.readouterr().err
+    assert "interrupted; nothing is half-written." in capsys.readouterr().err
     assert names(tmp_path) == ["houses.csv"]
 
 

@@ -91,8 +91,11 @@ def fit(
         overwrite=overwrite,
         drop=drop or [],
         held_out=held_out,
-        random_state=random_state,
-        settings={"n_components": n_components, "max_epochs": max_epochs},
+        random_state=_checks.random_state(random_state, "--random-state"),
+        settings={
+            "n_components": _checks.integer_at_least("--n-components", n_components, 1),
+            "max_epochs": None if max_epochs is None else _checks.integer_at_least("--max-epochs", max_epochs, 1),
+        },
     )
     tell = _teller(quiet)
     summary = fit_file(options, tell, verbose=not quiet and sys.stderr.isatty())
@@ -177,7 +180,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except CycloptsError as error:
         return _refuse(f"{error} See manymodes --help.", _BAD_INPUT)
     except KeyboardInterrupt:
-        return _refuse("interrupted; no model was written.", _INTERRUPTED)
+        return _refuse("interrupted; nothing is half-written.", _INTERRUPTED)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         return _refuse(f"{error.strerror}{where}." if error.strerror else str(error), _BAD_INPUT)

@@ -64,7 +64,6 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool)
     """
     started = time.monotonic()
     _check_output(options)
-    _checks.random_state(options.random_state)
     share = _checks.number_between("--held-out", options.held_out, 0.0, 1.0)
     features, targets = _read_columns(options)
     X, y = from_columns(features, "feature").values, from_columns(targets, "target").values

@@ -28,7 +28,6 @@ MODEL_FILE = "model.mm"  # its name inside a folder that the command line writes
 UNSTORABLE = object()  # stands for a value that JSON cannot hold
 
 _ENTRY = "manymodes"  # in the metadata of the safetensors file
-_DAMAGED = "its checksum does not match. Restore it from a copy."
 
 
 def write_model_file(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
@@ -62,7 +61,7 @@ def read_model_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
         envelope = json.loads(metadata[_ENTRY])
         version, document, checksum = (envelope[key] for key in ("format_version", "document", "sha256"))
     except (ValueError, KeyError, TypeError):
-        raise _checks.InputError(f"{str(path)!r} is damaged: {_DAMAGED}") from None
+        raise _checks.InputError(f"{str(path)!r} is damaged: its description cannot be read.") from None
     if not isinstance(version, int) or version < 1:
         raise _checks.InputError(f"{str(path)!r} is damaged: it has no format version.")
     if version > FORMAT_VERSION:
@@ -71,7 +70,7 @@ def read_model_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
             "upgrade manymodes."
         )
     if checksum != _checksum(tensors, document):
-        raise _checks.InputError(f"{str(path)!r} is damaged: {_DAMAGED}")
+        raise _checks.InputError(f"{str(path)!r} is damaged: its checksum does not match. Restore it from a copy.")
     return tensors, document
 
 

@@ -147,7 +147,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             objective = _checks.one_of("objective", objective, OBJECTIVES)
         seed, device = _seed(self.random_state), _usable_device(self.device)
         with isolated(seed, device):
-            self.architecture_ = self._plan(*data[:2])
+            self.architecture_ = self._plan(features, data[1])
             network = self.architecture_.build(self.backbone).to(device)
         self.history_ = training.fit(
             network,

@@ -17,8 +17,9 @@ class MixtureDensityNetwork(nn.Module):
     """Maps x to a mixture over y, in the user's units of both (Bishop 1994).
 
     Inside, inputs and targets are standardised by buffers that ``initialise`` sets; the returned density carries
-    the exact Jacobian. Inputs of any shape but (N, F), and integers, are not scaled. The answer has the precision
-    of the question: float64 inputs give a float64 distribution.
+    the exact Jacobian. Only tables are scaled: inputs that ``initialise`` saw in another shape than (N, F), or as
+    integers (tokens), reach the backbone as they are. The answer has the precision of the question: float64 inputs
+    give a float64 distribution.
 
     Args:
         backbone: Maps inputs, (N, ...), to features, (N, ``head.in_features``).
