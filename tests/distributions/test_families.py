@@ -6,7 +6,7 @@ from torch.distributions import Categorical
 from manymodes._checks import InputError
 from manymodes.distributions import DiagonalNormal, Mixture, Normal, SphericalNormal
 
-from .families import FAMILIES, RTOL, D, Family, K, component, scipy_log_prob
+from .registry import FAMILIES, RTOL, D, Family, K, component, scipy_log_prob
 
 pytestmark = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.cls.__name__)
 

@@ -5,9 +5,9 @@ Shapes use one alphabet: N examples, K components, D target dimensions, S sample
 """
 
 from manymodes.distributions.component import Component, Parameter
+from manymodes.distributions.families import COVARIANCE_TYPES, DiagonalNormal, Normal, SphericalNormal
 from manymodes.distributions.mixture import Mixture
 from manymodes.distributions.modes import Modes
-from manymodes.distributions.normal import COVARIANCE_TYPES, DiagonalNormal, Normal, SphericalNormal
 
 __all__ = [
     "COVARIANCE_TYPES",

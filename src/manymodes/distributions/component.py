@@ -1,11 +1,16 @@
-"""The contract of a component family: one list of parameters, read by heads, checks and documentation."""
+"""The contract of a component: what a mixture, a head and every algorithm of this folder ask of a family.
+
+Three classes, each with one idea. ``Component`` is the contract. ``Factorised`` adds what follows where target
+dimensions are independent given the component. ``Declared`` adds what follows from one list of parameters, read by
+heads, checks and documentation. A family is one final subclass of ``Declared``, and of ``Factorised`` where it can be.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
@@ -13,33 +18,300 @@ from torch.distributions import Distribution, constraints
 from torch.types import _size
 
 from manymodes import _checks
+from manymodes.distributions.constraints import Scaling, rule
 
+Kind = Literal["real", "angle", "count", "atom"]
+Change = Callable[[Tensor], Tensor]
 
-@dataclass(frozen=True)
-class Parameter:
-    """Size and constraint of one parameter of one component.
-
-    Attributes:
-        size: Number of values per component: ``"D"`` (one per target dimension) or a fixed number.
-        constraint: Where the values may lie; heads map raw network outputs into it.
-    """
-
-    size: str | int
-    constraint: constraints.Constraint
-
-    def size_for(self, target_dim: int) -> int:
-        """Return the number of values per component for a target of ``target_dim`` dimensions."""
-        return target_dim if self.size == "D" else int(self.size)
+_NODES = (0.9491079123427585, 0.7415311855993945, 0.4058451513773972, 0.0)  # Gauss-Legendre, 7 points
+_SHARES = (0.1294849661688697, 0.2797053914892766, 0.3818300505051189, 0.4179591836734694)
 
 
 class Component(Distribution, ABC):
     """K components per example: ``batch_shape`` (..., K), ``event_shape`` (D,). Abstract.
 
-    A family declares ``parameters`` once, at least one of them of size ``"D"``, and implements the abstract methods
-    for tensors that broadcast against (..., K, D). Everything else follows from the declaration.
+    Targets broadcast against (..., K, D). Where a method speaks of "each target dimension", it means the marginal of
+    that dimension, and returns (..., K, D).
+    """
+
+    everywhere: ClassVar[bool] = True  # whether the density is positive on the whole line
+
+    # --- what it is ---
+
+    @property
+    @abstractmethod
+    def kinds(self) -> tuple[Kind, ...]:
+        """Kind of each target dimension: ``"real"``, ``"angle"``, ``"count"`` or ``"atom"``."""
+
+    @property
+    def groups(self) -> tuple[Component, ...]:
+        """Runs of components that are of one class, in the order of the component axis."""
+        return (self,)
+
+    @abstractmethod
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """Return the lower and upper end of the support of each target dimension; infinite where there is none."""
+
+    @abstractmethod
+    def turning_points(self) -> Tensor:
+        """Return points between which the density of each target dimension has a monotone derivative.
+
+        Modes, inflections, kinks and finite ends of the support, (..., K, D, B), in any order; NaN fills up.
+        """
+
+    @property
+    def turning_order(self) -> int:
+        """3 where ``turning_points`` hold zeros of the third derivative and ``score_slope`` is there; else 2."""
+        return 2
+
+    # --- moments of each target dimension ---
+
+    @abstractmethod
+    def central_moment(self, order: int) -> Tensor:
+        """Return E[(Y - mean)^order] of each target dimension, for orders 2 to 4; infinite where it does not exist."""
+
+    @property
+    def variance(self) -> Tensor:
+        """Variances, (..., K, D)."""
+        return self.central_moment(2)
+
+    @abstractmethod
+    def lower_mean(self, value: Tensor) -> Tensor:
+        """Return E[Y 1{Y <= value}] of each target dimension."""
+
+    @abstractmethod
+    def upper_mean(self, value: Tensor) -> Tensor:
+        """Return E[Y 1{Y > value}] of each target dimension."""
+
+    def entropy(self) -> Tensor:
+        """Return the differential entropy of the joint density, (..., K), in nats."""
+        raise _checks.InputError(
+            f"the entropy of {type(self).__name__} has no closed form; use entropy() of a mixture."
+        )
+
+    # --- life ---
+
+    @abstractmethod
+    def transformed(self, change: Change) -> Self:
+        """Return the same distribution with every tensor, seen as (..., K, size), changed by ``change``."""
+
+    def expand(self, batch_shape: _size, _instance: Distribution | None = None) -> Self:
+        """Return the components with their batch shape, (..., K), expanded."""
+        return self.transformed(lambda value: value.expand(torch.Size(batch_shape[:-1]) + value.shape[-2:]))
+
+    def select(self, index: Tensor) -> Component:
+        """Return chosen components of every row, (S..., ..., J), for ``index`` of that shape."""
+
+        def gather(value: Tensor) -> Tensor:
+            value = value.expand(index.shape[:-1] + value.shape[-2:])
+            return value.gather(-2, index.unsqueeze(-1).expand(*index.shape, value.shape[-1]))
+
+        return self.transformed(gather)
+
+    # --- sampling ---
+
+    @abstractmethod
+    def sample(self, sample_shape: _size = (), *, generator: torch.Generator | None = None) -> Tensor:
+        """Return samples, (S..., ..., K, D)."""
+
+    def sample_at(self, index: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return one sample, (S..., ..., D), of the component that ``index``, (S..., ...), names in each row."""
+        return self.select(index.unsqueeze(-1)).sample(generator=generator).squeeze(-2)
+
+    # --- density ---
+
+    @abstractmethod
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return joint log-densities, (..., K); -inf outside the support."""
+
+    @abstractmethod
+    def marginal_log_prob(self, value: Tensor) -> Tensor:
+        """Return the log-density of each target dimension by itself."""
+
+    @abstractmethod
+    def score(self, value: Tensor) -> Tensor:
+        """Return the derivative of ``marginal_log_prob`` in ``value``; 0 outside the support."""
+
+    def score_slope(self, value: Tensor) -> Tensor:
+        """Return the derivative of ``score``; asked for only where ``turning_order`` is 3."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def gradient(self, value: Tensor) -> Tensor:
+        """Return the gradient of ``log_prob`` in ``value``, (..., K, D)."""
+
+    @abstractmethod
+    def curvature(self, value: Tensor) -> Tensor:
+        """Return positive definite H, (..., K, D, D), for steps H^-1 gradient that climb ``log_prob``.
+
+        Minus the Hessian where the log-density is concave, a majoriser of it elsewhere.
+        """
+
+    @abstractmethod
+    def interval_log_prob(self, low: Tensor, high: Tensor) -> Tensor:
+        """Return the joint log-likelihood, (..., K), of targets known to lie in [low, high].
+
+        Where both ends agree it is a density, where they are -inf and inf the dimension is missing.
+        """
+
+    @abstractmethod
+    def rosenblatt(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log p(y_d | y_1 .. y_d-1) and F(y_d | y_1 .. y_d-1) of every component, (..., K, D) each."""
+
+    # --- probabilities and quantiles of each target dimension ---
+
+    @abstractmethod
+    def cdf(self, value: Tensor) -> Tensor:
+        """Return P(Y <= value) of each target dimension."""
+
+    @abstractmethod
+    def sf(self, value: Tensor) -> Tensor:
+        """Return P(Y > value) of each target dimension, accurate in the upper tail."""
+
+    def log_cdf(self, value: Tensor) -> Tensor:
+        """Return log P(Y <= value) of each target dimension; finite, with gradient 0, where it underflows."""
+        return _safe_log(self.cdf(value))
+
+    def log_sf(self, value: Tensor) -> Tensor:
+        """Return log P(Y > value) of each target dimension; finite, with gradient 0, where it underflows."""
+        return _safe_log(self.sf(value))
+
+    @abstractmethod
+    def icdf(self, value: Tensor) -> Tensor:
+        """Return the smallest y with P(Y <= y) >= value, of each target dimension."""
+
+    @abstractmethod
+    def isf(self, value: Tensor) -> Tensor:
+        """Return the smallest y with P(Y > y) <= value, of each target dimension, accurate for tiny values."""
+
+    # --- distributions made from this one ---
+
+    @abstractmethod
+    def affine(self, shift: Tensor | float, scale: Tensor | float) -> Component:
+        """Return the distribution of ``shift + scale * Y`` for ``scale`` > 0."""
+
+    @abstractmethod
+    def marginal(self, dims: list[int]) -> Component:
+        """Return the joint distribution of the chosen target dimensions, numbered from 0."""
+
+    @abstractmethod
+    def condition(self, dims: list[int], value: Tensor) -> Component:
+        """Return the distribution of the other dimensions, in order, given ``value``, (..., len(dims)), in ``dims``."""
+
+    def widened(self, factor: float) -> Component:
+        """Return components whose spread about their centre is ``factor`` times as large."""
+        raise _checks.InputError(f"the spread of {type(self).__name__} cannot be changed by a factor.")
+
+    # --- private ---
+
+    def _others(self, dims: list[int]) -> list[int]:
+        return [dim for dim in range(self.event_shape[0]) if dim not in dims]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(batch_shape={tuple(self.batch_shape)}, event_shape={tuple(self.event_shape)})"
+
+
+class Factorised(Component):
+    """A component whose target dimensions are independent given the component. Abstract."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return joint log-densities, (..., K); -inf outside the support."""
+        return self.marginal_log_prob(value).sum(-1)
+
+    def gradient(self, value: Tensor) -> Tensor:
+        """Return the gradient of ``log_prob`` in ``value``, (..., K, D)."""
+        return self.score(value)
+
+    def curvature(self, value: Tensor) -> Tensor:
+        """Return the diagonal matrices of ``marginal_curvature``, (..., K, D, D)."""
+        return torch.diag_embed(self.marginal_curvature(value))
+
+    @abstractmethod
+    def marginal_curvature(self, value: Tensor) -> Tensor:
+        """Return h > 0 of each target dimension, such that a step of score / h climbs its log-density."""
+
+    def interval_log_prob(self, low: Tensor, high: Tensor) -> Tensor:
+        """Return the joint log-likelihood, (..., K), of targets known to lie in [low, high]."""
+        return self.marginal_interval_log_prob(low, high).sum(-1)
+
+    def marginal_interval_log_prob(self, low: Tensor, high: Tensor) -> Tensor:
+        """Return the log-likelihood of each target dimension that is known to lie in [low, high]."""
+        exact = low == high
+        middle = self.mean.detach().to(low.dtype)  # stands in where a value is not needed: no NaN from there
+        density = self.marginal_log_prob(torch.where(exact, low, middle))
+        missing = (low == -torch.inf) & (high == torch.inf)
+        inside = self._log_mass(torch.where(exact | missing, -torch.inf, low), torch.where(exact, torch.inf, high))
+        return torch.where(missing, 0.0, torch.where(exact, density, inside))
+
+    def _log_mass(self, low: Tensor, high: Tensor) -> Tensor:
+        """Return log P(low <= Y <= high) of each target dimension, from the tail that loses fewer digits."""
+        stepped = [kind in ("count", "atom") for kind in self.kinds]
+        if any(stepped):  # a closed interval holds its lower end: what lies below it is P(Y <= the number before it)
+            before = torch.nextafter(low, torch.full_like(low, -torch.inf))
+            low = torch.where(torch.tensor(stepped, device=low.device), before, low)
+        upper = self.sf(low) < 0.5
+        large = torch.where(upper, self.log_sf(low), self.log_cdf(high))
+        small = torch.where(upper, self.log_sf(high), self.log_cdf(low))
+        gap = (large - small).clamp_min(0.0)
+        narrow = (gap < torch.finfo(gap.dtype).eps ** (1 / 3)) & (high > low) & (high - low).isfinite()
+        narrow = narrow & ~torch.tensor(stepped, device=low.device)
+        wide = torch.where(narrow | (gap == 0), 1.0, gap)
+        mass = torch.where(gap == 0, -torch.inf, large + torch.log(-torch.expm1(-wide)))
+        if not bool(narrow.any()):
+            return mass
+        return torch.where(narrow, self._narrow_log_mass(low, high, narrow), mass)
+
+    def _narrow_log_mass(self, low: Tensor, high: Tensor, narrow: Tensor) -> Tensor:
+        """Return the log of the density's integral by Gauss and Legendre's rule, without a difference."""
+        middle = self.mean.detach().to(low.dtype)
+        centre = torch.where(narrow, 0.5 * low + 0.5 * high, middle)
+        half = torch.where(narrow, 0.5 * high - 0.5 * low, 1.0)
+        points = [sign * node for node in _NODES for sign in ((1, -1) if node else (1,))]
+        shares = [share for node, share in zip(_NODES, _SHARES, strict=True) for _ in ((1, -1) if node else (1,))]
+        terms = [self.marginal_log_prob(centre + point * half) for point in points]
+        weighted = torch.stack([term + torch.log(half * share) for term, share in zip(terms, shares, strict=True)])
+        return torch.logsumexp(weighted, 0)
+
+    def rosenblatt(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the log-density and the cdf of each target dimension, which do not depend on the others."""
+        return self.marginal_log_prob(value), self.cdf(value)
+
+    def condition(self, dims: list[int], value: Tensor) -> Component:
+        """Return the marginal of the other dimensions: what is given tells nothing about them."""
+        return self.marginal(self._others(dims))
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Shape and constraint of one parameter of one component.
+
+    Attributes:
+        shape: Sizes, where ``"D"`` stands for the number of target dimensions and ``"R"`` for the rank of a family
+            that has one.
+        constraint: Where the values may lie; heads map raw network outputs into it.
+        default: A value in the units of the target, where the user, not the network, gives the parameter: a bound, or
+            the place of an atom. None where the network gives it.
+    """
+
+    shape: tuple[str | int, ...]
+    constraint: constraints.Constraint
+    default: float | None = None
+
+    def sizes(self, target_dim: int, rank: int = 0) -> tuple[int, ...]:
+        """Return the sizes for a target of ``target_dim`` dimensions."""
+        known = {"D": target_dim, "R": rank}
+        return tuple(known[size] if isinstance(size, str) else size for size in self.shape)
+
+
+class Declared(Component):
+    """A family with a declared list of parameters, at least one of them of shape ``("D",)``. Abstract.
+
+    Everything that treats parameters alike follows from the declaration: checks, broadcasting, indexing, casts.
     """
 
     parameters: ClassVar[Mapping[str, Parameter]]
+    scaling: ClassVar[Scaling] = Scaling.AFFINE
+    kind: ClassVar[Kind] = "real"
     support = constraints.independent(constraints.real, 1)
 
     @property
@@ -47,25 +319,63 @@ class Component(Distribution, ABC):
         """Constraint of every parameter."""
         return {name: parameter.constraint for name, parameter in self.parameters.items()}
 
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Kind of each target dimension."""
+        return (self.kind,) * self.event_shape[0]
+
     def __init__(self, *, validate_args: bool | None = None, **values: Tensor) -> None:
         target_dim = self._target_dim(values)
+        batch_shape = torch.broadcast_shapes(
+            *(self._batch_of(name, value, target_dim) for name, value in values.items())
+        )
         for name, value in values.items():
-            size = self.parameters[name].size_for(target_dim)
-            if value.dim() < 2 or value.shape[-1] != size:
-                raise _checks.InputError(
-                    f"{name} must have shape (..., K, {size}) for K components of {type(self).__name__} and "
-                    f"D={target_dim} target dimensions; got {_checks.shape_text(value.shape)}."
-                )
-        batch_shape = torch.broadcast_shapes(*(value.shape[:-1] for value in values.values()))
-        for name, value in values.items():
-            setattr(self, name, value.expand(batch_shape + value.shape[-1:]))
+            setattr(
+                self,
+                name,
+                value.expand(batch_shape + value.shape[len(value.shape) - len(self.parameters[name].shape) :]),
+            )
         super().__init__(batch_shape, torch.Size([target_dim]), validate_args=False)
         self._validate_args = Distribution._validate_args if validate_args is None else validate_args
         if self._validate_args:
             self._check_values()
 
+    def transformed(self, change: Change) -> Self:
+        """Return the same distribution with every tensor, seen as (..., K, size), changed by ``change``."""
+        values = {}
+        for name, parameter in self.parameters.items():
+            value = getattr(self, name)
+            if len(parameter.shape) == 1:
+                values[name] = change(value)
+            else:
+                sizes = value.shape[-len(parameter.shape) :]
+                values[name] = change(value.flatten(-len(parameter.shape))).unflatten(-1, sizes)
+        return type(self)(**values, validate_args=False)
+
+    def with_values(self, **values: Tensor) -> Self:
+        """Return the same distribution with some parameters replaced."""
+        kept = {name: getattr(self, name) for name in self.parameters if name not in values}
+        return type(self)(**kept, **values, validate_args=False)
+
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """Return infinite ends: the support is the whole line unless a family says otherwise."""
+        infinite = torch.full_like(self.mean, torch.inf)
+        return -infinite, infinite
+
+    @classmethod
+    @abstractmethod
+    def start(cls, centres: Tensor, spread: Tensor) -> dict[str, Tensor]:
+        """Return parameters to start training from, (K, *shape) each; those with a default are left out.
+
+        Args:
+            centres: Where targets are dense, (K, D).
+            spread: Typical distance of targets from their centre, (D,).
+        """
+
+    # --- private ---
+
     def _target_dim(self, values: Mapping[str, Tensor]) -> int:
-        name = next(name for name, parameter in self.parameters.items() if parameter.size == "D")
+        name = next(name for name, parameter in self.parameters.items() if parameter.shape == ("D",))
         shape = values[name].shape
         if len(shape) < 2 or shape[-1] < 1:
             raise _checks.InputError(
@@ -73,83 +383,33 @@ class Component(Distribution, ABC):
             )
         return int(shape[-1])
 
+    def _batch_of(self, name: str, value: Tensor, target_dim: int) -> torch.Size:
+        """Return the batch shape, (..., K), of one parameter, or refuse its shape."""
+        n_event = len(self.parameters[name].shape)
+        rank = value.shape[-1] if value.dim() else 0
+        sizes = self.parameters[name].sizes(target_dim, rank)
+        if value.dim() > n_event and value.shape[-n_event:] == torch.Size(sizes):
+            return value.shape[:-n_event]
+        raise _checks.InputError(
+            f"{name} must have shape {_checks.shape_text(('...', 'K', *sizes))} for K components of "
+            f"{type(self).__name__} and D={target_dim} target dimensions; got {_checks.shape_text(value.shape)}."
+        )
+
+    def _given(self, name: str, value: Tensor | float, like: Tensor) -> Tensor:
+        """Return a number that a user gives, say a bound, as a parameter beside ``like``."""
+        return torch.as_tensor(value, dtype=like.dtype, device=like.device).expand_as(like)
+
     def _check_values(self) -> None:
         for name, parameter in self.parameters.items():
             legal = parameter.constraint.check(getattr(self, name))
             if not legal.all():
                 index = tuple((~legal).nonzero()[0].tolist())
+                value: Any = getattr(self, name)[index]
+                got = f"{value.item():g}" if value.dim() == 0 else value.tolist()
                 raise _checks.InputError(
-                    f"{name} must be {_RULES[parameter.constraint]} everywhere; "
-                    f"got {getattr(self, name)[index].item():g} at {index}."
+                    f"{name} must be {rule(parameter.constraint)} everywhere; got {got} at {index}."
                 )
 
-    def transformed(self, change: Callable[[Tensor], Tensor]) -> Self:
-        """Return the same family with every parameter tensor changed by ``change``."""
-        values = {name: change(getattr(self, name)) for name in self.parameters}
-        return type(self)(**values, validate_args=False)
 
-    def expand(self, batch_shape: _size, _instance: Distribution | None = None) -> Self:
-        """Return the family with its batch shape, (..., K), expanded."""
-        return self.transformed(lambda value: value.expand(torch.Size(batch_shape) + value.shape[-1:]))
-
-    def select(self, index: Tensor) -> Self:
-        """Return one chosen component per row, (S..., ..., 1), for ``index`` of shape (S..., ...)."""
-
-        def gather(value: Tensor) -> Tensor:
-            value = value.expand(index.shape + value.shape[-2:])
-            where = index[..., None, None].expand(*index.shape, 1, value.shape[-1])
-            return value.gather(-2, where)
-
-        return self.transformed(gather)
-
-    @classmethod
-    @abstractmethod
-    def start(cls, centres: Tensor, spread: float) -> dict[str, Tensor]:
-        """Return parameters to start training from, (K, size) each.
-
-        Args:
-            centres: Where targets are dense, (K, D).
-            spread: Typical distance of targets from their centre, per dimension.
-        """
-
-    @abstractmethod
-    def sample(self, sample_shape: _size = (), *, generator: torch.Generator | None = None) -> Tensor:
-        """Return samples, (S..., ..., K, D)."""
-
-    @abstractmethod
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Return joint log-densities, (..., K)."""
-
-    @abstractmethod
-    def marginal_log_prob(self, value: Tensor) -> Tensor:
-        """Return the log-density of each target dimension by itself, (..., K, D)."""
-
-    @abstractmethod
-    def cdf(self, value: Tensor) -> Tensor:
-        """Return P(Y <= value) for each target dimension, (..., K, D)."""
-
-    @abstractmethod
-    def sf(self, value: Tensor) -> Tensor:
-        """Return P(Y > value) for each target dimension, (..., K, D), accurate in the upper tail."""
-
-    @abstractmethod
-    def icdf(self, value: Tensor) -> Tensor:
-        """Return the quantile of each target dimension, (..., K, D)."""
-
-    @abstractmethod
-    def isf(self, value: Tensor) -> Tensor:
-        """Return y with P(Y > y) = value for each target dimension, (..., K, D), accurate for tiny values."""
-
-    @abstractmethod
-    def affine(self, shift: Tensor | float, scale: Tensor | float) -> Component:
-        """Return the distribution of ``shift + scale * Y`` for ``scale`` > 0."""
-
-    @abstractmethod
-    def marginal(self, dims: list[int]) -> Self:
-        """Return the same family over the chosen target dimensions."""
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(batch_shape={tuple(self.batch_shape)}, event_shape={tuple(self.event_shape)})"
-
-
-_RULES = {constraints.real: "a number", constraints.positive: "positive"}  # in words, for messages
+def _safe_log(probability: Tensor) -> Tensor:
+    return probability.clamp_min(torch.finfo(probability.dtype).tiny).log()

@@ -12,8 +12,8 @@ from torch.types import _size
 
 from manymodes import _checks
 from manymodes.distributions.component import Component
+from manymodes.distributions.families import Normal
 from manymodes.distributions.modes import Modes, find_modes
-from manymodes.distributions.normal import Normal
 from manymodes.distributions.quantiles import tail_quantile
 
 
@@ -122,7 +122,7 @@ class Mixture(MixtureSameFamily):
             flat = self.weights.reshape(-1, self.n_components)  # (N, K)
             index = torch.multinomial(flat, max(n_samples, 1), replacement=True, generator=generator)
             index = index[:, :n_samples].T.reshape(torch.Size(sample_shape) + self.batch_shape)  # (S..., N)
-            return self.components.select(index).sample(generator=generator).squeeze(-2)
+            return self.components.sample_at(index, generator)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return log p(y) in nats, (S..., N), for targets ``value`` of shape (S..., N, D)."""

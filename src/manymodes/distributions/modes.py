@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from manymodes.distributions.normal import Normal
+from manymodes.distributions.families import Normal
 
 _MAX_STEPS = 200
 _NUDGE = 1e-3  # of a component's scale: no start rests on a saddle by symmetry

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from manymodes.distributions import Mixture, Normal
-from manymodes.distributions.normal import normal_cdf
+from manymodes.distributions.families.normal import normal_cdf
 
 
 def log_score(distribution: Mixture, y: Tensor) -> Tensor:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributions import Categorical, constraints
+from torch.distributions import Categorical
 
 from manymodes import _checks
-from manymodes.distributions import Component, DiagonalNormal, Mixture
+from manymodes.distributions import DiagonalNormal, Mixture, constraints
+from manymodes.distributions.component import Declared
 from manymodes.nn.spread import spread_centres
 
 _SMALL_START = 0.1  # of the usual initial weights: at first the biases speak, and they are spread over y
@@ -41,7 +43,7 @@ class MixtureHead(nn.Module):
         *,
         target_dim: int,
         n_components: int,
-        family: type[Component] = DiagonalNormal,
+        family: type[Declared] = DiagonalNormal,
         min_scale: float = 1e-3,
     ) -> None:
         super().__init__()
@@ -51,7 +53,7 @@ class MixtureHead(nn.Module):
         self.min_scale = _checks.positive("min_scale", min_scale)
         self.family = family
         self.sizes = {
-            name: self.n_components * parameter.size_for(self.target_dim)
+            name: self.n_components * math.prod(parameter.sizes(self.target_dim))
             for name, parameter in family.parameters.items()
         }
         self.linear = nn.Linear(self.in_features, self.n_components + sum(self.sizes.values()))
@@ -78,7 +80,7 @@ class MixtureHead(nn.Module):
         typical = (distance.square().mean() / self.target_dim).sqrt().clamp_min(2 * self.min_scale)
         logits, raw = self._split(self.linear.bias)
         logits.zero_()
-        for name, value in self.family.start(centres, float(typical)).items():
+        for name, value in self.family.start(centres, typical.expand(self.target_dim)).items():
             raw[name].copy_(self._map(name).inverse(value, self.min_scale))
 
     def _split(self, output: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -104,7 +106,7 @@ def _inverse_softplus(value: Tensor) -> Tensor:
 
 _MAPS = {
     constraints.real: _Map(lambda raw, _: raw, lambda value, _: value),
-    constraints.positive: _Map(
+    constraints.scale: _Map(
         lambda raw, floor: floor + F.softplus(raw), lambda value, floor: _inverse_softplus(value - floor)
     ),
 }

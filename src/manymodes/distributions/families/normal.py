@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, final
+from typing import ClassVar, Self, final
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints
 from torch.types import _size
 
-from manymodes.distributions.component import Component, Parameter
+from manymodes.distributions import constraints
+from manymodes.distributions.component import Declared, Factorised, Parameter
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+_TURNS = (-math.sqrt(3), -1.0, 0.0, 1.0, math.sqrt(3))  # zeros of the first three derivatives of exp(-z^2 / 2)
 
 
-class Normal(Component):
+class Normal(Declared, Factorised):
     r"""Normal components without correlation; abstract, see its two final classes.
 
     .. math:: \log p(y) = -\sum_d \left[\tfrac12 z_d^2 + \log s_d + \tfrac12 \log 2\pi\right],
@@ -42,16 +43,39 @@ class Normal(Component):
         """Means, (..., K, D)."""
         return self.loc
 
+    def turning_points(self) -> Tensor:
+        """Return zeros of the first three derivatives of the density, (..., K, D, 5)."""
+        z = torch.tensor(_TURNS, dtype=self.loc.dtype, device=self.loc.device)
+        return self.loc.unsqueeze(-1) + self.scale.unsqueeze(-1) * z
+
     @property
-    def variance(self) -> Tensor:
-        """Variances, (..., K, D)."""
-        return self.scale.square().expand_as(self.loc)
+    def turning_order(self) -> int:
+        """3: zeros of the third derivative are among the turning points."""
+        return 3
+
+    def central_moment(self, order: int) -> Tensor:
+        """Return E[(Y - mean)^order] of each target dimension."""
+        factor = {2: 1.0, 3: 0.0, 4: 3.0}[order]
+        return factor * self.scale.expand_as(self.loc) ** order
+
+    def lower_mean(self, value: Tensor) -> Tensor:
+        """Return E[Y 1{Y <= value}] of each target dimension."""
+        return self.loc * self.cdf(value) - self.scale * _unit_density(self._standardised(value))
+
+    def upper_mean(self, value: Tensor) -> Tensor:
+        """Return E[Y 1{Y > value}] of each target dimension."""
+        return self.loc * self.sf(value) + self.scale * _unit_density(self._standardised(value))
+
+    def entropy(self) -> Tensor:
+        """Return the differential entropy, (..., K), in nats."""
+        return (self.scale.expand_as(self.loc).log() + _HALF_LOG_2PI + 0.5).sum(-1)
 
     @classmethod
-    def start(cls, centres: Tensor, spread: float) -> dict[str, Tensor]:
+    def start(cls, centres: Tensor, spread: Tensor) -> dict[str, Tensor]:
         """Return parameters to start training from: means at the centres, (K, D), and equal scales."""
-        size = cls.parameters["scale"].size_for(centres.shape[1])
-        return {"loc": centres, "scale": torch.full((len(centres), size), spread)}
+        (size,) = cls.parameters["scale"].sizes(centres.shape[1])
+        scale = spread if size > 1 else spread.square().mean(-1, keepdim=True).sqrt()
+        return {"loc": centres, "scale": scale.expand(len(centres), size)}
 
     def sample(self, sample_shape: _size = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Return samples, (S..., ..., K, D)."""
@@ -59,13 +83,21 @@ class Normal(Component):
         noise = torch.randn(shape, generator=generator, dtype=self.loc.dtype, device=self.loc.device)
         return (self.loc + self.scale * noise).detach()
 
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Return joint log-densities, (..., K)."""
-        return self.marginal_log_prob(value).sum(-1)
-
     def marginal_log_prob(self, value: Tensor) -> Tensor:
         """Return the log-density of each target dimension by itself, (..., K, D)."""
         return -(0.5 * self._standardised(value).square() + self.scale.log() + _HALF_LOG_2PI)
+
+    def score(self, value: Tensor) -> Tensor:
+        """Return the derivative of ``marginal_log_prob`` in ``value``, (..., K, D)."""
+        return -self._standardised(value) / self.scale
+
+    def score_slope(self, value: Tensor) -> Tensor:
+        """Return -1 / scale^2, (..., K, D)."""
+        return -self.marginal_curvature(value)
+
+    def marginal_curvature(self, value: Tensor) -> Tensor:
+        """Return 1 / scale^2, (..., K, D)."""
+        return self.scale.square().reciprocal().expand_as(self.loc)
 
     def cdf(self, value: Tensor) -> Tensor:
         """Return P(Y <= value) for each target dimension, (..., K, D)."""
@@ -74,6 +106,16 @@ class Normal(Component):
     def sf(self, value: Tensor) -> Tensor:
         """Return P(Y > value) for each target dimension, (..., K, D)."""
         return normal_cdf(-self._standardised(value))
+
+    def log_cdf(self, value: Tensor) -> Tensor:
+        """Return log P(Y <= value) of each target dimension."""
+        log_probability: Tensor = torch.special.log_ndtr(self._standardised(value))
+        return log_probability
+
+    def log_sf(self, value: Tensor) -> Tensor:
+        """Return log P(Y > value) of each target dimension."""
+        log_probability: Tensor = torch.special.log_ndtr(-self._standardised(value))
+        return log_probability
 
     def icdf(self, value: Tensor) -> Tensor:
         """Return the quantile of each target dimension, (..., K, D)."""
@@ -94,6 +136,10 @@ class Normal(Component):
         family = type(self) if new_scale.shape[-1] == self.scale.shape[-1] else DiagonalNormal
         return family(shift + scale * self.loc, new_scale, validate_args=False)
 
+    def widened(self, factor: float) -> Self:
+        """Return components whose scales are ``factor`` times as large."""
+        return self.with_values(scale=factor * self.scale)
+
     def _standardised(self, value: Tensor) -> Tensor:
         # Within bounds whose squares are finite: no far target turns responsibilities or gradients into NaN.
         bound = torch.finfo(self.loc.dtype).max ** 0.48
@@ -105,8 +151,8 @@ class DiagonalNormal(Normal):
     """Normal components with one scale per target dimension; ``scale`` has shape (..., K, D)."""
 
     parameters: ClassVar[Mapping[str, Parameter]] = {
-        "loc": Parameter("D", constraints.real),
-        "scale": Parameter("D", constraints.positive),
+        "loc": Parameter(("D",), constraints.real),
+        "scale": Parameter(("D",), constraints.scale),
     }
 
     def marginal(self, dims: list[int]) -> DiagonalNormal:
@@ -122,8 +168,8 @@ class SphericalNormal(Normal):
     """
 
     parameters: ClassVar[Mapping[str, Parameter]] = {
-        "loc": Parameter("D", constraints.real),
-        "scale": Parameter(1, constraints.positive),
+        "loc": Parameter(("D",), constraints.real),
+        "scale": Parameter((1,), constraints.scale),
     }
 
     def marginal(self, dims: list[int]) -> SphericalNormal:
@@ -140,4 +186,5 @@ def normal_cdf(z: Tensor) -> Tensor:
     return probability
 
 
-COVARIANCE_TYPES: Mapping[str, type[Normal]] = {"diag": DiagonalNormal, "spherical": SphericalNormal}
+def _unit_density(z: Tensor) -> Tensor:
+    return torch.exp(-0.5 * z.square() - _HALF_LOG_2PI)
