@@ -1,0 +1,81 @@
+"""Special functions that torch lacks: SciPy's values, with gradients in every argument.
+
+torch 2.13 has neither the regularised incomplete beta function nor the gradient of the incomplete gamma function in its
+shape. Values come from SciPy, on the CPU and in float64, whatever the device and precision of the arguments. The
+gradient of a cdf in its variable is the density; in a shape parameter it is a central difference of sixth order,
+good to about 1e-10 of the value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import special
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+_STEP = 2e-2  # of the parameter: differences of sixth order err by about _STEP^6 = 6e-11
+_DIFFERENCES = ((1, 0.75), (2, -0.15), (3, 1 / 60))  # offsets in steps and their weights (Fornberg 1988)
+
+Values = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def evaluate(function: str, *arguments: Tensor) -> Tensor:
+    """Return ``scipy.special.<function>`` of tensors that broadcast; without a gradient."""
+    values = getattr(special, function)(*(argument.detach().cpu().double().numpy() for argument in arguments))
+    like = arguments[0]
+    return torch.as_tensor(np.asarray(values), dtype=like.dtype, device=like.device)
+
+
+def cumulative(function: str, log_density: Callable[..., Tensor], value: Tensor, *shapes: Tensor) -> Tensor:
+    """Return a cdf or survival function of SciPy's, with gradients.
+
+    Args:
+        function: Name in ``scipy.special``; its arguments are the shapes first and the value last.
+        log_density: Log of the derivative of the cdf, a function of the value and the shapes.
+        value: Where, any shape.
+        shapes: Shape parameters > 0 that broadcast against ``value``.
+    """
+    falling = function.endswith("c") or function.endswith("sf")
+    result: Tensor = _Cumulative.apply(function, log_density, -1.0 if falling else 1.0, value, *shapes)
+    return result
+
+
+class _Cumulative(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, function: str, log_density: Callable[..., Tensor], sign: float, value: Tensor, *shapes: Tensor
+    ) -> Tensor:
+        ctx.function, ctx.log_density, ctx.sign = function, log_density, sign
+        ctx.save_for_backward(value, *shapes)
+        return evaluate(function, *shapes, value)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        value, *shapes = ctx.saved_tensors
+        gradients: list[Tensor | None] = [None] * (1 + len(shapes))
+        if ctx.needs_input_grad[3]:
+            slope = ctx.sign * ctx.log_density(value, *shapes).exp()
+            gradients[0] = (grad * slope.nan_to_num(0.0)).sum_to_size(value.shape)
+        for i, shape in enumerate(shapes):
+            if ctx.needs_input_grad[4 + i]:
+                slope = _difference(ctx.function, shapes, i, value)
+                gradients[1 + i] = (grad * slope).sum_to_size(shape.shape)
+        return None, None, None, *gradients
+
+
+def _difference(function: str, shapes: list[Tensor], i: int, value: Tensor) -> Tensor:
+    """Return the derivative in one shape, through that of the logarithm, which is smooth in the tails too."""
+    shape, total = shapes[i].double(), torch.zeros((), dtype=torch.float64, device=value.device)
+    step = _STEP * torch.minimum(shape, shape.sqrt())  # a cdf changes over the square root of a large shape
+    for offset, weight in _DIFFERENCES:
+        for sign in (1, -1):
+            moved = [other.double() for other in shapes]
+            moved[i] = shape + sign * offset * step
+            total = total + sign * weight * evaluate(function, *moved, value.double()).log()
+    slope = evaluate(function, *(other.double() for other in shapes), value.double()) * total / step
+    return slope.nan_to_num(0.0, 0.0, 0.0).to(value.dtype)
