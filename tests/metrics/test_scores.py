@@ -8,6 +8,7 @@ from torch.distributions import Categorical
 from manymodes import metrics
 from manymodes._checks import InputError
 from manymodes.distributions import DiagonalNormal, Mixture, SphericalNormal
+from manymodes.distributions.families import FullNormal, LowRankNormal
 
 
 def make(n=6, k=4, d=1, scale=1.0, seed=0) -> tuple[Mixture, torch.Tensor]:
@@ -83,6 +84,21 @@ def test_crps_sums_over_dimensions_and_knows_shared_scales():
     shared = Mixture(weights, SphericalNormal(loc, scale))
     own = Mixture(weights, DiagonalNormal(loc, scale.expand(5, 2, 3)))
     torch.testing.assert_close(metrics.crps(shared, y[:5]), metrics.crps(own, y[:5]))
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_crps_of_correlated_components_is_that_of_their_marginals(scale):
+    mixture, y = make(d=2, scale=scale)
+    width = mixture.components.scale
+    lower = torch.diag_embed(0.8 * width) + torch.diag_embed(0.6 * width[..., 1:], -1)
+    lower[..., 0, 0] = width[..., 0]
+    factor = 0.6 * width.unsqueeze(-1)
+    for parts in (
+        FullNormal(mixture.components.loc, lower),
+        LowRankNormal(mixture.components.loc, factor, 0.8 * width),
+    ):
+        got = metrics.crps(mixture.with_components(parts), y)
+        torch.testing.assert_close(got, metrics.crps(mixture, y), rtol=1e-12, atol=0)
 
 
 def test_crps_is_lowest_on_average_for_the_true_density():

@@ -230,6 +230,10 @@ class Factorised(Component):
     def marginal_curvature(self, value: Tensor) -> Tensor:
         """Return h > 0 of each target dimension, such that a step of score / h climbs its log-density."""
 
+    def anchor(self) -> Tensor:
+        """Return some point inside the support, without a gradient."""
+        return self.mean.detach()
+
     def interval_log_prob(self, low: Tensor, high: Tensor) -> Tensor:
         """Return the joint log-likelihood, (..., K), of targets known to lie in [low, high]."""
         return self.marginal_interval_log_prob(low, high).sum(-1)
@@ -237,7 +241,7 @@ class Factorised(Component):
     def marginal_interval_log_prob(self, low: Tensor, high: Tensor) -> Tensor:
         """Return the log-likelihood of each target dimension that is known to lie in [low, high]."""
         exact = low == high
-        middle = self.mean.detach().to(low.dtype)  # stands in where a value is not needed: no NaN from there
+        middle = self.anchor().to(low.dtype)  # stands in where a value is not needed: no NaN from there
         density = self.marginal_log_prob(torch.where(exact, low, middle))
         missing = (low == -torch.inf) & (high == torch.inf)
         inside = self._log_mass(torch.where(exact | missing, -torch.inf, low), torch.where(exact, torch.inf, high))
@@ -263,7 +267,7 @@ class Factorised(Component):
 
     def _narrow_log_mass(self, low: Tensor, high: Tensor, narrow: Tensor) -> Tensor:
         """Return the log of the density's integral by Gauss and Legendre's rule, without a difference."""
-        middle = self.mean.detach().to(low.dtype)
+        middle = self.anchor().to(low.dtype)
         centre = torch.where(narrow, 0.5 * low + 0.5 * high, middle)
         half = torch.where(narrow, 0.5 * high - 0.5 * low, 1.0)
         points = [sign * node for node in _NODES for sign in ((1, -1) if node else (1,))]
@@ -395,9 +399,10 @@ class Declared(Component):
             f"{type(self).__name__} and D={target_dim} target dimensions; got {_checks.shape_text(value.shape)}."
         )
 
-    def _given(self, name: str, value: Tensor | float, like: Tensor) -> Tensor:
-        """Return a number that a user gives, say a bound, as a parameter beside ``like``."""
-        return torch.as_tensor(value, dtype=like.dtype, device=like.device).expand_as(like)
+    def _given(self, value: Tensor | float, like: Tensor) -> Tensor:
+        """Return what a user gives, say a bound, as a parameter that broadcasts against ``like``, (..., K, D)."""
+        given = torch.as_tensor(value, dtype=like.dtype, device=like.device)
+        return given if given.dim() > 1 else given.expand(1, *like.shape[-1:])
 
     def _check_values(self) -> None:
         for name, parameter in self.parameters.items():

@@ -1,159 +1,175 @@
-r"""Modes of a normal mixture: ascent from every component mean, then merging of what coincides.
-
-Each start climbs by the fixed-point step of Carreira-Perpinan (2000), which never lowers the density,
-or by a Newton step where the log-density is concave and Newton climbs higher. In coordinates scaled by
-:math:`t_d^{-2} = \sum_k r_k / s_{kd}^2`, with responsibilities r, the gradient of the log-density is
-:math:`g = \sum_k r_k u_k`, :math:`u_k = t (m_k - y) / s_k^2`, its Hessian :math:`C - I` with C the
-covariance of u under r, and the fixed-point step is g itself: Newton with C left out.
-
-References:
-    Carreira-Perpinan (2000), Mode-finding for mixtures of Gaussian distributions, IEEE TPAMI 22(11).
-"""
+"""Modes of mixtures: every one in one dimension, those that components and ridges climb to in several."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from manymodes.distributions.families import Normal
+from manymodes import _checks
+from manymodes.distributions.ascent import Joint, Peaks, climb
+from manymodes.distributions.atoms import Parts, take_apart
+from manymodes.distributions.component import Component
+from manymodes.distributions.lattice import peaks, stretches
+from manymodes.distributions.line import Line
+from manymodes.distributions.regions import line_mass
+from manymodes.distributions.results import Atoms, Modes
+from manymodes.distributions.turning import find_extrema
 
-_MAX_STEPS = 200
-_NUDGE = 1e-3  # of a component's scale: no start rests on a saddle by symmetry
-_CHUNK = 20_000  # starts at a time, which bounds the memory
-_SAME_MODE = 1e-3  # of the local scale: two ends closer than this are one mode
-
-
-@dataclass(frozen=True, eq=False)
-class Modes:
-    """Modes of each prediction, the highest first; rows with fewer than K modes are padded.
-
-    Attributes:
-        location: Where each mode lies, (N, K, D), in the units of y; NaN where ``mask`` is False.
-        log_density: Log-density there, (N, K); -inf where ``mask`` is False.
-        mass: Weight of the components that climb to the mode, (N, K); the masses of a row sum to one.
-        mask: Which entries are modes, (N, K).
-    """
-
-    location: Tensor
-    log_density: Tensor
-    mass: Tensor
-    mask: Tensor
-
-    @property
-    def count(self) -> Tensor:
-        """Number of modes of each prediction, (N,)."""
-        return self.mask.sum(-1)
-
-    def count_above(self, mass: float) -> Tensor:
-        """Return the number of modes that hold at least ``mass`` of the probability, (N,)."""
-        return (self.mask & (self.mass >= mass)).sum(-1)
+_ROWS = 5_000  # of joint densities at a time, which bounds the memory
 
 
-def find_modes(logits: Tensor, components: Normal) -> Modes:
-    """Return the modes of a mixture, see the module's description.
-
-    Args:
-        logits: Log-weights, (N, K).
-        components: Components, ``batch_shape`` (N, K), ``event_shape`` (D,).
-    """
+def find_modes(logits: Tensor, components: Component) -> Modes:
+    """Return the modes of mixtures, (N, K) or any batch shape; worked out in double precision, without a gradient."""
     with torch.no_grad():
-        starts = components.loc + _NUDGE * components.scale  # (N, K, D)
-        ends = _climb(logits, components, starts.movedim(-2, 0))  # (K starts, N, D)
-        return _merge(logits, components, ends)
+        dtype, batch_shape = logits.dtype, logits.shape[:-1]
+        line = Line.of(logits.double(), components.transformed(lambda value: value.double()))
+        modes = _on_the_line(line) if components.event_shape[0] == 1 else _joint(line)
+        return _cast(modes.reshaped(batch_shape), dtype)
 
 
-class _Local(NamedTuple):
-    """The log-density around points (S, N, D), in coordinates scaled by ``unit``."""
-
-    unit: Tensor  # (S, N, D)
-    gradient: Tensor  # (S, N, D), also the fixed-point step
-    newton: Tensor  # (S, N, D), meaningful where ``concave``
-    concave: Tensor  # (S, N)
+# --- one dimension ---
 
 
-def _climb(logits: Tensor, components: Normal, starts: Tensor) -> Tensor:
-    """Return where each start, (S, N, D), ends; only starts that still move are worked on."""
-    n_components, target_dim = components.loc.shape[-2:]
-    logits = logits.reshape(-1, n_components)
-    components = components.transformed(lambda value: value.reshape(-1, *value.shape[-2:]))
-    points = starts.reshape(-1, target_dim).clone()  # (S * N, D)
-    moving = torch.arange(len(points), device=points.device)
-    for _ in range(_MAX_STEPS):
-        still_moving = []
-        for part in moving.split(_CHUNK):
-            rows = part % len(logits)
-            step, settled = _step(logits[rows], _rows_of(components, rows), points[part])
-            points[part] += step
-            still_moving.append(part[~settled])
-        moving = torch.cat(still_moving) if still_moving else moving
-        if len(moving) == 0:
-            break
-    return points.reshape(starts.shape)
+def _on_the_line(line: Line) -> Modes:
+    parts = take_apart(line)
+    if parts.spread is None:
+        return _listed(line, line.logits.new_zeros(len(line), 0), line.logits.new_zeros(len(line), 0), parts.atoms)
+    location, mass = _counts(parts.spread) if parts.kind == "count" else _certified(parts)
+    return _listed(line, location, mass * parts.share.exp().unsqueeze(-1), parts.atoms)
 
 
-def _rows_of(components: Normal, rows: Tensor) -> Normal:
-    return components.transformed(lambda value: value[rows])
+def _certified(parts: Parts) -> tuple[Tensor, Tensor]:
+    """Return all maxima, (N, J), and the probability between the minima beside each."""
+    line = parts.spread
+    assert line is not None  # noqa: S101 - the caller has looked
+    maximum, minimum = find_extrema(line)
+    there = ~maximum.isnan()
+    low, high = (end.unsqueeze(-1) for end in line.ends())
+    left = torch.cat([low, minimum], -1)
+    last = torch.arange(maximum.shape[-1], device=low.device) == there.sum(-1, keepdim=True) - 1
+    right = torch.where(last, high, torch.nn.functional.pad(minimum, (0, 1), value=torch.nan))
+    mass = line_mass(line, torch.where(there, left, torch.nan), torch.where(there, right, torch.nan))
+    return _around_the_circle(maximum, mass) if parts.kind == "angle" else (maximum, mass)
 
 
-def _step(logits: Tensor, components: Normal, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Return one step up from points (A, D), each in its own mixture, and whether it was too small to matter."""
-    local = _local(logits, components, y)
-    fixed_point, newton = y + local.unit * local.gradient, y + local.unit * local.newton
-    climbs = local.concave & (_log_prob(logits, components, newton) >= _log_prob(logits, components, fixed_point))
-    step = torch.where(climbs.unsqueeze(-1), newton, fixed_point) - y
-    eps = torch.finfo(y.dtype).eps
-    return step, (step.abs() <= local.unit * eps**0.6 + 8 * eps * y.abs()).all(-1)
+def _around_the_circle(maximum: Tensor, mass: Tensor) -> tuple[Tensor, Tensor]:
+    """Return maxima of angles: a maximum at the cut is one only where the density falls on both sides of it."""
+    at_low, at_high = maximum == -torch.pi, maximum == torch.pi
+    both = at_low.any(-1, keepdim=True) & at_high.any(-1, keepdim=True)
+    first = torch.arange(maximum.shape[-1], device=mass.device) == 0
+    last_mass = torch.where(at_high, mass, 0.0).sum(-1, keepdim=True)
+    first_mass = torch.where(at_low, mass, 0.0).sum(-1, keepdim=True)
+    # What a lone end of the circle holds belongs to the basin on the other side of the cut.
+    count = (~maximum.isnan()).sum(-1, keepdim=True)
+    final = torch.arange(maximum.shape[-1], device=mass.device) == count - 1
+    mass = torch.where(first & (both | at_high.any(-1, keepdim=True)), mass + last_mass, mass)
+    mass = torch.where(final & ~both & at_low.any(-1, keepdim=True), mass + first_mass, mass)
+    gone = at_high | (at_low & ~both)
+    alone = count == 1  # a single maximum at one end, by rounding: keep it
+    gone = gone & ~alone
+    return torch.where(gone, torch.nan, maximum), torch.where(gone, 0.0, mass)
 
 
-def _log_prob(logits: Tensor, components: Normal, y: Tensor) -> Tensor:
-    return torch.logsumexp(logits + components.log_prob(y.unsqueeze(-2)), -1)
+def _counts(line: Line) -> tuple[Tensor, Tensor]:
+    """Return the integers that are modes, (N, J), and the probability of the basin around each."""
+    found = []
+    for stretch in stretches(line):
+        is_mode, basin = peaks(stretch)
+        n_modes = max(int(is_mode.sum(-1).max()), 1)
+        number = (is_mode.long().cumsum(-1) - 1).clamp_min(0)
+        location = stretch.log_prob.new_full((len(is_mode), n_modes), torch.nan)
+        location[is_mode.nonzero()[:, 0], number[is_mode]] = stretch.integer[is_mode]
+        mass = torch.zeros_like(location).scatter_add(-1, basin.clamp_max(n_modes - 1), stretch.log_prob.exp())
+        found.append((location, mass))
+    widest = max((location.shape[-1] for location, _ in found), default=0)
+    empty = line.logits.new_zeros(0, widest)
+    locations = [torch.nn.functional.pad(a, (0, widest - a.shape[-1]), value=torch.nan) for a, _ in found]
+    masses = [torch.nn.functional.pad(b, (0, widest - b.shape[-1])) for _, b in found]
+    return torch.cat([empty, *locations]), torch.cat([empty, *masses])
 
 
-def _local(logits: Tensor, components: Normal, y: Tensor) -> _Local:
-    joint = logits + components.log_prob(y.unsqueeze(-2))
-    responsibility = torch.softmax(joint, -1).unsqueeze(-1)  # (S, N, K, 1)
-    log_scale = components.scale.log()
-    # log t^-2 by logsumexp: precisions overflow long before their logarithms do.
-    log_unit = -0.5 * torch.logsumexp(responsibility.log() - 2 * log_scale, -2, keepdim=True)  # (S, N, 1, D)
-    pull = (components.loc - y.unsqueeze(-2)) / components.scale * (log_unit - log_scale).exp()
-    pull = torch.where(responsibility > 0, pull, 0.0)  # (S, N, K, D)
-    gradient = (responsibility * pull).sum(-2)
-    spread = responsibility.sqrt() * (pull - gradient.unsqueeze(-2))
-    curvature = torch.eye(y.shape[-1], dtype=y.dtype, device=y.device) - spread.mT @ spread  # (S, N, D, D)
-    factor, failed = torch.linalg.cholesky_ex(curvature.nan_to_num(0.0))
-    concave = failed == 0
-    newton = torch.cholesky_solve(gradient.unsqueeze(-1), factor).squeeze(-1)
-    newton = torch.where(concave.unsqueeze(-1), newton, gradient)
-    return _Local(log_unit.squeeze(-2).exp().expand_as(y), gradient, newton, concave)
+def _listed(line: Line, location: Tensor, mass: Tensor, atoms: Atoms) -> Modes:
+    """Return modes at places on the line, (N, J), NaN where there is none, sorted by density."""
+    mask = ~location.isnan()
+    log_density = torch.where(mask, line.log_prob(location.T.nan_to_num(0.0)).T, -torch.inf)
+    return _sorted(line, location.unsqueeze(-1), log_density, mass, mask, atoms)
 
 
-def _merge(logits: Tensor, components: Normal, ends: Tensor) -> Modes:
-    """Sort the ends of a climb by density, and fold those that coincide or are no maxima into others."""
-    log_density = _log_prob(logits, components, ends)  # (K, N)
-    order = log_density.argsort(0, descending=True)
-    ends = ends.gather(0, order.unsqueeze(-1).expand_as(ends))
-    log_density = log_density.gather(0, order)
-    weight = logits.exp().movedim(-1, 0).gather(0, order)
-    local = _local(logits, components, ends)
-    gap = (ends.unsqueeze(0) - ends.unsqueeze(1)).abs() / local.unit.unsqueeze(1)
-    distance = gap.amax(-1)  # (i, j, N): of end j from end i, in the units of i
-
-    kept = torch.zeros_like(log_density, dtype=torch.bool)
-    for j in range(len(ends)):
-        near = (distance[:j, j] < _SAME_MODE) & kept[:j]
-        kept[j] = ~near.any(0) & (local.concave[j] if j else True)
-    home = torch.where(kept.unsqueeze(1), distance, torch.inf).argmin(0)  # (j, N): the mode of end j
-    mass = torch.zeros_like(weight).scatter_add_(0, home, weight)
-
-    front = kept.to(torch.int8).argsort(dim=0, descending=True, stable=True)
-    mask = kept.gather(0, front)
-    location = ends.gather(0, front.unsqueeze(-1).expand_as(ends))
+def _sorted(joint: Line, location: Tensor, log_density: Tensor, mass: Tensor, mask: Tensor, atoms: Atoms) -> Modes:
+    order = torch.where(mask, log_density, -torch.inf).argsort(dim=-1, descending=True, stable=True)
+    front = mask.gather(-1, order).to(torch.int8).argsort(dim=-1, descending=True, stable=True)
+    order = order.gather(-1, front)[:, : int(mask.sum(-1).max()) if mask.numel() else 0]
+    mask = mask.gather(-1, order)
+    location = location.gather(-2, order.unsqueeze(-1).expand(*order.shape, location.shape[-1]))
     return Modes(
-        location=torch.where(mask.unsqueeze(-1), location, torch.nan).movedim(0, -2),
-        log_density=torch.where(mask, log_density.gather(0, front), -torch.inf).movedim(0, -1),
-        mass=torch.where(mask, mass.gather(0, front), 0.0).movedim(0, -1),
-        mask=mask.movedim(0, -1),
+        location=torch.where(mask.unsqueeze(-1), location, torch.nan),
+        log_density=torch.where(mask, log_density.gather(-1, order), -torch.inf),
+        mass=torch.where(mask, mass.gather(-1, order), 0.0),
+        spread=torch.where(mask.unsqueeze(-1), _spread(joint, location), torch.nan),
+        mask=mask,
+        atoms=atoms,
     )
+
+
+def _spread(joint: Line, location: Tensor) -> Tensor:
+    """Return standard deviations, (N, J, D), of the components that make the density at places (N, J, D)."""
+    at = location.movedim(1, 0).nan_to_num(0.0).unsqueeze(-2)  # (J, N, 1, D)
+    share = torch.softmax(joint.logits + joint.components.log_prob(at), -1).nan_to_num(0.0).unsqueeze(-1)
+    mean, variance = joint.components.mean, joint.components.variance
+    centre = (share * mean).sum(-2, keepdim=True)
+    return (share * (variance + (mean - centre).square())).sum(-2).sqrt().movedim(0, 1)
+
+
+# --- several dimensions ---
+
+
+def _joint(line: Line) -> Modes:
+    kinds = line.components.kinds
+    if any("atom" in group.kinds for group in line.components.groups):
+        raise _checks.InputError(
+            "modes of a joint density need components without atoms; take the marginal of one dimension."
+        )
+    free = torch.tensor([kind != "count" for kind in kinds], device=line.logits.device)
+    parts = []
+    for rows in torch.arange(len(line), device=line.logits.device).split(_ROWS) or ():
+        part = line.take(rows)
+        parts.append(_of_peaks(part, climb(Joint(part.logits, part.components), free)))
+    return _stacked(parts)
+
+
+def _of_peaks(line: Line, peaks: Peaks) -> Modes:
+    location, mask = peaks.location.movedim(0, 1), peaks.kept.T
+    none = line.logits.new_zeros(len(line), 0)
+    return _sorted(line, location, peaks.log_density.T, peaks.weight.T, mask, Atoms(none, none, none.bool()))
+
+
+def _stacked(parts: list[Modes]) -> Modes:
+    """Return the modes of several runs of rows, one after another."""
+    if len(parts) == 1:
+        return parts[0]
+    widest = max(part.mask.shape[-1] for part in parts)
+
+    def fill(name: str, value: float | bool) -> Tensor:
+        columns = [getattr(part, name) for part in parts]
+        return torch.cat([_pad(column, widest, value) for column in columns])
+
+    return Modes(
+        location=fill("location", torch.nan),
+        log_density=fill("log_density", -torch.inf),
+        mass=fill("mass", 0.0),
+        spread=fill("spread", torch.nan),
+        mask=fill("mask", False),
+        atoms=Atoms(*(torch.cat([getattr(p.atoms, n) for p in parts]) for n in ("location", "mass", "mask"))),
+    )
+
+
+def _pad(values: Tensor, width: int, value: float | bool) -> Tensor:
+    """Return values (N, J, ...) filled up to (N, width, ...)."""
+    missing = values.new_full((len(values), width - values.shape[1], *values.shape[2:]), value)
+    return torch.cat([values, missing], 1)
+
+
+def _cast(modes: Modes, dtype: torch.dtype) -> Modes:
+    atoms = Atoms(modes.atoms.location.to(dtype), modes.atoms.mass.to(dtype), modes.atoms.mask)
+    location, log_density = modes.location.to(dtype), modes.log_density.to(dtype)
+    return Modes(location, log_density, modes.mass.to(dtype), modes.spread.to(dtype), modes.mask, atoms)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from manymodes.distributions import Mixture, Normal
-from manymodes.distributions.families.normal import normal_cdf
+from manymodes.distributions.special import normal_cdf
 
 
 def log_score(distribution: Mixture, y: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ def crps(distribution: Mixture, y: Tensor) -> Tensor:
         raise TypeError(f"crps is exact for normal components; got {type(components).__name__}.")
     distribution.check_target(y)
     offset = y.unsqueeze(-2) - components.loc  # (N, K, D)
-    scale = components.scale.expand_as(components.loc)
+    scale = components.stddev
     reach = _folded_excess(offset, scale)
     first, second = offset.unsqueeze(-2), offset.unsqueeze(-3)  # (N, K, 1, D), (N, 1, K, D)
     same_side = _twice_positive(torch.minimum(first, second)) + _twice_positive(-torch.maximum(first, second))

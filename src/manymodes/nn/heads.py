@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import NamedTuple
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
 from manymodes import _checks
-from manymodes.distributions import DiagonalNormal, Mixture, constraints
+from manymodes.distributions import DiagonalNormal, Mixture
+from manymodes.distributions.blueprints import Blueprint, Units, as_blueprint
 from manymodes.distributions.component import Declared
+from manymodes.nn.links import LINKS
 from manymodes.nn.spread import spread_centres
 
+_OWN_UNITS = Units()
 _SMALL_START = 0.1  # of the usual initial weights: at first the biases speak, and they are spread over y
 
 
@@ -23,13 +21,14 @@ class MixtureHead(nn.Module):
     """Maps features to a mixture, (N, in_features) -> ``batch_shape`` (N,), ``event_shape`` (D,).
 
     One linear layer gives K logits and, for every parameter that the family declares, K times its size; each
-    is mapped into its constraint. Scales are ``min_scale`` + softplus(raw): the floor is real.
+    is mapped into its constraint. Scales are ``min_scale`` + softplus(raw): the floor is real;
+    see ``nn.links`` for the other maps.
 
     Args:
         in_features: Number of features that the backbone returns.
         target_dim: Number of target dimensions, D.
         n_components: Number of mixture components, K.
-        family: Class of the components, see ``manymodes.distributions``.
+        family: Class of the components, or a blueprint such as ``Product.of(...)``, see ``manymodes.distributions``.
         min_scale: Smallest scale, in the units of the head's targets (standardised, in a
             ``MixtureDensityNetwork``).
 
@@ -43,7 +42,7 @@ class MixtureHead(nn.Module):
         *,
         target_dim: int,
         n_components: int,
-        family: type[Declared] = DiagonalNormal,
+        family: type[Declared] | Blueprint = DiagonalNormal,
         min_scale: float = 1e-3,
     ) -> None:
         super().__init__()
@@ -51,62 +50,56 @@ class MixtureHead(nn.Module):
         self.target_dim = _checks.integer_at_least("target_dim", target_dim, 1)
         self.n_components = _checks.integer_at_least("n_components", n_components, 1)
         self.min_scale = _checks.positive("min_scale", min_scale)
-        self.family = family
-        self.sizes = {
-            name: self.n_components * math.prod(parameter.sizes(self.target_dim))
-            for name, parameter in family.parameters.items()
+        self.family = as_blueprint(family)
+        self.links = {
+            name: (slot, LINKS[slot.constraint])
+            for name, slot in self.family.slots(self.n_components, self.target_dim).items()
         }
+        self.sizes = {name: link.size(slot) for name, (slot, link) in self.links.items()}
         self.linear = nn.Linear(self.in_features, self.n_components + sum(self.sizes.values()))
         with torch.no_grad():
             self.linear.weight.mul_(_SMALL_START)
 
-    def forward(self, features: Tensor) -> Mixture:
-        """Return the mixture for features of shape (..., in_features)."""
+    def forward(self, features: Tensor, units: Units = _OWN_UNITS) -> Mixture:
+        """Return the mixture for features of shape (..., in_features).
+
+        Args:
+            features: What the backbone returns.
+            units: Units of the head's targets, in which values that the user gave, say bounds, are expressed.
+        """
         logits, raw = self._split(self.linear(features))
-        values = {name: self._map(name).forward(value, self.min_scale) for name, value in raw.items()}
-        weights = Categorical(logits=logits, validate_args=False)
-        return Mixture(weights, self.family(**values, validate_args=False), validate_args=False)
+        values = {name: self._forward(name, value) for name, value in raw.items()}
+        components = self.family.build(values, logits.shape, self.target_dim, units)
+        return Mixture(Categorical(logits=logits, validate_args=False), components, validate_args=False)
 
     @torch.no_grad()
-    def spread(self, y: Tensor, generator: torch.Generator) -> None:
+    def spread(self, y: Tensor, generator: torch.Generator, units: Units = _OWN_UNITS) -> None:
         """Spread the initial locations over the targets, (N, D), so that no run starts on their mean.
 
         Without it some runs never leave the conditional mean. Quantiles of the target in one dimension,
         k-means centres in several; scales start at the distance that targets keep from their centre.
         """
         _checks.matches_shape("y", y.shape, ("N", self.target_dim), "to match the head's target_dim")
-        centres = spread_centres(y, self.n_components, generator)  # (K, D)
-        distance = torch.cdist(y, centres).amin(-1)
-        typical = (distance.square().mean() / self.target_dim).sqrt().clamp_min(2 * self.min_scale)
+        width = y.std(0, correction=0)
+        width = torch.where(width > 0, width, 1.0)  # distances between targets count every dimension alike
+        centres = spread_centres(y / width, self.n_components, generator) * width  # (K, D)
+        nearest = centres[torch.cdist(y / width, centres / width).argmin(-1)]
+        typical = (y - nearest).square().mean(0).sqrt().clamp_min(2 * self.min_scale)  # (D,)
         logits, raw = self._split(self.linear.bias)
         logits.zero_()
-        for name, value in self.family.start(centres, typical.expand(self.target_dim)).items():
-            raw[name].copy_(self._map(name).inverse(value, self.min_scale))
+        for name, value in self.family.start(centres, typical, units).items():
+            raw[name].copy_(self._inverse(name, value))
+
+    def _forward(self, name: str, raw: Tensor) -> Tensor:
+        """Return a parameter, (..., K, *shape), for its raw numbers, (..., K * size)."""
+        slot, link = self.links[name]
+        return link.forward(raw.unflatten(-1, (slot.n_components, -1)), slot.shape, self.min_scale)
+
+    def _inverse(self, name: str, value: Tensor) -> Tensor:
+        slot, link = self.links[name]
+        return link.inverse(value, slot.shape, self.min_scale).flatten()
 
     def _split(self, output: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Cut the linear layer's output, (..., total), into logits (..., K) and raw parameters (..., K, size)."""
+        """Cut the linear layer's output, (..., total), into logits (..., K) and raw numbers of every parameter."""
         logits, *parts = output.split([self.n_components, *self.sizes.values()], dim=-1)
-        raw = (part.unflatten(-1, (self.n_components, -1)) for part in parts)
-        return logits, dict(zip(self.sizes, raw, strict=True))
-
-    def _map(self, name: str) -> _Map:
-        return _MAPS[self.family.parameters[name].constraint]
-
-
-class _Map(NamedTuple):
-    """A map from raw outputs into a constraint and its inverse; both take the smallest scale as well."""
-
-    forward: Callable[[Tensor, float], Tensor]
-    inverse: Callable[[Tensor, float], Tensor]
-
-
-def _inverse_softplus(value: Tensor) -> Tensor:
-    return value + torch.log(-torch.expm1(-value))
-
-
-_MAPS = {
-    constraints.real: _Map(lambda raw, _: raw, lambda value, _: value),
-    constraints.scale: _Map(
-        lambda raw, floor: floor + F.softplus(raw), lambda value, floor: _inverse_softplus(value - floor)
-    ),
-}
+        return logits, dict(zip(self.sizes, parts, strict=True))

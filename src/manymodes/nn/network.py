@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from manymodes import _checks
 from manymodes.distributions import Mixture
+from manymodes.distributions.blueprints import Units
 from manymodes.nn.heads import MixtureHead
 from manymodes.nn.scaling import Standardizer
 
@@ -48,13 +49,14 @@ class MixtureDensityNetwork(nn.Module):
         scaled_input = self.scale_input(x)
         dtype = x.dtype if x.is_floating_point() else self.dtype
         scaled = self.scaled_distribution(scaled_input).to(dtype)
-        shift, scale = (value.to(dtype) for value in (self.target_scaling.loc, self.target_scaling.scale))
-        return scaled.with_components(scaled.components.affine(shift, scale))
+        shift, scale = (value.to(dtype) for value in self.units)
+        components = scaled.components.affine(shift, scale)
+        return scaled.with_components(self.head.family.settled(components))
 
     def scaled_distribution(self, x_scaled: Tensor) -> Mixture:
         """Return the density of scaled targets for scaled inputs; training works on these."""
         features = self.backbone(x_scaled)
-        mixture: Mixture = self.head(features)
+        mixture: Mixture = self.head(features, self.units)
         return mixture
 
     def scale_input(self, x: Tensor) -> Tensor:
@@ -77,14 +79,19 @@ class MixtureDensityNetwork(nn.Module):
         self.check_target(y)
         if x.is_floating_point() and x.dim() == 2:
             self.input_scaling.learn(x)
-        self.target_scaling.learn(y)
-        self.head.spread(self.scale_target(y.to(self.device)), generator)
+        self.target_scaling.learn(y, self.head.family.scalings(self.head.target_dim))
+        self.head.spread(self.scale_target(y.to(self.device)), generator, self.units)
 
     def check_target(self, y: Tensor) -> None:
         """Refuse targets that are not (N, D)."""
         _checks.instance("y", y, Tensor)
         target_dim = self.head.target_dim
         _checks.matches_shape("y", y.shape, ("N", target_dim), f"to match the head's target_dim={target_dim}")
+
+    @property
+    def units(self) -> Units:
+        """Units in which the backbone and the head work: targets are (y - shift) / scale there."""
+        return Units(self.target_scaling.loc, self.target_scaling.scale)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from manymodes import _checks
+from manymodes.distributions.constraints import Scaling
 
 
 class Standardizer(nn.Module):
@@ -36,8 +37,14 @@ class Standardizer(nn.Module):
         self.register_buffer("loc", torch.zeros((), dtype=torch.float64))
         self.register_buffer("scale", torch.ones((), dtype=torch.float64))
 
-    def learn(self, values: Tensor) -> None:
-        """Take the mean and standard deviation of each column of ``values``, (N, F)."""
+    def learn(self, values: Tensor, scalings: Sequence[Scaling] | None = None) -> None:
+        """Take the mean and standard deviation of each column of ``values``, (N, F).
+
+        Args:
+            values: Rows to learn from.
+            scalings: How each column may be scaled; None standardises all. A column that may only be scaled is divided
+                by its root mean square.
+        """
         values = values.detach().to(self.loc.device, torch.float64)
         _checks.matches_shape("values", values.shape, ("N", "F"), "to be standardised column by column")
         low, high = values.aminmax(dim=0)
@@ -47,6 +54,11 @@ class Standardizer(nn.Module):
         unit = (values - middle) / reach
         self.loc = middle + reach * unit.mean(0)
         self.scale = torch.where(high > low, reach * unit.std(0, correction=0), self._constant_scale)
+        for column, scaling in enumerate(scalings or ()):
+            if scaling is not Scaling.AFFINE:
+                size = values[:, column].square().mean().sqrt()
+                self.scale[column] = size if scaling is Scaling.SCALE and size > 0 else 1.0
+                self.loc[column] = 0.0
 
     def forward(self, values: Tensor) -> Tensor:
         """Return standardised values, (N, F), in float64 once it has learned."""

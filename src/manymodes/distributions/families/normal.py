@@ -1,8 +1,9 @@
-"""Normal components whose target dimensions are independent given the component."""
+"""Normal components: what all have in common, and those without correlation; the others are in ``covariance``."""
 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, Self, final
 
@@ -12,12 +13,99 @@ from torch.types import _size
 
 from manymodes.distributions import constraints
 from manymodes.distributions.component import Declared, Factorised, Parameter
+from manymodes.distributions.special import log_normal_cdf, normal_cdf
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 _TURNS = (-math.sqrt(3), -1.0, 0.0, 1.0, math.sqrt(3))  # zeros of the first three derivatives of exp(-z^2 / 2)
 
 
-class Normal(Declared, Factorised):
+class Normal(Declared):
+    r"""Normal components; abstract. Each target dimension by itself is normal, and what follows from that is here.
+
+    .. math:: \log p(y_d) = -\tfrac12 z_d^2 - \log s_d - \tfrac12 \log 2\pi, \qquad z_d = (y_d - m_d) / s_d
+    """
+
+    loc: Tensor
+
+    @property
+    @abstractmethod
+    def stddev(self) -> Tensor:
+        """Standard deviation of each target dimension, (..., K, D), not by way of the variance, which may overflow."""
+
+    @property
+    def mean(self) -> Tensor:
+        """Means, (..., K, D)."""
+        return self.loc
+
+    def turning_points(self) -> Tensor:
+        """Return zeros of the first three derivatives of the density, (..., K, D, 5)."""
+        z = torch.tensor(_TURNS, dtype=self.loc.dtype, device=self.loc.device)
+        return self.loc.unsqueeze(-1) + self.stddev.unsqueeze(-1) * z
+
+    @property
+    def turning_order(self) -> int:
+        """3: zeros of the third derivative are among the turning points."""
+        return 3
+
+    def central_moment(self, order: int) -> Tensor:
+        """Return E[(Y - mean)^order] of each target dimension."""
+        factor = {2: 1.0, 3: 0.0, 4: 3.0}[order]
+        return factor * self.stddev**order
+
+    def lower_mean(self, value: Tensor) -> Tensor:
+        """Return E[Y 1{Y <= value}] of each target dimension."""
+        return self.loc * self.cdf(value) - self.stddev * _unit_density(self._standardised(value))
+
+    def upper_mean(self, value: Tensor) -> Tensor:
+        """Return E[Y 1{Y > value}] of each target dimension."""
+        return self.loc * self.sf(value) + self.stddev * _unit_density(self._standardised(value))
+
+    def marginal_log_prob(self, value: Tensor) -> Tensor:
+        """Return the log-density of each target dimension by itself, (..., K, D)."""
+        return -(0.5 * self._standardised(value).square() + self.stddev.log() + _HALF_LOG_2PI)
+
+    def score(self, value: Tensor) -> Tensor:
+        """Return the derivative of ``marginal_log_prob`` in ``value``, (..., K, D)."""
+        return -self._standardised(value) / self.stddev
+
+    def score_slope(self, value: Tensor) -> Tensor:
+        """Return -1 / stddev^2, (..., K, D)."""
+        return -self.stddev.square().reciprocal()
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """Return P(Y <= value) for each target dimension, (..., K, D)."""
+        return normal_cdf(self._standardised(value))
+
+    def sf(self, value: Tensor) -> Tensor:
+        """Return P(Y > value) for each target dimension, (..., K, D)."""
+        return normal_cdf(-self._standardised(value))
+
+    def log_cdf(self, value: Tensor) -> Tensor:
+        """Return log P(Y <= value) of each target dimension."""
+        return log_normal_cdf(self._standardised(value))
+
+    def log_sf(self, value: Tensor) -> Tensor:
+        """Return log P(Y > value) of each target dimension."""
+        return log_normal_cdf(-self._standardised(value))
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Return the quantile of each target dimension, (..., K, D)."""
+        quantile: Tensor = self.loc + self.stddev * torch.special.ndtri(value)
+        return quantile
+
+    def isf(self, value: Tensor) -> Tensor:
+        """Return y with P(Y > y) = value for each target dimension, (..., K, D)."""
+        quantile: Tensor = self.loc - self.stddev * torch.special.ndtri(value)
+        return quantile
+
+    def _standardised(self, value: Tensor) -> Tensor:
+        # Within bounds whose squares are finite: no far target turns responsibilities or gradients into NaN.
+        info = torch.finfo(self.loc.dtype)
+        offset = value.clamp(-info.max / 4, info.max / 4) - self.loc  # finite: gradients of 0 are multiplied by it
+        return (offset * self.stddev.reciprocal()).clamp_(-(info.max**0.48), info.max**0.48)
+
+
+class IndependentNormal(Normal, Factorised):
     r"""Normal components without correlation; abstract, see its two final classes.
 
     .. math:: \log p(y) = -\sum_d \left[\tfrac12 z_d^2 + \log s_d + \tfrac12 \log 2\pi\right],
@@ -32,43 +120,19 @@ class Normal(Declared, Factorised):
         ValueError: A shape that is not the declared one, or a value outside its constraint.
     """
 
-    loc: Tensor
     scale: Tensor
 
     def __init__(self, loc: Tensor, scale: Tensor, *, validate_args: bool | None = None) -> None:
         super().__init__(validate_args=validate_args, loc=loc, scale=scale)
 
     @property
-    def mean(self) -> Tensor:
-        """Means, (..., K, D)."""
-        return self.loc
-
-    def turning_points(self) -> Tensor:
-        """Return zeros of the first three derivatives of the density, (..., K, D, 5)."""
-        z = torch.tensor(_TURNS, dtype=self.loc.dtype, device=self.loc.device)
-        return self.loc.unsqueeze(-1) + self.scale.unsqueeze(-1) * z
-
-    @property
-    def turning_order(self) -> int:
-        """3: zeros of the third derivative are among the turning points."""
-        return 3
-
-    def central_moment(self, order: int) -> Tensor:
-        """Return E[(Y - mean)^order] of each target dimension."""
-        factor = {2: 1.0, 3: 0.0, 4: 3.0}[order]
-        return factor * self.scale.expand_as(self.loc) ** order
-
-    def lower_mean(self, value: Tensor) -> Tensor:
-        """Return E[Y 1{Y <= value}] of each target dimension."""
-        return self.loc * self.cdf(value) - self.scale * _unit_density(self._standardised(value))
-
-    def upper_mean(self, value: Tensor) -> Tensor:
-        """Return E[Y 1{Y > value}] of each target dimension."""
-        return self.loc * self.sf(value) + self.scale * _unit_density(self._standardised(value))
+    def stddev(self) -> Tensor:
+        """The scales, (..., K, D)."""
+        return self.scale.expand_as(self.loc)
 
     def entropy(self) -> Tensor:
         """Return the differential entropy, (..., K), in nats."""
-        return (self.scale.expand_as(self.loc).log() + _HALF_LOG_2PI + 0.5).sum(-1)
+        return (self.stddev.log() + _HALF_LOG_2PI + 0.5).sum(-1)
 
     @classmethod
     def start(cls, centres: Tensor, spread: Tensor) -> dict[str, Tensor]:
@@ -83,51 +147,11 @@ class Normal(Declared, Factorised):
         noise = torch.randn(shape, generator=generator, dtype=self.loc.dtype, device=self.loc.device)
         return (self.loc + self.scale * noise).detach()
 
-    def marginal_log_prob(self, value: Tensor) -> Tensor:
-        """Return the log-density of each target dimension by itself, (..., K, D)."""
-        return -(0.5 * self._standardised(value).square() + self.scale.log() + _HALF_LOG_2PI)
-
-    def score(self, value: Tensor) -> Tensor:
-        """Return the derivative of ``marginal_log_prob`` in ``value``, (..., K, D)."""
-        return -self._standardised(value) / self.scale
-
-    def score_slope(self, value: Tensor) -> Tensor:
-        """Return -1 / scale^2, (..., K, D)."""
-        return -self.marginal_curvature(value)
-
     def marginal_curvature(self, value: Tensor) -> Tensor:
         """Return 1 / scale^2, (..., K, D)."""
         return self.scale.square().reciprocal().expand_as(self.loc)
 
-    def cdf(self, value: Tensor) -> Tensor:
-        """Return P(Y <= value) for each target dimension, (..., K, D)."""
-        return normal_cdf(self._standardised(value))
-
-    def sf(self, value: Tensor) -> Tensor:
-        """Return P(Y > value) for each target dimension, (..., K, D)."""
-        return normal_cdf(-self._standardised(value))
-
-    def log_cdf(self, value: Tensor) -> Tensor:
-        """Return log P(Y <= value) of each target dimension."""
-        log_probability: Tensor = torch.special.log_ndtr(self._standardised(value))
-        return log_probability
-
-    def log_sf(self, value: Tensor) -> Tensor:
-        """Return log P(Y > value) of each target dimension."""
-        log_probability: Tensor = torch.special.log_ndtr(-self._standardised(value))
-        return log_probability
-
-    def icdf(self, value: Tensor) -> Tensor:
-        """Return the quantile of each target dimension, (..., K, D)."""
-        quantile: Tensor = self.loc + self.scale * torch.special.ndtri(value)
-        return quantile
-
-    def isf(self, value: Tensor) -> Tensor:
-        """Return y with P(Y > y) = value for each target dimension, (..., K, D)."""
-        quantile: Tensor = self.loc - self.scale * torch.special.ndtri(value)
-        return quantile
-
-    def affine(self, shift: Tensor | float, scale: Tensor | float) -> Normal:
+    def affine(self, shift: Tensor | float, scale: Tensor | float) -> IndependentNormal:
         """Return the distribution of ``shift + scale * Y`` for ``scale`` > 0.
 
         Spherical components stay spherical only where every dimension is scaled alike.
@@ -140,14 +164,9 @@ class Normal(Declared, Factorised):
         """Return components whose scales are ``factor`` times as large."""
         return self.with_values(scale=factor * self.scale)
 
-    def _standardised(self, value: Tensor) -> Tensor:
-        # Within bounds whose squares are finite: no far target turns responsibilities or gradients into NaN.
-        bound = torch.finfo(self.loc.dtype).max ** 0.48
-        return ((value - self.loc) / self.scale).clamp_(-bound, bound)
-
 
 @final
-class DiagonalNormal(Normal):
+class DiagonalNormal(IndependentNormal):
     """Normal components with one scale per target dimension; ``scale`` has shape (..., K, D)."""
 
     parameters: ClassVar[Mapping[str, Parameter]] = {
@@ -161,7 +180,7 @@ class DiagonalNormal(Normal):
 
 
 @final
-class SphericalNormal(Normal):
+class SphericalNormal(IndependentNormal):
     """Normal components with one scale for all target dimensions; ``scale`` has shape (..., K, 1).
 
     Targets of different units should be standardised first, as ``MixtureDensityNetwork`` does.
@@ -175,15 +194,6 @@ class SphericalNormal(Normal):
     def marginal(self, dims: list[int]) -> SphericalNormal:
         """Return the same family over the chosen target dimensions."""
         return SphericalNormal(self.loc[..., dims], self.scale, validate_args=False)
-
-
-def normal_cdf(z: Tensor) -> Tensor:
-    """Return the standard normal cdf, accurate in both tails.
-
-    ``torch.special.ndtr`` of torch 2.13 works out (1 + erf) / 2, which is off by 3e-8 at z = -6 and 0 at z = -9.
-    """
-    probability: Tensor = 0.5 * torch.special.erfc(-math.sqrt(0.5) * z)
-    return probability
 
 
 def _unit_density(z: Tensor) -> Tensor:

@@ -1,0 +1,250 @@
+r"""Modes of joint densities in several dimensions: ascent from components and from the ridges between them.
+
+With responsibilities r, gradients :math:`g_k` and curvatures :math:`H_k` of the components, the gradient of the
+log-density is :math:`g = \sum_k r_k g_k`. A step of :math:`(\sum_k r_k H_k)^{-1} g` never lowers the density where
+every :math:`H_k` majorises its component (for normals it is the fixed-point step of Carreira-Perpinan 2000); Newton's
+step takes the covariance of the :math:`g_k` under r from that matrix, and is used where it climbs higher.
+
+Starts are the components' means and points on the ridges between pairs and triples of them, where critical points lie
+(Ray and Lindsay 2005): :math:`(\sum_k a_k H_k)^{-1} \sum_k a_k H_k m_k`. A mode that none of these climbs to is not
+found, so several dimensions know no certificate, unlike one.
+
+References:
+    Carreira-Perpinan (2000), Mode-finding for mixtures of Gaussian distributions, IEEE TPAMI 22(11).
+    Ray and Lindsay (2005), The topography of multivariate normal mixtures, Annals of Statistics 33(5).
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from manymodes.distributions.component import Component
+
+_MAX_STEPS = 500
+_NUDGE = 1e-3  # of the local width: no start rests on a saddle by symmetry
+_CHUNK = 20_000  # starts at a time, which bounds the memory
+_MANY_COMPONENTS = 6  # up to here triples and three points per pair are tried
+_SAME_MODE = 1e-3  # of the local width: two ends closer than this are one mode
+
+
+class Joint(NamedTuple):
+    """Joint mixtures, one a row.
+
+    Attributes:
+        logits: Log-weights, (N, K).
+        components: Components, ``batch_shape`` (N, K).
+    """
+
+    logits: Tensor
+    components: Component
+
+    def take(self, rows: Tensor) -> Joint:
+        """Return some rows."""
+        return Joint(self.logits[rows], self.components.transformed(lambda value: value[rows]))
+
+    def parts(self, y: Tensor) -> Tensor:
+        """Return log(w_k p_k(y)) for points (..., N, D): (..., N, K)."""
+        return self.logits + self.components.log_prob(y.unsqueeze(-2))
+
+    def log_prob(self, y: Tensor) -> Tensor:
+        """Return log-densities at points (..., N, D)."""
+        return torch.logsumexp(self.parts(y), -1)
+
+
+class Peaks(NamedTuple):
+    """Where starts ended, the highest first, (S, N, ...).
+
+    Attributes:
+        location: Places, (S, N, D).
+        log_density: Log-densities there, (S, N).
+        kept: Which of them are modes, each once, (S, N).
+        weight: Weight of the components that climbed there, (S, N).
+    """
+
+    location: Tensor
+    log_density: Tensor
+    kept: Tensor
+    weight: Tensor
+
+
+def climb(joint: Joint, free: Tensor) -> Peaks:
+    """Return the modes that components and ridges climb to; only dimensions that are ``free``, (D,), move smoothly.
+
+    The others are counts: they move by whole steps wherever that climbs.
+    """
+    starts = _starts(joint)  # (S, N, D)
+    n_starts, n_rows, target_dim = starts.shape
+    points = starts.reshape(-1, target_dim).clone()
+    if not bool(free.all()):
+        points = torch.where(free, points, points.round().clamp_min(0.0))
+    for part in torch.arange(len(points), device=points.device).split(_CHUNK):
+        points[part] = _ascend(joint, part % n_rows, points[part], free)
+    return _merge(joint, points.reshape(n_starts, n_rows, target_dim), free)
+
+
+# --- starts ---
+
+
+def _starts(joint: Joint) -> Tensor:
+    means = joint.components.mean  # (N, K, D)
+    curvature = joint.components.curvature(means)  # (N, K, D, D)
+    nudge = _NUDGE * curvature.diagonal(dim1=-2, dim2=-1).rsqrt().nan_to_num(0.0, 0.0, 0.0)
+    n_components = means.shape[-2]
+    mixes = _mixes(n_components, means)
+    if len(mixes) == 0:
+        return (means + nudge).movedim(-2, 0)
+    unit = curvature.diagonal(dim1=-2, dim2=-1).amax(-2).rsqrt()  # (N, D): no product overflows in these units
+    scaled = unit[:, None, :, None] * curvature * unit[:, None, None, :]
+    centre = means.mean(-2, keepdim=True)
+    pull = torch.einsum("nkij,nkj->nki", scaled, (means - centre) / unit.unsqueeze(1))
+    matrix, vector = torch.einsum("sk,nkij->snij", mixes, scaled), torch.einsum("sk,nki->sni", mixes, pull)
+    ridge = torch.linalg.solve_ex(matrix, vector).result * unit + centre.squeeze(1)  # (S, N, D)
+    low, high = means.amin(-2), means.amax(-2)
+    usable = ridge.isfinite().all(-1, keepdim=True)
+    ridge = torch.where(usable, ridge, centre.squeeze(1))
+    spare = (high - low) + nudge.amax(-2)
+    ridge = torch.minimum(torch.maximum(ridge, low - spare), high + spare)
+    return torch.cat([(means + nudge).movedim(-2, 0), ridge + nudge.amin(-2)])
+
+
+def _mixes(n_components: int, like: Tensor) -> Tensor:
+    """Return the weights a of points on ridges, (S, K)."""
+    few = n_components <= _MANY_COMPONENTS
+    mixes = []
+    for pair in combinations(range(n_components), 2):
+        for share in (0.25, 0.5, 0.75) if few else (0.5,):
+            mixes.append({pair[0]: 1 - share, pair[1]: share})
+    if few:
+        mixes += [dict.fromkeys(triple, 1 / 3) for triple in combinations(range(n_components), 3)]
+    if n_components > 3:
+        mixes.append(dict.fromkeys(range(n_components), 1 / n_components))
+    table = like.new_zeros(len(mixes), n_components)
+    for row, mix in enumerate(mixes):
+        for column, share in mix.items():
+            table[row, column] = share
+    return table
+
+
+# --- ascent ---
+
+
+class _Local(NamedTuple):
+    """The log-density around points (A, D), in coordinates scaled by ``unit``."""
+
+    unit: Tensor  # (A, D)
+    step: Tensor  # (A, D), of the fixed point
+    newton: Tensor  # (A, D), meaningful where ``concave``
+    concave: Tensor  # (A,)
+
+
+def _ascend(joint: Joint, rows: Tensor, points: Tensor, free: Tensor) -> Tensor:
+    points = _ascend_smoothly(joint, rows, points, free)
+    while not bool(free.all()):
+        stepped = _step_counts(joint.take(rows), points, free)
+        if torch.equal(stepped, points):
+            break
+        points = _ascend_smoothly(joint, rows, stepped, free)
+    return points
+
+
+def _ascend_smoothly(joint: Joint, rows: Tensor, points: Tensor, free: Tensor) -> Tensor:
+    points, moving = points.clone(), torch.arange(len(points), device=points.device)
+    here = joint.take(rows)
+    for _ in range(_MAX_STEPS if bool(free.any()) else 0):
+        if len(moving) == 0:
+            break
+        step, settled = _step(here, points[moving], free)
+        points[moving] += step
+        keep = (~settled).nonzero().squeeze(-1)
+        moving, here = moving[keep], here if len(keep) == len(moving) else here.take(keep)
+    return points
+
+
+def _step(joint: Joint, y: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
+    """Return one step up from points (A, D), each in its own mixture, and whether it was too small to matter."""
+    local = _local(joint, y, free)
+    now = joint.log_prob(y)
+    step, newton = local.unit * local.step, local.unit * local.newton
+    simple, bold = joint.log_prob(y + step), joint.log_prob(y + newton)
+    step = torch.where((local.concave & (bold >= simple)).unsqueeze(-1), newton, step)
+    height = torch.where(local.concave, torch.maximum(bold, simple), simple)
+    eps = torch.finfo(y.dtype).eps
+    for _ in range(30):  # where no curvature majorises, shorter steps do
+        lower = ~(height >= now - 8 * eps * now.abs())
+        if not bool(lower.any()):
+            break
+        step = torch.where(lower.unsqueeze(-1), 0.25 * step, step)
+        height = torch.where(lower, joint.log_prob(y + step), height)
+    step = torch.where((height >= now - 8 * eps * now.abs()).unsqueeze(-1), step, 0.0)
+    return step, (step.abs() <= local.unit * eps**0.6 + 8 * eps * y.abs()).all(-1)
+
+
+def _local(joint: Joint, y: Tensor, free: Tensor) -> _Local:
+    share = torch.softmax(joint.parts(y), -1).nan_to_num(0.0).unsqueeze(-1)  # (A, K, 1)
+    at = y.unsqueeze(-2)
+    gradients = torch.where(free, joint.components.gradient(at), 0.0)  # (A, K, D)
+    curvatures = joint.components.curvature(at)  # (A, K, D, D)
+    matrix = (share.unsqueeze(-1) * curvatures).sum(-3)
+    matrix = torch.where(free & free.unsqueeze(-1), matrix, torch.eye(len(free), dtype=y.dtype, device=y.device))
+    unit = matrix.diagonal(dim1=-2, dim2=-1).rsqrt()
+    scaled = unit.unsqueeze(-1) * matrix * unit.unsqueeze(-2)
+    pulls = torch.where(share > 0, gradients * unit.unsqueeze(-2), 0.0)  # (A, K, D)
+    gradient = (share * pulls).sum(-2)
+    spread = share.sqrt() * (pulls - gradient.unsqueeze(-2))
+    step, _ = _solved(scaled, gradient)
+    newton, concave = _solved(scaled - spread.mT @ spread, gradient)
+    return _Local(unit, step, torch.where(concave.unsqueeze(-1), newton, step), concave)
+
+
+def _solved(matrix: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the solution of a symmetric system and whether its matrix is positive definite."""
+    factor, failed = torch.linalg.cholesky_ex(matrix.nan_to_num(0.0))
+    solution = torch.cholesky_solve(vector.unsqueeze(-1), factor).squeeze(-1)
+    definite = (failed == 0) & solution.isfinite().all(-1)
+    return torch.where(definite.unsqueeze(-1), solution, vector), definite
+
+
+def _step_counts(joint: Joint, points: Tensor, free: Tensor) -> Tensor:
+    """Return points with every count moved by the best of some whole steps."""
+    for dim in (~free).nonzero().squeeze(-1).tolist():
+        best, height = points, joint.log_prob(points)
+        for size in (1.0, -1.0, 4.0, -4.0, 32.0, -32.0, 1024.0, -1024.0):
+            moved = points.clone()
+            moved[:, dim] = (moved[:, dim] + size).clamp_min(0.0)
+            there = joint.log_prob(moved)
+            better = there > height
+            best = torch.where(better.unsqueeze(-1), moved, best)
+            height = torch.where(better, there, height)
+        points = best
+    return points
+
+
+# --- merging ---
+
+
+def _merge(joint: Joint, ends: Tensor, free: Tensor) -> Peaks:
+    """Sort ends by density, and fold those that coincide or are no maxima into others."""
+    log_density = joint.log_prob(ends)  # (S, N)
+    order = log_density.argsort(0, descending=True)
+    ends = ends.gather(0, order.unsqueeze(-1).expand_as(ends))
+    log_density = log_density.gather(0, order)
+    n_components = joint.logits.shape[-1]
+    own = torch.nn.functional.pad(joint.logits.exp().T, (0, 0, 0, len(ends) - n_components))  # ridges weigh nothing
+    weight = own.gather(0, order)
+    local = [_local(joint, end, free) for end in ends]
+    concave = torch.stack([part.concave for part in local])
+    kept = torch.zeros_like(concave)
+    total = torch.zeros_like(weight)
+    for j in range(len(ends)):
+        gaps = torch.stack(
+            [((ends[j] - ends[i]).abs() / local[i].unit).amax(-1) for i in range(j + 1)]
+        )  # (j + 1, N): from end j to the ends before, in the units of those
+        near = kept[:j] & (gaps[:j] < _SAME_MODE)
+        kept[j] = ~near.any(0) & (concave[j] if j else True)
+        home = torch.where(kept[: j + 1], gaps, torch.inf).argmin(0, keepdim=True)
+        total.scatter_add_(0, home, weight[j : j + 1])
+    return Peaks(ends, log_density, kept, total)

@@ -1,0 +1,160 @@
+"""What searches return: modes and regions with a mask for ragged rows, printable and convertible to a data frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor
+
+
+class _Ragged:
+    """Tensors (..., J) or (..., J, D) of which ``mask``, (..., J), says what is meant."""
+
+    mask: Tensor
+
+    @property
+    def count(self) -> Tensor:
+        """How many entries each row has, (...)."""
+        return self.mask.sum(-1)
+
+    def _columns(self) -> Mapping[str, Tensor]:
+        """Return the entries as columns of a long table, without those masked."""
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """Return a long table: one entry a line, named by its row, counted from 0 in a flattened batch."""
+        rows = torch.arange(self.mask.shape[:-1].numel(), device=self.mask.device).reshape(self.mask.shape[:-1])
+        rows = rows.unsqueeze(-1).expand_as(self.mask)
+        columns = {"row": rows, **self._columns()}
+        return {name: value[self.mask].tolist() for name, value in columns.items()}
+
+    def to_frame(self, backend: Literal["pandas", "polars", "pyarrow"] = "pandas") -> Any:
+        """Return the long table of ``to_dict`` as a data frame.
+
+        Args:
+            backend: ``"pandas"``, ``"polars"`` or ``"pyarrow"``, which must be installed.
+        """
+        import narwhals.stable.v2 as narwhals
+
+        return narwhals.from_dict(self.to_dict(), backend=backend).to_native()
+
+    def reshaped(self, batch_shape: torch.Size) -> Self:
+        """Return the same with its rows, flattened before, in a batch shape."""
+        return type(self)(
+            **{
+                field.name: _reshaped(getattr(self, field.name), batch_shape)
+                for field in fields(self)  # type: ignore[arg-type]
+            }
+        )
+
+    def __repr__(self) -> str:
+        rows = self.mask.shape[:-1].numel()
+        name = type(self).__name__
+        if rows != 1:
+            low, high = (int(value) for value in self.count.aminmax()) if rows else (0, 0)
+            return f"{name}(rows={rows}, count={low} to {high})"
+        entries = [
+            ", ".join(f"{key}={value:.4g}" for key, value in zip(self.to_dict(), line, strict=True) if key != "row")
+            for line in zip(*self.to_dict().values(), strict=True)
+        ]
+        return f"{name}({'; '.join(entries)})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Atoms(_Ragged):
+    """Points that hold probability by themselves.
+
+    Attributes:
+        location: Where, (..., A), in the units of y; NaN where ``mask`` is False.
+        mass: Probability of each, (..., A).
+        mask: Which entries are atoms, (..., A).
+    """
+
+    location: Tensor
+    mass: Tensor
+    mask: Tensor
+
+    def _columns(self) -> Mapping[str, Tensor]:
+        return {"location": self.location, "mass": self.mass}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Modes(_Ragged):
+    """Modes of each prediction, the highest first; rows with fewer are filled up.
+
+    Attributes:
+        location: Where each mode lies, (..., J, D), in the units of y; NaN where ``mask`` is False.
+        log_density: Log-density there, (..., J); -inf where ``mask`` is False.
+        mass: Probability of the mode's basin, (..., J); the masses of a row, with those of atoms, sum to one. In one
+            dimension the probability between the minima on both sides; in several the weight of the components that
+            climb to the mode.
+        spread: Standard deviation of the components that make the mode, weighed by their responsibility there,
+            (..., J, D).
+        mask: Which entries are modes, (..., J).
+        atoms: Atoms, listed apart.
+    """
+
+    location: Tensor
+    log_density: Tensor
+    mass: Tensor
+    spread: Tensor
+    mask: Tensor
+    atoms: Atoms
+
+    def count_above(self, mass: float) -> Tensor:
+        """Return the number of modes that hold at least ``mass`` of the probability, (...)."""
+        return (self.mask & (self.mass >= mass)).sum(-1)
+
+    def _columns(self) -> Mapping[str, Tensor]:
+        dims = self.location.shape[-1]
+        names = [""] if dims == 1 else [f"_{dim}" for dim in range(dims)]
+        return {
+            **{f"location{name}": self.location[..., dim] for dim, name in enumerate(names)},
+            "log_density": self.log_density,
+            "mass": self.mass,
+            **{f"spread{name}": self.spread[..., dim] for dim, name in enumerate(names)},
+        }
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Region(_Ragged):
+    """Highest-density regions: unions of disjoint intervals, in ascending order.
+
+    Attributes:
+        low: Lower end of each interval, (..., J), in the units of y; NaN where ``mask`` is False.
+        high: Upper end, likewise; it belongs to the interval.
+        mass: Probability of each interval, (..., J); 0 where ``mask`` is False.
+        mask: Which entries are intervals, (..., J).
+        log_level: Log-density on the border, (...): the intervals hold where the density is higher.
+        atoms: Atoms that belong to the region, listed apart.
+    """
+
+    low: Tensor
+    high: Tensor
+    mass: Tensor
+    mask: Tensor
+    log_level: Tensor
+    atoms: Atoms
+
+    @property
+    def total_mass(self) -> Tensor:
+        """Probability of the region, (...)."""
+        return self.mass.sum(-1) + self.atoms.mass.sum(-1)
+
+    def contains(self, y: Tensor) -> Tensor:
+        """Return which targets, (S..., ..., 1) or (S..., ...), lie in the region, (S..., ...)."""
+        y = y if y.dim() > self.mask.dim() - 1 and y.shape[-1] == 1 else y.unsqueeze(-1)
+        inside = (y >= self.low) & (y <= self.high) & self.mask
+        return inside.any(-1) | ((y == self.atoms.location) & self.atoms.mask).any(-1)
+
+    def _columns(self) -> Mapping[str, Tensor]:
+        return {"low": self.low, "high": self.high, "mass": self.mass}
+
+
+def _reshaped(value: Any, batch_shape: torch.Size) -> Any:
+    if isinstance(value, _Ragged):
+        return value.reshaped(batch_shape)
+    return value.reshape(batch_shape + value.shape[1:])

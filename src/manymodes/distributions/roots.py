@@ -1,0 +1,62 @@
+"""Roots of many functions at once, each inside a bracket that it never leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+_MAX_STEPS = 120  # halving alone takes about 64
+
+
+def bracketed_root(
+    f: Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]], low: Tensor, high: Tensor, *, enough: float = 0.0
+) -> Tensor:
+    """Return where functions cross zero, to the last digits or until their values are small enough.
+
+    Newton's steps where a slope is given, else regula falsi with Illinois weights. A step that leaves the bracket
+    halves it, and so does one of Newton's that is more than half as long as the one before, or every third one of the
+    others: the search is as sure as bisection.
+
+    Args:
+        f: Values at points (A,) of the functions that a second argument, (A,), names, and their slopes or None. Values
+            at the ends have opposite signs, or one of them is zero; otherwise some point between is returned.
+        low: Ends, (N,), on either side of the others.
+        high: The other ends, (N,).
+        enough: Absolute value at which a search ends.
+
+    References:
+        Dowell and Jarratt (1971), A modified regula falsi method, BIT 11; Press et al., Numerical Recipes, section 9.4.
+    """
+    root = 0.5 * low + 0.5 * high
+    active = (high != low).nonzero().squeeze(-1)
+    a, b = low[active], high[active]
+    (value_a, _), (value_b, slope_b) = f(a, active), f(b, active)
+    eps = torch.finfo(low.dtype).eps
+    least = eps * (b - a).abs()
+    moved = (b - a).abs()
+    for step in range(_MAX_STEPS):
+        if len(active) == 0:
+            break
+        middle = 0.5 * a + 0.5 * b
+        slope = (value_b - value_a) / (b - a) if slope_b is None else slope_b
+        guess = b - value_b / slope
+        trusted = (guess > torch.minimum(a, b)) & (guess < torch.maximum(a, b))
+        trusted = trusted & (torch.tensor(step % 3 != 2) if slope_b is None else (guess - b).abs() <= 0.5 * moved)
+        x = torch.where(trusted, guess, middle)
+        value, slope_x = f(x, active)
+        crossed = (value > 0) != (value_b > 0)
+        # Illinois: an end that stays twice counts half.
+        a, value_a = torch.where(crossed, b, a), torch.where(crossed, value_b, 0.5 * value_a)
+        moved, tolerance = (x - b).abs(), 2 * eps * torch.maximum(a.abs(), x.abs()) + least
+        b, value_b, slope_b = x, value, slope_x
+        root[active] = x
+        keep = ~((value.abs() <= enough) | ((b - a).abs() <= tolerance) | (moved <= tolerance) | value.isnan())
+        if not bool(keep.all()):
+            index = keep.nonzero().squeeze(-1)
+            active, a, b, value_a, value_b, moved, least = (
+                part[index] for part in (active, a, b, value_a, value_b, moved, least)
+            )
+            slope_b = None if slope_b is None else slope_b[index]
+    return root

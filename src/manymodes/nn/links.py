@@ -1,0 +1,96 @@
+"""Links: one map for every constraint, from raw numbers of a network into legal parameters, and back.
+
+The floor, ``min_scale``, is real: no width falls below it, whatever the network gives. A concentration, the inverse
+square of a width, stays below ``min_scale`` to the power -2 for the same reason.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.distributions.constraints import Constraint
+
+from manymodes.distributions import constraints
+from manymodes.distributions.blueprints import Slot
+
+Shape = tuple[int, ...]
+
+_LARGEST_LOG = 60.0  # exp(60) is 1e26: sizes beyond overflow in single precision when they are squared
+
+
+class Link(NamedTuple):
+    """A map and its inverse; both take the shape of one component's parameter and the smallest width.
+
+    Attributes:
+        forward: From raw numbers (..., K, n) to parameters (..., K, *shape).
+        inverse: Back.
+    """
+
+    forward: Callable[[Tensor, Shape, float], Tensor]
+    inverse: Callable[[Tensor, Shape, float], Tensor]
+
+    def size(self, slot: Slot) -> int:
+        """Return how many raw numbers a slot takes for one example."""
+        if slot.constraint is constraints.scale_tril:
+            return slot.n_components * _triangle(slot.shape)
+        return slot.numel
+
+
+def _elementwise(forward: Callable[[Tensor, float], Tensor], inverse: Callable[[Tensor, float], Tensor]) -> Link:
+    return Link(
+        lambda raw, shape, floor: forward(raw, floor).unflatten(-1, shape),
+        lambda value, shape, floor: inverse(value, floor).flatten(-len(shape)),
+    )
+
+
+def _inverse_softplus(value: Tensor) -> Tensor:
+    return value + torch.log(-torch.expm1(-value))
+
+
+def _concentration(raw: Tensor, floor: float) -> Tensor:
+    return (floor + F.softplus(raw)) ** -2
+
+
+def _concentration_inverse(value: Tensor, floor: float) -> Tensor:
+    return _inverse_softplus((value**-0.5 - floor).clamp_min(floor))
+
+
+def _rate(raw: Tensor, floor: float) -> Tensor:
+    return raw.clamp(-_LARGEST_LOG, _LARGEST_LOG).exp()
+
+
+def _scale_tril(raw: Tensor, shape: Shape, floor: float) -> Tensor:
+    diagonal = floor + F.softplus(raw[..., : shape[0]])
+    rows, columns = torch.tril_indices(shape[0], shape[1], offset=-1, device=raw.device)
+    lower = raw.new_zeros(*raw.shape[:-1], *shape)
+    lower[..., rows, columns] = raw[..., shape[0] :]
+    return lower + torch.diag_embed(diagonal)
+
+
+def _scale_tril_inverse(value: Tensor, shape: Shape, floor: float) -> Tensor:
+    rows, columns = torch.tril_indices(shape[0], shape[1], offset=-1, device=value.device)
+    diagonal = value.diagonal(dim1=-2, dim2=-1)
+    return torch.cat([_inverse_softplus(diagonal - floor), value[..., rows, columns]], -1)
+
+
+def _triangle(shape: Shape) -> int:
+    return math.comb(shape[0] + 1, 2)
+
+
+LINKS: Mapping[Constraint, Link] = {
+    constraints.real: _elementwise(lambda raw, _: raw, lambda value, _: value),
+    constraints.scale: _elementwise(
+        lambda raw, floor: floor + F.softplus(raw), lambda value, floor: _inverse_softplus(value - floor)
+    ),
+    constraints.rate: _elementwise(_rate, lambda value, _: value.log()),
+    constraints.concentration: _elementwise(_concentration, _concentration_inverse),
+    constraints.degrees_of_freedom: _elementwise(
+        lambda raw, floor: 1 + floor + F.softplus(raw), lambda value, floor: _inverse_softplus(value - 1 - floor)
+    ),
+    constraints.scale_tril: Link(_scale_tril, _scale_tril_inverse),
+}
