@@ -1,21 +1,85 @@
-"""What a prediction is: mixtures whose densities, quantiles and modes are exact.
+"""What a prediction is: mixtures whose densities, quantiles, modes and regions are exact.
 
 Shapes use one alphabet: N examples, K components, D target dimensions, S samples. A prediction has
 ``batch_shape`` (N,) and ``event_shape`` (D,); its components have ``batch_shape`` (N, K).
 """
 
-from manymodes.distributions.component import Component, Parameter
-from manymodes.distributions.families import COVARIANCE_TYPES, DiagonalNormal, Normal, SphericalNormal
-from manymodes.distributions.mixture import Mixture
-from manymodes.distributions.modes import Modes
+from manymodes.distributions.blueprints import Blueprint, given
+from manymodes.distributions.component import Component, Declared, Factorised, Parameter
+from manymodes.distributions.concatenation import Concatenation
+from manymodes.distributions.families import (
+    COVARIANCE_TYPES,
+    Beta,
+    DiagonalNormal,
+    FullNormal,
+    Gamma,
+    Laplace,
+    Logistic,
+    LogNormal,
+    LowRankNormal,
+    NegativeBinomial,
+    Normal,
+    PointMass,
+    Poisson,
+    SphericalNormal,
+    StudentT,
+    VonMises,
+)
+from manymodes.distributions.incomplete import Incomplete
+from manymodes.distributions.information import (
+    Estimate,
+    entropy,
+    entropy_bounds,
+    kl_divergence,
+    mutual_information,
+)
+from manymodes.distributions.mixture import Mixture, pool
+from manymodes.distributions.product import Product
+from manymodes.distributions.results import Atoms, Modes, Region
+from manymodes.distributions.transformed import Transformed
+from manymodes.distributions.transforms import Log, Logit, Transform, YeoJohnson
+from manymodes.distributions.truncated import Truncated
 
 __all__ = [
     "COVARIANCE_TYPES",
+    "Atoms",
+    "Beta",
+    "Blueprint",
     "Component",
+    "Concatenation",
+    "Declared",
     "DiagonalNormal",
+    "Estimate",
+    "Factorised",
+    "FullNormal",
+    "Gamma",
+    "Incomplete",
+    "Laplace",
+    "Log",
+    "LogNormal",
+    "Logistic",
+    "Logit",
+    "LowRankNormal",
     "Mixture",
     "Modes",
+    "NegativeBinomial",
     "Normal",
     "Parameter",
+    "PointMass",
+    "Poisson",
+    "Product",
+    "Region",
     "SphericalNormal",
+    "StudentT",
+    "Transform",
+    "Transformed",
+    "Truncated",
+    "VonMises",
+    "YeoJohnson",
+    "entropy",
+    "entropy_bounds",
+    "given",
+    "kl_divergence",
+    "mutual_information",
+    "pool",
 ]

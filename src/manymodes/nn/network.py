@@ -49,7 +49,7 @@ class MixtureDensityNetwork(nn.Module):
         scaled_input = self.scale_input(x)
         dtype = x.dtype if x.is_floating_point() else self.dtype
         scaled = self.scaled_distribution(scaled_input).to(dtype)
-        shift, scale = (value.to(dtype) for value in self.units)
+        shift, scale = (value.to(dtype) for value in (self.target_scaling.loc, self.target_scaling.scale))
         components = scaled.components.affine(shift, scale)
         return scaled.with_components(self.head.family.settled(components))
 

@@ -1,0 +1,90 @@
+"""Moments and tail means of mixtures, one target dimension at a time."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from manymodes import _checks
+from manymodes.distributions.component import Component
+
+
+def mean(weights: Tensor, components: Component) -> Tensor:
+    """Return the mean of each target dimension, (N, D); of angles, the direction of their mean (Mardia 1972)."""
+    linear = _average(weights, components.mean)
+    angle = _angles(components)
+    if not bool(angle.any()):
+        return linear
+    return torch.where(angle, torch.atan2(*_resultant(weights, components)), linear)
+
+
+def central_moment(weights: Tensor, components: Component, order: int) -> Tensor:
+    r"""Return :math:`E[(Y - E Y)^n]` of each target dimension, (N, D), for n from 2 to 4.
+
+    .. math:: \sum_k w_k \sum_j \binom{n}{j} c_{kj} (m_k - m)^{n - j}
+
+    with the components' means m and central moments c. Infinite where it does not exist. Of angles, only order 2 is
+    there: the circular variance, one less the length of the mean direction.
+    """
+    order = _checks.integer_at_least("order", order, 2, 4)
+    angle = _angles(components)
+    if bool(angle.any()):
+        if order > 2:
+            raise _checks.InputError(f"order must be 2 where a target is an angle; got {order}.")
+        length = torch.hypot(*_resultant(weights, components))
+        return torch.where(angle, 1 - length, _linear_moment(weights, components, order))
+    return _linear_moment(weights, components, order)
+
+
+def expected_shortfall(
+    weights: Tensor, components: Component, quantile: Tensor, beyond: Tensor, share: Tensor, *, upper: bool
+) -> Tensor:
+    r"""Return the mean of the outermost share of each target dimension.
+
+    .. math:: \frac{1}{p} \left[ E(Y 1\{Y > q\}) + q\,(p - P(Y > q)) \right]
+
+    for the upper tail, likewise for the lower; the second term is the part of a jump at the quantile that belongs to
+    the tail (Acerbi and Tasche 2002, On the coherence of expected shortfall, eq. 3.6).
+
+    Args:
+        weights: Weights, (N, K).
+        components: Components, ``batch_shape`` (N, K).
+        quantile: The quantile q that bounds the tail, (S..., N, D).
+        beyond: P(Y > q), or P(Y <= q) for the lower tail.
+        share: Probability p of the tail, > 0.
+        upper: Which tail.
+    """
+    at = quantile.unsqueeze(-2)
+    parts = components.upper_mean(at) if upper else components.lower_mean(at)
+    return (_average(weights, parts) + quantile * (share - beyond)) / share
+
+
+def _linear_moment(weights: Tensor, components: Component, order: int) -> Tensor:
+    gap = components.mean - _average(weights, components.mean).unsqueeze(-2)  # (N, K, D)
+    highest = components.central_moment(order)
+    total = gap**order + highest
+    for lower in range(2, order):
+        part = components.central_moment(lower)
+        total = total + math.comb(order, lower) * torch.where(gap == 0, 0.0, part * gap ** (order - lower))
+    infinite = (highest == torch.inf) & (weights > 0).unsqueeze(-1)
+    finite = _average(weights, torch.where(highest == torch.inf, 0.0, total))
+    return torch.where(infinite.any(-2), torch.inf, finite)
+
+
+def _resultant(weights: Tensor, components: Component) -> tuple[Tensor, Tensor]:
+    """Return the mean sine and cosine of each target dimension, (N, D) each."""
+    length = 1 - components.central_moment(2)
+    sine = _average(weights, length * torch.sin(components.mean))
+    return sine, _average(weights, length * torch.cos(components.mean))
+
+
+def _angles(components: Component) -> Tensor:
+    return torch.tensor([kind == "angle" for kind in components.kinds], device=components.mean.device)
+
+
+def _average(weights: Tensor, values: Tensor) -> Tensor:
+    """Return weighted averages over components, (..., K, D) -> (..., D); a weight of 0 silences any value."""
+    share = weights.unsqueeze(-1)
+    return torch.where(share == 0, 0.0, share * values).sum(-2)
