@@ -294,7 +294,10 @@ def test_columns_of_one_name_are_refused(table):
     ("settings", "sentence"),
     [
         ({"n_components": 0}, "n_components must be an integer >= 1; got 0."),
-        ({"covariance_type": "diagonal"}, "covariance_type must be one of 'diag', 'spherical'; got 'diagonal'."),
+        (
+            {"covariance_type": "diagonal"},
+            "covariance_type must be one of 'diag', 'full', 'low_rank', 'spherical'; got 'diagonal'.",
+        ),
         ({"objective": "mse"}, "objective must be one of 'nll'; got 'mse'."),
         ({"dropout": 1.0}, "dropout must be a number >= 0 and < 1; got 1.0."),
         ({"validation_fraction": 0.0}, "validation_fraction must be a number > 0 and < 1; got 0.0."),

@@ -160,8 +160,8 @@ class Mixture(MixtureSameFamily):
         """
         if dim is None and self.event_shape[0] > 1:
             raise _checks.InputError(
-                f"dim must name one of the {self.event_shape[0]} target dimensions; got None. For the joint density, see "
-                "highest_density_level."
+                f"dim must name one of the {self.event_shape[0]} target dimensions; got None. For the joint density, "
+                "see highest_density_level."
             )
         wanted = torch.as_tensor(level, dtype=self.logits.dtype, device=self.logits.device)
         if not bool(((wanted > 0) & (wanted < 1)).all()):

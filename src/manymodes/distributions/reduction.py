@@ -138,13 +138,7 @@ def _merge(clusters: _Clusters, pair: Tensor, allowed: Tensor, family: type[Norm
     """Return clusters with the second of each allowed pair folded into the first."""
     weight, mean, covariance = clusters
     places = [torch.nn.functional.one_hot(index, weight.shape[-1]).bool() for index in pair.unbind(-1)]
-    weights, means, covariances = (
-        [
-            (place.reshape(*place.shape, *(1,) * (values.dim() - place.dim())) * values).sum(place.dim() - 1)
-            for place in places
-        ]
-        for values in clusters
-    )
+    weights, means, covariances = ([_picked(values, place) for place in places] for values in clusters)
     total = weights[0] + weights[1]
     share = torch.where(total > 0, weights[0] / total, 0.5)
     new_mean, new_covariance = _combined(share, (means[0], means[1]), (covariances[0], covariances[1]), family)
@@ -154,6 +148,12 @@ def _merge(clusters: _Clusters, pair: Tensor, allowed: Tensor, family: type[Norm
         torch.where(into.unsqueeze(-1), new_mean.unsqueeze(-2), mean),
         torch.where(into[..., None, None], new_covariance.unsqueeze(-3), covariance),
     )
+
+
+def _picked(values: Tensor, place: Tensor) -> Tensor:
+    """Return the cluster, (N, ...), that ``place``, (N, K), marks among values (N, K, ...)."""
+    marks = place.reshape(*place.shape, *(1,) * (values.dim() - place.dim()))
+    return torch.where(marks, values, 0.0).sum(place.dim() - 1)
 
 
 def _combined(
@@ -174,7 +174,8 @@ def _combined(
 
 
 def _half_log_det(covariance: Tensor) -> Tensor:
-    return 0.5 * torch.linalg.slogdet(covariance).logabsdet
+    log_det: Tensor = torch.linalg.slogdet(covariance).logabsdet
+    return 0.5 * log_det
 
 
 def _normals(clusters: _Clusters, family: type[Normal]) -> Normal:

@@ -37,7 +37,8 @@ def with_gradient(logits: Tensor, components: Component, sample: Tensor) -> Tens
         diagonal = jacobian.diagonal(dim1=-2, dim2=-1).clamp_min(tiny)
         jacobian = jacobian.tril(-1) + torch.diag_embed(diagonal)
         change = torch.linalg.solve_triangular(jacobian.detach(), (z - z.detach()).unsqueeze(-1), upper=False)
-        return sample.detach() - change.squeeze(-1)
+        moved: Tensor = sample.detach() - change.squeeze(-1)
+        return moved
 
 
 def _rosenblatt(logits: Tensor, components: Component, y: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch.distributions import Categorical
 
 from manymodes import _checks
 from manymodes.distributions import DiagonalNormal, Mixture
-from manymodes.distributions.blueprints import Blueprint, Units, as_blueprint
+from manymodes.distributions.blueprints import Blueprint, Slot, Units, as_blueprint
 from manymodes.distributions.component import Declared
 from manymodes.nn.links import LINKS
 from manymodes.nn.spread import spread_centres
@@ -51,11 +51,7 @@ class MixtureHead(nn.Module):
         self.n_components = _checks.integer_at_least("n_components", n_components, 1)
         self.min_scale = _checks.positive("min_scale", min_scale)
         self.family = as_blueprint(family)
-        self.links = {
-            name: (slot, LINKS[slot.constraint])
-            for name, slot in self.family.slots(self.n_components, self.target_dim).items()
-        }
-        self.sizes = {name: link.size(slot) for name, (slot, link) in self.links.items()}
+        self.sizes = {name: LINKS[slot.constraint].size(slot) for name, slot in self._slots().items()}
         self.linear = nn.Linear(self.in_features, self.n_components + sum(self.sizes.values()))
         with torch.no_grad():
             self.linear.weight.mul_(_SMALL_START)
@@ -90,14 +86,17 @@ class MixtureHead(nn.Module):
         for name, value in self.family.start(centres, typical, units).items():
             raw[name].copy_(self._inverse(name, value))
 
+    def _slots(self) -> dict[str, Slot]:
+        return self.family.slots(self.n_components, self.target_dim)
+
     def _forward(self, name: str, raw: Tensor) -> Tensor:
         """Return a parameter, (..., K, *shape), for its raw numbers, (..., K * size)."""
-        slot, link = self.links[name]
-        return link.forward(raw.unflatten(-1, (slot.n_components, -1)), slot.shape, self.min_scale)
+        slot = self._slots()[name]
+        return LINKS[slot.constraint].forward(raw.unflatten(-1, (slot.n_components, -1)), slot.shape, self.min_scale)
 
     def _inverse(self, name: str, value: Tensor) -> Tensor:
-        slot, link = self.links[name]
-        return link.inverse(value, slot.shape, self.min_scale).flatten()
+        slot = self._slots()[name]
+        return LINKS[slot.constraint].inverse(value, slot.shape, self.min_scale).flatten()
 
     def _split(self, output: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Cut the linear layer's output, (..., total), into logits (..., K) and raw numbers of every parameter."""
