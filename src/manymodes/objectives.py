@@ -7,21 +7,22 @@ the user's units. ``OBJECTIVES`` gives them the names that the estimator and the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from torch import Tensor
 
 from manymodes import metrics
-from manymodes.distributions import Mixture
+from manymodes.distributions import Incomplete, Mixture
 
-Objective = Callable[[Mixture, Tensor, Tensor | None], Tensor]
+Objective = Callable[[Mixture, Any, Tensor | None], Tensor]  # of targets that are tensors, and maybe Incomplete
 
 
-def nll(distribution: Mixture, y: Tensor, weight: Tensor | None = None) -> Tensor:
+def nll(distribution: Mixture, y: Tensor | Incomplete, weight: Tensor | None = None) -> Tensor:
     """Mean negative log-likelihood of the joint density, in nats.
 
     Args:
         distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
-        y: Targets, (N, D).
+        y: Targets, (N, D); ``Incomplete`` where they are missing, censored or rounded, whose probability counts.
         weight: Weight of each example, (N,), about one on average; None weighs all alike.
 
     Returns:

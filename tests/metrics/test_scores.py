@@ -7,7 +7,7 @@ from torch.distributions import Categorical
 
 from manymodes import metrics
 from manymodes._checks import InputError
-from manymodes.distributions import DiagonalNormal, Mixture, SphericalNormal
+from manymodes.distributions import DiagonalNormal, Incomplete, Mixture, SphericalNormal
 from manymodes.distributions.families import FullNormal, LowRankNormal
 
 
@@ -154,3 +154,20 @@ def test_targets_of_another_shape_are_refused(score):
     mixture, y = make()
     with pytest.raises(InputError, match=r"^y must have shape \(\.\.\., 6, 1\)"):
         score(mixture, y[:, 0])
+
+
+def test_the_log_score_of_incomplete_targets_is_that_of_what_is_known():
+    mixture, y = make(d=2)
+    y[0, 1] = torch.nan
+    score = metrics.log_score(mixture, Incomplete.missing(y))
+    torch.testing.assert_close(score[0], metrics.log_score(mixture.marginal(0), y[:, :1])[0])
+    torch.testing.assert_close(score[1:], metrics.log_score(mixture[1:], y[1:]))
+
+
+@pytest.mark.parametrize("metric", [metrics.crps, metrics.pit, metrics.coverage, metrics.rmse, metrics.mae])
+def test_metrics_of_exact_targets_refuse_incomplete_ones(metric):
+    mixture, y = make()
+    with pytest.raises(TypeError) as caught:
+        metric(mixture, Incomplete.rounded(y, 0.5))
+    name = metric.__name__
+    assert str(caught.value) == f"y must be a tensor of exact targets for {name}; got Incomplete, which log_score takes."

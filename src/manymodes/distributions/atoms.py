@@ -9,7 +9,6 @@ from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions.component import Component, Kind
-from manymodes.distributions.concatenation import Concatenation
 from manymodes.distributions.line import Line
 from manymodes.distributions.results import Atoms
 
@@ -38,25 +37,23 @@ def take_apart(line: Line) -> Parts:
     Raises:
         ValueError: Counts beside a density, which no region or mode can rank.
     """
-    groups = line.components.groups
-    kinds: set[Kind] = {group.kinds[0] for group in groups} - {"atom"}
-    if len(kinds) > 1 or (kinds == {"count"} and not _integer_atoms(groups)):
+    kinds: set[Kind] = {group.kinds[0] for group in line.groups} - {"atom"}
+    if len(kinds) > 1 or (kinds == {"count"} and not _integer_atoms(line.groups)):
         raise _checks.InputError(
             "modes and regions need components of one measure in each target dimension; got counts beside a density."
         )
     kind: Kind = next(iter(kinds), "atom")
     together = kind == "count"
-    sizes = [group.batch_shape[-1] for group in groups]
-    runs = list(zip(groups, line.logits.split(sizes, -1), strict=True))
+    runs = list(zip(line.groups, line.logits.split([int(group.batch_shape[0]) for group in line.groups]), strict=True))
     spread = [(group, logits) for group, logits in runs if together or group.kinds[0] != "atom"]
     pointed = [] if together else [(group, logits) for group, logits in runs if group.kinds[0] == "atom"]
     atoms = _atoms(line, pointed)
     if not spread:
-        return Parts(kind, None, torch.full_like(line.logits[:, 0], -torch.inf), atoms)
-    logits = torch.cat([part for _, part in spread], -1)
-    share = torch.logsumexp(logits, -1)
-    components = spread[0][0] if len(spread) == 1 else Concatenation(*(group for group, _ in spread))
-    return Parts(kind, Line(torch.log_softmax(logits, -1).nan_to_num(-torch.inf), components), share, atoms)
+        return Parts(kind, None, torch.full_like(line.logits[0], -torch.inf), atoms)
+    logits = torch.cat([part for _, part in spread])
+    share = torch.logsumexp(logits, 0)
+    own = torch.log_softmax(logits, 0).nan_to_num(-torch.inf)
+    return Parts(kind, Line(own, tuple(group for group, _ in spread)), share, atoms)
 
 
 def _integer_atoms(groups: tuple[Component, ...]) -> bool:
@@ -69,8 +66,8 @@ def _atoms(line: Line, pointed: list[tuple[Component, Tensor]]) -> Atoms:
     if not pointed:
         empty = line.logits.new_zeros(len(line), 0)
         return Atoms(empty, empty, empty.bool())
-    location = torch.cat([group.mean[..., 0] for group, _ in pointed], -1)  # (N, A)
-    mass = torch.cat([logits for _, logits in pointed], -1).exp()
+    location = torch.cat([group.mean.flatten(1) for group, _ in pointed]).T  # (N, A)
+    mass = torch.cat([logits for _, logits in pointed]).exp().T
     same = location.unsqueeze(-1) == location.unsqueeze(-2)  # (N, A, A)
     first = ~same.tril(-1).any(-1)
     mass = (same * mass.unsqueeze(-2)).sum(-1) * first

@@ -87,14 +87,21 @@ class FamilyBlueprint:
     rank: int | None = None
 
     def __post_init__(self) -> None:
-        for name in self.values:
-            options = {
-                key: parameter for key, parameter in self.family.parameters.items() if parameter.default is not None
-            }
-            _checks.one_of(f"a given parameter of {self.family.__name__}", name, options)
+        family = self.family.__name__
+        options = {name: part for name, part in self.family.parameters.items() if part.default is not None}
+        for name, value in self.values.items():
+            if not options:
+                raise _checks.InputError(f"{family} has no parameter that can be given; got {name!r}.")
+            _checks.one_of(f"a given parameter of {family}", name, options)
+            if not bool(torch.as_tensor(value).isfinite().all()):
+                raise _checks.InputError(f"{name} must be finite for {family}; got {value}.")
+        if self.rank is not None and not self._has_rank():
+            raise _checks.InputError(f"rank is a setting of LowRankNormal; {family} has none.")
 
     def slots(self, n_components: int, target_dim: int) -> dict[str, Slot]:
-        """Return the parameters without a default."""
+        """Return the parameters without a default; what is given must fit the number of target dimensions."""
+        for name, value in self.values.items():
+            fits_dimensions(name, value, target_dim)
         learned = {name: part for name, part in self.family.parameters.items() if part.default is None}
         rank = self._rank(target_dim)
         return {
@@ -138,9 +145,12 @@ class FamilyBlueprint:
         return {name: units.scaled(value) for name, value in (defaults | dict(self.values)).items()}
 
     def _rank(self, target_dim: int) -> int:
-        if not any("R" in parameter.shape for parameter in self.family.parameters.values()):
+        if not self._has_rank():
             return 0
         return min(target_dim, _DEFAULT_RANK) if self.rank is None else self.rank
+
+    def _has_rank(self) -> bool:
+        return any("R" in parameter.shape for parameter in self.family.parameters.values())
 
 
 def given(family: type[Declared], *, rank: int | None = None, **values: Given) -> FamilyBlueprint:
@@ -170,6 +180,14 @@ def as_blueprint(family: type[Declared] | Blueprint) -> Blueprint:
     raise TypeError(
         f"family must be a class of components or a blueprint, say DiagonalNormal or Product.of(...); got {family!r}."
     )
+
+
+def fits_dimensions(name: str, value: Given, target_dim: int) -> None:
+    """Refuse what a user gives, unless it is a number or one number per target dimension."""
+    if torch.as_tensor(value).dim() and len(torch.as_tensor(value)) not in (1, target_dim):
+        raise _checks.InputError(
+            f"{name} must be a number or {target_dim} numbers, one per target dimension; got {value}."
+        )
 
 
 def nested(values: Mapping[str, Tensor], part: int) -> dict[str, Tensor]:

@@ -36,15 +36,14 @@ def stretches(line: Line) -> Iterator[Stretch]:
     Raises:
         ValueError: A row that spreads over more than twenty million integers.
     """
-    tail = torch.tensor(_TAIL, dtype=line.logits.dtype, device=line.logits.device)
-    there = line.logits > -torch.inf
-    first = torch.where(there, line.components.icdf(tail).squeeze(-1), torch.inf).amin(-1)
-    last = torch.where(there, line.components.isf(tail).squeeze(-1), -torch.inf).amax(-1)
+    tail = torch.full_like(line.logits[0], _TAIL)
+    first = line.quantiles(tail, upper=False).nan_to_num(torch.inf).amin(0)
+    last = line.quantiles(tail, upper=True).nan_to_num(-torch.inf).amax(0)
     width = (last - first + 1).long()
     start = 0
     while start < len(line):
         widest = width[start:].cummax(0).values * torch.arange(1, len(line) - start + 1, device=width.device)
-        n_rows = max(1, int((widest * line.logits.shape[-1] <= _CHUNK).sum()))
+        n_rows = max(1, int((widest * len(line.logits) <= _CHUNK).sum()))
         rows = slice(start, start + n_rows)
         most = int(width[rows].max())
         if most > _LARGEST_WIDTH:

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions.ascent import Joint, Peaks, climb
-from manymodes.distributions.atoms import Parts, take_apart
-from manymodes.distributions.component import Component
+from manymodes.distributions.atoms import take_apart
+from manymodes.distributions.component import Component, Kind
 from manymodes.distributions.lattice import peaks, stretches
 from manymodes.distributions.line import Line
 from manymodes.distributions.regions import line_mass
@@ -22,26 +22,29 @@ def find_modes(logits: Tensor, components: Component) -> Modes:
     """Return the modes of mixtures, (N, K) or any batch shape; worked out in double precision, without a gradient."""
     with torch.no_grad():
         dtype, batch_shape = logits.dtype, logits.shape[:-1]
-        line = Line.of(logits.double(), components.transformed(lambda value: value.double()))
-        modes = _on_the_line(line) if components.event_shape[0] == 1 else _joint(line)
+        rows = components.expand(logits.shape).transformed(lambda value: value.reshape(-1, *value.shape[-2:]).double())
+        joint = Joint(logits.reshape(-1, logits.shape[-1]).double(), rows)
+        modes = _on_the_line(joint) if components.event_shape[0] == 1 else _joint(joint)
         return _cast(modes.reshaped(batch_shape), dtype)
 
 
 # --- one dimension ---
 
 
-def _on_the_line(line: Line) -> Modes:
-    parts = take_apart(line)
+def _on_the_line(joint: Joint) -> Modes:
+    parts = take_apart(Line.of(*joint))
+    none = joint.logits.new_zeros(len(joint.logits), 0)
     if parts.spread is None:
-        return _listed(line, line.logits.new_zeros(len(line), 0), line.logits.new_zeros(len(line), 0), parts.atoms)
-    location, mass = _counts(parts.spread) if parts.kind == "count" else _certified(parts)
-    return _listed(line, location, mass * parts.share.exp().unsqueeze(-1), parts.atoms)
+        return _sorted(joint, none.unsqueeze(-1), none, none, none.bool(), parts.atoms)
+    location, mass = _counts(parts.spread) if parts.kind == "count" else _certified(parts.spread, parts.kind)
+    mask = ~location.isnan()
+    log_density = parts.spread.log_prob(location.T.nan_to_num(0.0)).T + parts.share.unsqueeze(-1)
+    mass = mass * parts.share.exp().unsqueeze(-1)
+    return _sorted(joint, location.unsqueeze(-1), log_density, mass, mask, parts.atoms)
 
 
-def _certified(parts: Parts) -> tuple[Tensor, Tensor]:
+def _certified(line: Line, kind: Kind) -> tuple[Tensor, Tensor]:
     """Return all maxima, (N, J), and the probability between the minima beside each."""
-    line = parts.spread
-    assert line is not None  # noqa: S101 - the caller has looked
     maximum, minimum = find_extrema(line)
     there = ~maximum.isnan()
     low, high = (end.unsqueeze(-1) for end in line.ends())
@@ -49,7 +52,7 @@ def _certified(parts: Parts) -> tuple[Tensor, Tensor]:
     last = torch.arange(maximum.shape[-1], device=low.device) == there.sum(-1, keepdim=True) - 1
     right = torch.where(last, high, torch.nn.functional.pad(minimum, (0, 1), value=torch.nan))
     mass = line_mass(line, torch.where(there, left, torch.nan), torch.where(there, right, torch.nan))
-    return _around_the_circle(maximum, mass) if parts.kind == "angle" else (maximum, mass)
+    return _around_the_circle(maximum, mass) if kind == "angle" else (maximum, mass)
 
 
 def _around_the_circle(maximum: Tensor, mass: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,14 +91,7 @@ def _counts(line: Line) -> tuple[Tensor, Tensor]:
     return torch.cat([empty, *locations]), torch.cat([empty, *masses])
 
 
-def _listed(line: Line, location: Tensor, mass: Tensor, atoms: Atoms) -> Modes:
-    """Return modes at places on the line, (N, J), NaN where there is none, sorted by density."""
-    mask = ~location.isnan()
-    log_density = torch.where(mask, line.log_prob(location.T.nan_to_num(0.0)).T, -torch.inf)
-    return _sorted(line, location.unsqueeze(-1), log_density, mass, mask, atoms)
-
-
-def _sorted(joint: Line, location: Tensor, log_density: Tensor, mass: Tensor, mask: Tensor, atoms: Atoms) -> Modes:
+def _sorted(joint: Joint, location: Tensor, log_density: Tensor, mass: Tensor, mask: Tensor, atoms: Atoms) -> Modes:
     order = torch.where(mask, log_density, -torch.inf).argsort(dim=-1, descending=True, stable=True)
     front = mask.gather(-1, order).to(torch.int8).argsort(dim=-1, descending=True, stable=True)
     order = order.gather(-1, front)[:, : int(mask.sum(-1).max()) if mask.numel() else 0]
@@ -111,10 +107,9 @@ def _sorted(joint: Line, location: Tensor, log_density: Tensor, mass: Tensor, ma
     )
 
 
-def _spread(joint: Line, location: Tensor) -> Tensor:
+def _spread(joint: Joint, location: Tensor) -> Tensor:
     """Return standard deviations, (N, J, D), of the components that make the density at places (N, J, D)."""
-    at = location.movedim(1, 0).nan_to_num(0.0).unsqueeze(-2)  # (J, N, 1, D)
-    share = torch.softmax(joint.logits + joint.components.log_prob(at), -1).nan_to_num(0.0).unsqueeze(-1)
+    share = torch.softmax(joint.parts(location.movedim(1, 0).nan_to_num(0.0)), -1).nan_to_num(0.0).unsqueeze(-1)
     mean, variance = joint.components.mean, joint.components.variance
     centre = (share * mean).sum(-2, keepdim=True)
     return (share * (variance + (mean - centre).square())).sum(-2).sqrt().movedim(0, 1)
@@ -123,24 +118,24 @@ def _spread(joint: Line, location: Tensor) -> Tensor:
 # --- several dimensions ---
 
 
-def _joint(line: Line) -> Modes:
-    kinds = line.components.kinds
-    if any("atom" in group.kinds for group in line.components.groups):
+def _joint(joint: Joint) -> Modes:
+    kinds = joint.components.kinds
+    if any("atom" in group.kinds for group in joint.components.groups):
         raise _checks.InputError(
             "modes of a joint density need components without atoms; take the marginal of one dimension."
         )
-    free = torch.tensor([kind != "count" for kind in kinds], device=line.logits.device)
+    free = torch.tensor([kind != "count" for kind in kinds], device=joint.logits.device)
     parts = []
-    for rows in torch.arange(len(line), device=line.logits.device).split(_ROWS) or ():
-        part = line.take(rows)
-        parts.append(_of_peaks(part, climb(Joint(part.logits, part.components), free)))
+    for rows in torch.arange(len(joint.logits), device=joint.logits.device).split(_ROWS):
+        part = joint.take(rows)
+        parts.append(_of_peaks(part, climb(part, free)))
     return _stacked(parts)
 
 
-def _of_peaks(line: Line, peaks: Peaks) -> Modes:
+def _of_peaks(joint: Joint, peaks: Peaks) -> Modes:
     location, mask = peaks.location.movedim(0, 1), peaks.kept.T
-    none = line.logits.new_zeros(len(line), 0)
-    return _sorted(line, location, peaks.log_density.T, peaks.weight.T, mask, Atoms(none, none, none.bool()))
+    none = joint.logits.new_zeros(len(joint.logits), 0)
+    return _sorted(joint, location, peaks.log_density.T, peaks.weight.T, mask, Atoms(none, none, none.bool()))
 
 
 def _stacked(parts: list[Modes]) -> Modes:

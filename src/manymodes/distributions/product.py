@@ -117,6 +117,10 @@ class Product(Component):
         """Return samples, (S..., ..., K, D)."""
         return self._join(lambda block: block.sample(sample_shape, generator=generator))
 
+    def sample_at(self, index: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return one sample, (S..., ..., D), of the component that ``index``, (S..., ...), names in each row."""
+        return torch.cat([block.sample_at(index, generator) for block in self.blocks], -1)
+
     # --- density ---
 
     def log_prob(self, value: Tensor) -> Tensor:

@@ -2,9 +2,8 @@ r"""Highest-density regions on the line: the smallest sets that hold a given pro
 
 The set where the density exceeds a level t is a union of intervals, one around every maximum whose density exceeds t,
 joined where the minimum between them does too. Its ends are roots of :math:`\log p = \log t`, each within a stretch
-where the density is monotone; its probability M(t) comes from the cdf, and falls as t grows, by
-:math:`dM / d\log t = -t \sum_e 1 / |u(e)|` over the ends, u being the derivative of the log-density. So
-:math:`M(t) = \alpha` is solved by two nested searches, each of Newton's steps inside a bracket.
+where the density is monotone; its probability M(t) comes from the cdf, and falls as t grows,. The level with
+:math:`M(t) = \alpha` is found in ``distributions.levels``.
 
 An atom holds probability on no length: atoms enter first, the heaviest first, and the intervals hold what is missing,
 which makes the region the shortest that holds the level. Of counts, the most probable integers are taken until the
@@ -16,19 +15,17 @@ References:
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
 from manymodes.distributions.atoms import take_apart
 from manymodes.distributions.lattice import smallest_set, stretches
+from manymodes.distributions.levels import Slopes, solve
 from manymodes.distributions.line import Line
 from manymodes.distributions.results import Atoms, Region
-from manymodes.distributions.roots import bracketed_root
 from manymodes.distributions.turning import find_extrema
 
-_CHUNK = 4096  # rows at a time, which keeps the work in the cache
+_ROUGHLY = 1e-3  # where exactly maxima lie does not matter, only what lies between the ends beside them
 
 
 def find_region(line: Line, level: Tensor) -> Region:
@@ -43,10 +40,7 @@ def find_region(line: Line, level: Tensor) -> Region:
     if parts.kind == "count":
         low, high, mass, border = _integers(parts.spread, within)
     else:
-        pieces = [_intervals(parts.spread.take(rows), within[rows]) for rows in _chunks(len(line))]
-        widest = max(piece[0].shape[-1] for piece in pieces)
-        low, high, mass = (torch.cat([_fill(piece[i], widest) for piece in pieces]) for i in range(3))
-        border = torch.cat([piece[3] for piece in pieces])
+        low, high, mass, border = _intervals(parts.spread, within)
     mask = ~low.isnan() & (within > 0).unsqueeze(-1)
     mass = torch.where(mask, mass * share.unsqueeze(-1), 0.0)
     low, high = torch.where(mask, low, torch.nan), torch.where(mask, high, torch.nan)
@@ -65,42 +59,19 @@ def _atoms_taken(atoms: Atoms, level: Tensor) -> tuple[Atoms, Tensor]:
 # --- a density on the line ---
 
 
-class _Slopes(NamedTuple):
-    """Stretches where densities are monotone: from an outer place down from a maximum, (M,) each."""
-
-    row: Tensor
-    peak: Tensor
-    foot: Tensor
-    side: Tensor  # -1 left of its maximum, +1 right of it
-    at_peak: Tensor  # log-density there
-    at_foot: Tensor
-
-
 def _intervals(line: Line, level: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return low, high and mass of intervals, (N, J) each, and the log-density on their border, (N,)."""
-    extrema = find_extrema(line)
+    extrema = find_extrema(line, share=_ROUGHLY)
     peak, valley = extrema.maximum, extrema.minimum
     least = _least_log_level(line, level)
     slopes = _slopes(line, peak, valley, least)
     most = torch.where(peak.isnan(), -torch.inf, _at(line, peak)).amax(-1)
-
-    def excess(log_level: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        _, mass, slope = _ends(line, slopes, log_level, rows)
-        return mass - level[rows], slope
-
-    enough = 16 * torch.finfo(level.dtype).eps
-    log_level = bracketed_root(excess, torch.minimum(least, most), most, enough=enough)
-    everything = torch.arange(len(line), device=level.device)
-    _, mass, _ = _ends(line, slopes, log_level, everything)
-    # At a flat top, or a jump, no level holds exactly that much: take the lower one.
-    short = mass < level - 1e-7
-    log_level = torch.where(short, log_level - 1e-6 * (1 + log_level.abs()), log_level)
-    ends, _, _ = _ends(line, slopes, log_level, everything)
+    log_level, ends = solve(line, slopes, level, torch.minimum(least, most), most)
     low, high = _joined(line, peak, valley, ends, log_level)
     return low, high, line_mass(line, low, high), log_level
 
 
-def _slopes(line: Line, peak: Tensor, valley: Tensor, least: Tensor) -> _Slopes:
+def _slopes(line: Line, peak: Tensor, valley: Tensor, least: Tensor) -> Slopes:
     """Return both stretches beside every maximum, in the order (row, maximum, side)."""
     lowest, highest = _feet(line, peak, least)
     left = torch.cat([lowest.unsqueeze(-1), valley], -1)  # (N, J)
@@ -112,7 +83,7 @@ def _slopes(line: Line, peak: Tensor, valley: Tensor, least: Tensor) -> _Slopes:
     row, peaks = row.repeat_interleave(2), peak[row, which].repeat_interleave(2)
     here = line.take(row)
     side = torch.tensor([-1.0, 1.0], dtype=peak.dtype, device=peak.device).repeat(len(row) // 2)
-    return _Slopes(row, peaks, feet, side, here.log_prob(peaks), here.log_prob(feet))
+    return Slopes(row, side, peaks, here.log_prob(peaks), feet, here.log_prob(feet))
 
 
 def _least_log_level(line: Line, level: Tensor) -> Tensor:
@@ -128,10 +99,8 @@ def _least_log_level(line: Line, level: Tensor) -> Tensor:
 
 def _bulk(line: Line, tail: Tensor) -> tuple[Tensor, Tensor]:
     """Return places with at most ``tail`` beyond each, from the components' quantiles."""
-    there = line.logits > -torch.inf
-    share = tail[:, None, None]
-    low, high = (end.squeeze(-1) for end in (line.components.icdf(share), line.components.isf(share)))
-    return torch.where(there, low, torch.inf).amin(-1), torch.where(there, high, -torch.inf).amax(-1)
+    low, high = line.quantiles(tail, upper=False), line.quantiles(tail, upper=True)
+    return low.nan_to_num(torch.inf).amin(0), high.nan_to_num(-torch.inf).amax(0)
 
 
 def _feet(line: Line, peak: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
@@ -151,43 +120,6 @@ def _feet(line: Line, peak: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
             reach = torch.where(far, reach, 2 * reach)
         feet.append(foot)
     return feet[0], feet[1]
-
-
-def _ends(line: Line, slopes: _Slopes, log_level: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return where each stretch of some rows crosses a level, the mass above it, and the mass's slope.
-
-    Args:
-        line: All rows.
-        slopes: All stretches.
-        log_level: Levels of the chosen rows, (A,).
-        rows: The chosen rows, (A,), ascending.
-    """
-    number = torch.full((len(line),), -1, dtype=torch.long, device=rows.device)
-    number[rows] = torch.arange(len(rows), device=rows.device)
-    own = (number[slopes.row] >= 0).nonzero().squeeze(-1)
-    of = number[slopes.row[own]]
-    want = log_level[of]
-    below, whole = slopes.at_peak[own] <= want, slopes.at_foot[own] >= want
-    start = torch.where(whole, slopes.foot[own], slopes.peak[own])
-    here = line.take(slopes.row[own])
-
-    def height(y: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
-        log_prob, slope = here.take(which).log_prob_and_score(y)
-        return log_prob - want[which], slope
-
-    fixed = below | whole
-    end = bracketed_root(
-        height, torch.where(fixed, start, slopes.peak[own]), torch.where(fixed, start, slopes.foot[own])
-    )
-    mass = _stretch_mass(here, slopes.peak[own], end, slopes.side[own])
-    _, score = here.log_prob_and_score(end)
-    change = torch.where(fixed, 0.0, want.exp() / score.abs())
-    total = torch.zeros_like(log_level).index_add(0, of, mass)
-    return end, total, -torch.zeros_like(log_level).index_add(0, of, change.nan_to_num(0.0, 0.0, 0.0))
-
-
-def _stretch_mass(line: Line, peak: Tensor, end: Tensor, side: Tensor) -> Tensor:
-    return line.mass(torch.minimum(peak, end), torch.maximum(peak, end))
 
 
 def _joined(line: Line, peak: Tensor, valley: Tensor, ends: Tensor, log_level: Tensor) -> tuple[Tensor, Tensor]:
@@ -243,10 +175,6 @@ def _integers(line: Line, level: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor
     empty = level.new_zeros(0, widest)
     low, high, mass = (torch.cat([empty, *(_fill(part, widest) for part in parts)]) for parts in intervals)
     return low, high, mass, torch.cat([level.new_zeros(0), *borders])
-
-
-def _chunks(n: int) -> list[slice]:
-    return [slice(start, min(start + _CHUNK, n)) for start in range(0, max(n, 1), _CHUNK)]
 
 
 def _fill(values: Tensor, width: int) -> Tensor:

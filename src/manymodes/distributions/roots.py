@@ -11,7 +11,12 @@ _MAX_STEPS = 120  # halving alone takes about 64
 
 
 def bracketed_root(
-    f: Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]], low: Tensor, high: Tensor, *, enough: float = 0.0
+    f: Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]],
+    low: Tensor,
+    high: Tensor,
+    *,
+    enough: float = 0.0,
+    share: float = 0.0,
 ) -> Tensor:
     """Return where functions cross zero, to the last digits or until their values are small enough.
 
@@ -25,6 +30,7 @@ def bracketed_root(
         low: Ends, (N,), on either side of the others.
         high: The other ends, (N,).
         enough: Absolute value at which a search ends.
+        share: Width of the bracket, or length of a step, at which it ends too, as a share of the first bracket.
 
     References:
         Dowell and Jarratt (1971), A modified regula falsi method, BIT 11; Press et al., Numerical Recipes, section 9.4.
@@ -34,7 +40,7 @@ def bracketed_root(
     a, b = low[active], high[active]
     (value_a, _), (value_b, slope_b) = f(a, active), f(b, active)
     eps = torch.finfo(low.dtype).eps
-    least = eps * (b - a).abs()
+    least = max(eps, share) * (b - a).abs()
     moved = (b - a).abs()
     for step in range(_MAX_STEPS):
         if len(active) == 0:

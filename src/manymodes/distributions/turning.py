@@ -39,18 +39,22 @@ class Extrema(NamedTuple):
     minimum: Tensor
 
 
-def find_extrema(line: Line) -> Extrema:
-    """Return all local maxima and minima; see the module's description."""
-    points = line.components.turning_points()
-    width = points.shape[-1] * line.logits.shape[-1] ** 2
-    parts = [_extrema(line.take(rows)) for rows in _slices(len(line), max(1, _CHUNK // width))]
+def find_extrema(line: Line, *, share: float = 0.0) -> Extrema:
+    """Return all local maxima and minima; see the module's description.
+
+    Args:
+        line: Mixtures on the line.
+        share: How near is near enough, as a share of the distance between turning points; 0 for the last digits.
+    """
+    width = len(line.take(slice(0, 1)).turning_points()) * len(line.logits)
+    parts = [_extrema(line.take(rows), share) for rows in _slices(len(line), max(1, _CHUNK // width))]
     longest = max((part.maximum.shape[-1] for part in parts), default=1)
     maxima, minima = zip(*((_fill(p.maximum, longest), _fill(p.minimum, longest - 1)) for p in parts), strict=True)
     return Extrema(torch.cat(maxima), torch.cat(minima))
 
 
 class _Cells(NamedTuple):
-    """Cells [a, b] of rows, and for both ends (2, A, K): log w p, score and its slope (None at order 2).
+    """Cells [a, b] of rows, with log w p, score and, at order 3, its slope at both ends, (2, K, A) each.
 
     ``key`` grows from left to right in a row, and leaves room for halves.
     """
@@ -59,14 +63,11 @@ class _Cells(NamedTuple):
     key: Tensor
     a: Tensor
     b: Tensor
-    parts: Tensor
-    scores: Tensor
-    slopes: Tensor | None
+    ends: list[Tensor]
 
     def take(self, index: Tensor) -> _Cells:
-        slopes = None if self.slopes is None else self.slopes[:, index]
-        ends = self.parts[:, index], self.scores[:, index], slopes
-        return _Cells(self.row[index], self.key[index], self.a[index], self.b[index], *ends)
+        ends = [end[..., index] for end in self.ends]
+        return _Cells(self.row[index], self.key[index], self.a[index], self.b[index], ends)
 
 
 class _Moves(NamedTuple):
@@ -79,72 +80,94 @@ class _Moves(NamedTuple):
     sign: Tensor
 
 
-def _extrema(line: Line) -> Extrema:
-    points = _sorted_points(line)
-    cells = _first_cells(line, points)
-    moves = []
-    for halving in range(_HALVINGS + 1):
-        rise, resolved, flat = _judge(cells, last=halving == _HALVINGS)
+def _extrema(line: Line, share: float) -> Extrema:
+    points = line.turning_points()
+    cells, moves = _first_pass(line, points)
+    for halving in range(1, _HALVINGS + 1):
+        if len(cells.row) == 0:
+            break
+        cells = _halves(line, cells, _ROOM >> halving)
+        rise, resolved, flat = _judge(cells.a, cells.b, cells.ends, last=halving == _HALVINGS)
         certified = (rise != 0).nonzero().squeeze(-1)
         moves.append(_moves_of(cells.take(certified), rise[certified]))
         moves.extend(_moves_inside(cells.take(resolved.nonzero().squeeze(-1))))
-        cells = _halves(line, cells.take((~resolved & ~flat & (rise == 0)).nonzero().squeeze(-1)), _ROOM >> halving + 1)
-        if len(cells.row) == 0:
-            break
-    return _read_off(line, points, _Moves(*(torch.cat(column) for column in zip(*moves, strict=True))))
+        cells = cells.take((~resolved & ~flat & (rise == 0)).nonzero().squeeze(-1))
+    return _read_off(line, points, _Moves(*(torch.cat(column) for column in zip(*moves, strict=True))), share)
 
 
-def _sorted_points(line: Line) -> Tensor:
-    """Return the turning points of components with weight, (N, P), ascending, NaN last."""
-    points = line.components.turning_points().squeeze(-2)  # (N, K, B)
-    points = torch.where((line.logits > -torch.inf).unsqueeze(-1) & points.isfinite(), points, torch.nan)
-    return points.flatten(1).sort(-1).values
+def _first_pass(line: Line, points: Tensor) -> tuple[_Cells, list[_Moves]]:
+    """Return the cells between turning points that are left to halve, and the moves in the others."""
+    at = points.nan_to_num(0.0)  # (P, N)
+    values = [line.parts(at), line.scores(at)] + ([line.score_slopes(at)] if line.third_order else [])
+    a, b = points[:-1], points[1:]
+    rise, resolved, flat = _judge(a, b, [torch.stack([value[:-1], value[1:]]) for value in values], last=False)
+    there = a < b
+    rise = torch.where(there, rise, 0)
+    # Of cells in a row that all rise, or all fall, the first and the last tell everything.
+    inner = torch.nn.functional.pad((rise[1:-1] == rise[:-2]) & (rise[1:-1] == rise[2:]), (0, 0, 1, 1))
+    certified = (rise != 0) & ~inner
+
+    def chosen(which: Tensor) -> _Cells:
+        cell, row = which.nonzero(as_tuple=True)
+        ends = [torch.stack([value[cell, :, row].T, value[cell + 1, :, row].T]) for value in values]
+        return _Cells(row, (cell + 1) * 4 * _ROOM, points[cell, row], points[cell + 1, row], ends)
+
+    cell, row = certified.nonzero(as_tuple=True)
+    sure = _Moves(row, (cell + 1) * 4 * _ROOM + 1, a[cell, row], b[cell, row], rise[cell, row])
+    moves = [sure, *_moves_inside(chosen(resolved & there))]
+    return chosen(~resolved & ~flat & (rise == 0) & there), moves
 
 
-def _first_cells(line: Line, points: Tensor) -> _Cells:
-    at = points.T.nan_to_num(0.0)  # (P, N)
-    third = line.components.turning_order == 3
-    values = line.parts(at), line.scores(at), line.score_slopes(at) if third else None
-    a, b = points[:, :-1], points[:, 1:]
-    row, cell = (a < b).nonzero(as_tuple=True)
-    ends = [None if value is None else torch.stack([value[cell, row], value[cell + 1, row]]) for value in values]
-    low, high = a[row, cell], b[row, cell]
-    return _Cells(row, (cell + 1) * 4 * _ROOM, low, high, ends[0], ends[1], ends[2])  # type: ignore[arg-type]
+def _judge(a: Tensor, b: Tensor, ends: list[Tensor], *, last: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Return whether each cell certainly rises (1) or falls (-1), or is resolved otherwise, or flat.
 
-
-def _judge(cells: _Cells, *, last: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Return whether each cell certainly rises (1) or falls (-1), or is resolved otherwise, or flat."""
-    weight = _relative(cells.parts)  # (2, A, K)
-    lower, upper, rounding = _bounds(weight * cells.scores)
+    Args:
+        a: Left ends, (..., A).
+        b: Right ends.
+        ends: log w p, score and perhaps its slope at both ends, (2, ..., K, A).
+        last: Whether everything counts as resolved.
+    """
+    parts, scores, *slopes = ends
+    weight = _relative(parts)
+    lower, upper, rounding = _bounds(weight * scores)
     rise = (lower > rounding).int() - (upper < -rounding).int()
     flat = (lower == 0) & (upper == 0)
-    eps = torch.finfo(cells.a.dtype).eps
-    least = 4 * eps * torch.maximum(cells.a.abs(), cells.b.abs()) + 8 * torch.finfo(cells.a.dtype).tiny
-    resolved = (cells.b - cells.a <= least) | last
-    if cells.slopes is not None:
-        bend_low, bend_high, bend_rounding = _bounds(weight * (cells.scores.square() + cells.slopes))
+    least = _least_width(a, b)
+    resolved = (b - a <= least) | last
+    if slopes:
+        bend_low, bend_high, bend_rounding = _bounds(weight * (scores.square() + slopes[0]))
         resolved = resolved | (bend_low > bend_rounding) | (bend_high < -bend_rounding)
-    jump = _jump(cells, least) != 0
+    jump = _jump(a, b, parts) != 0
     return rise * ~jump, resolved & ((rise == 0) | jump), flat & ~jump
 
 
+def _least_width(a: Tensor, b: Tensor) -> Tensor:
+    """Return the width of a cell of neighbouring numbers."""
+    limits = torch.finfo(a.dtype)
+    return 4 * limits.eps * torch.maximum(a.abs(), b.abs()) + 8 * limits.tiny
+
+
 def _relative(parts: Tensor) -> Tensor:
-    """Return densities at both ends relative to the largest of all, (2, A, K)."""
-    top = parts.amax((0, -1), keepdim=True)
-    return torch.where(parts == -torch.inf, 0.0, (parts - top.clamp_min(torch.finfo(parts.dtype).min)).exp())
+    """Return densities at both ends relative to the largest of all, (2, ..., K, A)."""
+    top = parts.amax((0, -2), keepdim=True)
+    return (parts - top.clamp_min(torch.finfo(parts.dtype).min)).exp()
 
 
 def _bounds(ends: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return lower and upper bounds of a sum of monotone terms, given at both ends (2, A, K), and its rounding."""
-    rounding = 8 * torch.finfo(ends.dtype).eps * ends.abs().amax(0).sum(-1)
-    return ends.amin(0).sum(-1), ends.amax(0).sum(-1), rounding
+    """Return lower and upper bounds of a sum of monotone terms, given at both ends (2, ..., K, A), and its rounding."""
+    low, high = torch.minimum(ends[0], ends[1]), torch.maximum(ends[0], ends[1])
+    rounding = 8 * torch.finfo(ends.dtype).eps * torch.maximum(high, -low).sum(-2)
+    return low.sum(-2), high.sum(-2), rounding
 
 
-def _jump(cells: _Cells, least: Tensor) -> Tensor:
+def _jump(a: Tensor, b: Tensor, parts: Tensor) -> Tensor:
     """Return the sign of a jump of the density within a cell of neighbouring numbers, else 0."""
-    density = torch.logsumexp(cells.parts, -1)  # (2, A)
+    near = b - a <= _least_width(a, b)
+    if not bool(near.any()):
+        return torch.zeros_like(a, dtype=torch.int32)
+    density = torch.logsumexp(parts, -2)  # (2, ..., A)
     step = torch.where(density[0] == density[1], 0.0, density[1] - density[0])
-    return torch.where((cells.b - cells.a <= least) & (step.abs() > _JUMP), step.sign(), 0.0).int()
+    return torch.where(near & (step.abs() > _JUMP), step.sign(), 0.0).int()
 
 
 def _moves_of(cells: _Cells, sign: Tensor) -> _Moves:
@@ -154,41 +177,36 @@ def _moves_of(cells: _Cells, sign: Tensor) -> _Moves:
 def _moves_inside(cells: _Cells) -> list[_Moves]:
     """Return the slope at the left end, a jump, and the slope at the right end of resolved cells."""
     eps = torch.finfo(cells.a.dtype).eps
-    terms = _relative(cells.parts) * cells.scores
-    slope, rounding = terms.sum(-1), 8 * eps * terms.abs().sum(-1)
+    terms = _relative(cells.ends[0]) * cells.ends[1]
+    slope, rounding = terms.sum(-2), 8 * eps * terms.abs().sum(-2)
     signs = torch.where(slope.abs() > rounding, slope.sign(), 0.0).int()
-    least = 4 * eps * torch.maximum(cells.a.abs(), cells.b.abs()) + 8 * torch.finfo(cells.a.dtype).tiny
     return [
         _Moves(cells.row, cells.key, cells.a, cells.a, signs[0]),
-        _moves_of(cells, _jump(cells, least)),
+        _moves_of(cells, _jump(cells.a, cells.b, cells.ends[0])),
         _Moves(cells.row, cells.key + 2, cells.b, cells.b, signs[1]),
     ]
 
 
 def _halves(line: Line, cells: _Cells, room: int) -> _Cells:
     """Return both halves of every cell, the right one with a key 4 times ``room`` larger."""
-    if len(cells.row) == 0:
-        return cells
     middle = 0.5 * cells.a + 0.5 * cells.b
     there = line.take(cells.row)
-    parts, scores = there.parts(middle), there.scores(middle)
-    slopes = None if cells.slopes is None else there.score_slopes(middle)
-
-    def halved(ends: Tensor, centre: Tensor) -> Tensor:
-        return torch.stack([torch.cat([ends[0], centre]), torch.cat([centre, ends[1]])])
-
+    centres = [there.parts(middle), there.scores(middle)]
+    if len(cells.ends) > 2:
+        centres.append(there.score_slopes(middle))
     return _Cells(
         cells.row.repeat(2),
         torch.cat([cells.key, cells.key + 4 * room]),
         torch.cat([cells.a, middle]),
         torch.cat([middle, cells.b]),
-        halved(cells.parts, parts),
-        halved(cells.scores, scores),
-        None if cells.slopes is None or slopes is None else halved(cells.slopes, slopes),
+        [
+            torch.stack([torch.cat([end[0], centre], -1), torch.cat([centre, end[1]], -1)])
+            for end, centre in zip(cells.ends, centres, strict=True)
+        ],
     )
 
 
-def _read_off(line: Line, points: Tensor, moves: _Moves) -> Extrema:
+def _read_off(line: Line, points: Tensor, moves: _Moves, share: float) -> Extrema:
     """Return maxima where a rise is followed by a fall, minima where a fall is followed by a rise."""
     moves = _in_order(points, moves)
     turn = (moves.row[1:] == moves.row[:-1]) & (moves.sign[1:] != moves.sign[:-1])
@@ -201,7 +219,7 @@ def _read_off(line: Line, points: Tensor, moves: _Moves) -> Extrema:
     def slope(y: Tensor, which: Tensor) -> tuple[Tensor, Tensor | None]:
         return here.take(which).score_and_slope(y)
 
-    place = bracketed_root(slope, low, high)
+    place = bracketed_root(slope, low, high, share=share)
     # A jump may stand at an end of the bracket, and a flat top between: the best of ends and root is taken.
     options = torch.stack([place, low, high])
     height = here.log_prob(options) * torch.where(falls, 1.0, -1.0)
@@ -212,9 +230,9 @@ def _read_off(line: Line, points: Tensor, moves: _Moves) -> Extrema:
 
 def _in_order(points: Tensor, moves: _Moves) -> _Moves:
     """Return moves that are no 0 in ascending order, between a rise from nothing and a fall to nothing."""
-    rows = torch.arange(len(points), device=points.device)
-    n_keys = 4 * _ROOM * (points.shape[-1] + 2)
-    first, last = points[:, 0], points.nan_to_num(-torch.inf).amax(-1)
+    rows = torch.arange(points.shape[-1], device=points.device)
+    n_keys = 4 * _ROOM * (len(points) + 2)
+    first, last = points[0], points.nan_to_num(-torch.inf).amax(0)
     ends = [
         _Moves(rows, torch.full_like(rows, key), place, place, torch.full_like(rows, sign, dtype=torch.int32))
         for key, place, sign in ((0, first, 1), (n_keys - 1, last, -1))

@@ -38,7 +38,8 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     Args:
         n_components: Number of mixture components, K.
-        covariance_type: ``"diag"`` (a scale per target dimension) or ``"spherical"`` (one for all).
+        covariance_type: ``"diag"`` (a scale per target dimension), ``"spherical"`` (one for all), ``"full"`` (with
+            correlations) or ``"low_rank"`` (correlations of rank 2).
         hidden_sizes: Width of each hidden layer.
         dropout: Share of hidden units left out at random while training.
         backbone: Your own ``nn.Module``, (N, F) -> (N, any), in place of the default network; it is
@@ -177,8 +178,8 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """
         features = _tensor(read_features(self, X)).to(self.network_.device)
         mixture: Mixture = self.network_.eval()(features).to("cpu")
-        values = torch.cat([mixture.logits, mixture.mean, mixture.variance], -1)
-        known = values.isfinite().all(-1)
+        moments = torch.cat([mixture.components.mean, mixture.components.variance], -1)
+        known = mixture.logits.isfinite().all(-1) & moments.isfinite().flatten(-2).all(-1)
         if not bool(known.all()):
             raise _checks.InputError(
                 f"X must stay near the training data; {_checks.row(int((~known).nonzero()[0]))} is too extreme for "

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions import Mixture
+from manymodes.metrics.targets import refuse_incomplete
 
 
 def pit(distribution: Mixture, y: Tensor) -> Tensor:
@@ -18,9 +19,13 @@ def pit(distribution: Mixture, y: Tensor) -> Tensor:
     Returns:
         Values from 0 to 1 for each target dimension by itself, (N, D).
 
+    Raises:
+        TypeError: Targets that are not exact.
+
     References:
         Dawid (1984), Statistical theory: the prequential approach, J. R. Stat. Soc. A 147.
     """
+    refuse_incomplete("pit", y)
     return distribution.cdf(y)
 
 
@@ -39,7 +44,9 @@ def coverage(distribution: Mixture, y: Tensor, level: float = 0.9) -> Tensor:
 
     Raises:
         ValueError: Targets of another shape, or a level outside (0, 1).
+        TypeError: Targets that are not exact.
     """
+    refuse_incomplete("coverage", y)
     level = _checks.number_between("level", level, 0.0, 1.0)
     inside = (pit(distribution, y) - 0.5).abs() <= 0.5 * level
     return inside.to(y.dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from manymodes.distributions import Mixture
+from manymodes.metrics.targets import refuse_incomplete
 
 
 def rmse(distribution: Mixture, y: Tensor) -> Tensor:
@@ -16,7 +17,11 @@ def rmse(distribution: Mixture, y: Tensor) -> Tensor:
 
     Returns:
         One number per target dimension, (D,).
+
+    Raises:
+        TypeError: Targets that are not exact.
     """
+    refuse_incomplete("rmse", y)
     distribution.check_target(y)
     return (y - distribution.mean).square().reshape(-1, y.shape[-1]).mean(0).sqrt()
 
@@ -30,6 +35,10 @@ def mae(distribution: Mixture, y: Tensor) -> Tensor:
 
     Returns:
         One number per target dimension, (D,).
+
+    Raises:
+        TypeError: Targets that are not exact.
     """
+    refuse_incomplete("mae", y)
     distribution.check_target(y)
     return (y - distribution.median).abs().reshape(-1, y.shape[-1]).mean(0)

@@ -7,11 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-from manymodes.distributions import Mixture, Normal
+from manymodes.distributions import Incomplete, Mixture, Normal
 from manymodes.distributions.special import normal_cdf
+from manymodes.metrics.targets import refuse_incomplete
 
 
-def log_score(distribution: Mixture, y: Tensor) -> Tensor:
+def log_score(distribution: Mixture, y: Tensor | Incomplete) -> Tensor:
     r"""Logarithmic score of each target, the negative log-likelihood.
 
     .. math:: \mathrm{LogS}(p, y) = -\log p(y)
@@ -21,7 +22,8 @@ def log_score(distribution: Mixture, y: Tensor) -> Tensor:
 
     Args:
         distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
-        y: Targets, (N, D).
+        y: Targets, (N, D); ``Incomplete`` where they are missing, censored or rounded. What is exact counts with its
+            density, what lies in an interval with its probability, what is missing not at all.
 
     Returns:
         Scores of the joint density, (N,).
@@ -53,12 +55,13 @@ def crps(distribution: Mixture, y: Tensor) -> Tensor:
 
     Raises:
         ValueError: Targets of another shape.
-        TypeError: Components that are not normal.
+        TypeError: Components that are not normal, or targets that are not exact.
 
     References:
         Grimit, Gneiting, Berrocal and Johnson (2006), The continuous ranked probability score for
         circular variables and its application to mesoscale forecast ensemble verification, eq. 5.
     """
+    refuse_incomplete("crps", y)
     components = distribution.components
     if not isinstance(components, Normal):
         raise TypeError(f"crps is exact for normal components; got {type(components).__name__}.")

@@ -12,6 +12,7 @@ from manymodes.distributions.blueprints import Blueprint, Slot, Units, as_bluepr
 from manymodes.distributions.component import Declared
 from manymodes.nn.links import LINKS
 from manymodes.nn.spread import spread_centres
+from manymodes.nn.support import Support
 
 _OWN_UNITS = Units()
 _SMALL_START = 0.1  # of the usual initial weights: at first the biases speak, and they are spread over y
@@ -33,7 +34,7 @@ class MixtureHead(nn.Module):
             ``MixtureDensityNetwork``).
 
     Raises:
-        ValueError: A size below 1 or ``min_scale`` <= 0.
+        ValueError: A size below 1 or one that does not fit the family, ``min_scale`` <= 0, or bounds out of order.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class MixtureHead(nn.Module):
         self.linear = nn.Linear(self.in_features, self.n_components + sum(self.sizes.values()))
         with torch.no_grad():
             self.linear.weight.mul_(_SMALL_START)
+        self.support()
 
     def forward(self, features: Tensor, units: Units = _OWN_UNITS) -> Mixture:
         """Return the mixture for features of shape (..., in_features).
@@ -85,6 +87,15 @@ class MixtureHead(nn.Module):
         logits.zero_()
         for name, value in self.family.start(centres, typical, units).items():
             raw[name].copy_(self._inverse(name, value))
+
+    @torch.no_grad()
+    def support(self) -> Support:
+        """Return where targets may lie, in the user's units; it depends on the family alone, not on the weights."""
+        with torch.device("cpu"):  # also while a network is made without memory, on the device "meta"
+            logits, raw = self._split(torch.zeros(self.linear.out_features, dtype=torch.float64))
+            values = {name: self._forward(name, value) for name, value in raw.items()}
+            components = self.family.build(values, logits.shape, self.target_dim, _OWN_UNITS)
+            return Support.of(self.family.settled(components.transformed(torch.Tensor.double)))
 
     def _slots(self) -> dict[str, Slot]:
         return self.family.slots(self.n_components, self.target_dim)

@@ -20,6 +20,7 @@ from manymodes.distributions.blueprints import Slot
 
 Shape = tuple[int, ...]
 
+_LEAST_EXCESS = 0.1  # of the floor: nearer to it, a gradient would hardly move what starts there
 _LARGEST_LOG = 60.0  # exp(60) is 1e26: sizes beyond overflow in single precision when they are squared
 
 
@@ -48,8 +49,10 @@ def _elementwise(forward: Callable[[Tensor, float], Tensor], inverse: Callable[[
     )
 
 
-def _inverse_softplus(value: Tensor) -> Tensor:
-    return value + torch.log(-torch.expm1(-value))
+def _above(value: Tensor, floor: float, width: float) -> Tensor:
+    """Return raw numbers for which ``floor`` + softplus(raw) is ``value``, or a tenth of a width above the floor."""
+    excess = (value - floor).clamp_min(_LEAST_EXCESS * width)
+    return excess + torch.log(-torch.expm1(-excess))
 
 
 def _concentration(raw: Tensor, floor: float) -> Tensor:
@@ -57,7 +60,7 @@ def _concentration(raw: Tensor, floor: float) -> Tensor:
 
 
 def _concentration_inverse(value: Tensor, floor: float) -> Tensor:
-    return _inverse_softplus((value**-0.5 - floor).clamp_min(floor))
+    return _above(value**-0.5, floor, floor)
 
 
 def _rate(raw: Tensor, floor: float) -> Tensor:
@@ -75,7 +78,7 @@ def _scale_tril(raw: Tensor, shape: Shape, floor: float) -> Tensor:
 def _scale_tril_inverse(value: Tensor, shape: Shape, floor: float) -> Tensor:
     rows, columns = torch.tril_indices(shape[0], shape[1], offset=-1, device=value.device)
     diagonal = value.diagonal(dim1=-2, dim2=-1)
-    return torch.cat([_inverse_softplus(diagonal - floor), value[..., rows, columns]], -1)
+    return torch.cat([_above(diagonal, floor, floor), value[..., rows, columns]], -1)
 
 
 def _triangle(shape: Shape) -> int:
@@ -85,12 +88,12 @@ def _triangle(shape: Shape) -> int:
 LINKS: Mapping[Constraint, Link] = {
     constraints.real: _elementwise(lambda raw, _: raw, lambda value, _: value),
     constraints.scale: _elementwise(
-        lambda raw, floor: floor + F.softplus(raw), lambda value, floor: _inverse_softplus(value - floor)
+        lambda raw, floor: floor + F.softplus(raw), lambda value, floor: _above(value, floor, floor)
     ),
-    constraints.rate: _elementwise(_rate, lambda value, _: value.log()),
+    constraints.rate: _elementwise(_rate, lambda value, _: value.log().clamp(-_LARGEST_LOG, _LARGEST_LOG)),
     constraints.concentration: _elementwise(_concentration, _concentration_inverse),
     constraints.degrees_of_freedom: _elementwise(
-        lambda raw, floor: 1 + floor + F.softplus(raw), lambda value, floor: _inverse_softplus(value - 1 - floor)
+        lambda raw, floor: 1 + floor + F.softplus(raw), lambda value, floor: _above(value, 1 + floor, floor)
     ),
     constraints.scale_tril: Link(_scale_tril, _scale_tril_inverse),
 }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import overload
 
 import torch
 from torch import Tensor, nn
 
 from manymodes import _checks
-from manymodes.distributions import Mixture
+from manymodes.distributions import Incomplete, Mixture
 from manymodes.distributions.blueprints import Units
 from manymodes.nn.heads import MixtureHead
 from manymodes.nn.scaling import Standardizer
@@ -68,25 +69,40 @@ class MixtureDensityNetwork(nn.Module):
             x = self.input_scaling(x)
         return x.to(self.dtype) if x.is_floating_point() else x
 
-    def scale_target(self, y: Tensor) -> Tensor:
-        """Return targets, (N, D), in standardised units and the network's precision."""
-        self.check_target(y)
-        scaled: Tensor = self.target_scaling(y)
-        return scaled.to(self.dtype)
+    @overload
+    def scale_target(self, y: Tensor) -> Tensor: ...
 
-    def initialise(self, x: Tensor, y: Tensor, generator: torch.Generator) -> None:
-        """Learn the scaling from training rows, (N, ...) and (N, D), and spread the initial locations over y."""
+    @overload
+    def scale_target(self, y: Incomplete) -> Incomplete: ...
+
+    def scale_target(self, y: Tensor | Incomplete) -> Tensor | Incomplete:
+        """Return targets, (N, D), in standardised units and the network's precision.
+
+        What lies on a bound or an atom that the user gave lies on it afterwards, too.
+        """
         self.check_target(y)
+        return y.map(self._scaled) if isinstance(y, Incomplete) else self._scaled(y)
+
+    def initialise(self, x: Tensor, y: Tensor | Incomplete, generator: torch.Generator) -> None:
+        """Learn the scaling from training rows, (N, ...) and (N, D), and spread the initial locations over y.
+
+        Raises:
+            ValueError: Targets of another shape, or outside the support of the head's family.
+        """
+        self.check_target(y)
+        points = y.points() if isinstance(y, Incomplete) else y
         if x.is_floating_point() and x.dim() == 2:
             self.input_scaling.learn(x)
-        self.target_scaling.learn(y, self.head.family.scalings(self.head.target_dim))
-        self.head.spread(self.scale_target(y.to(self.device)), generator, self.units)
+        self.target_scaling.learn(points, self.head.family.scalings(self.head.target_dim))
+        self.head.spread(self._scaled(points.to(self.device)), generator, self.units)
 
-    def check_target(self, y: Tensor) -> None:
-        """Refuse targets that are not (N, D)."""
-        _checks.instance("y", y, Tensor)
+    def check_target(self, y: Tensor | Incomplete, name: str = "y") -> None:
+        """Refuse targets that are not (N, D), or that lie outside the support of the head's family."""
+        if not isinstance(y, Incomplete):
+            _checks.instance(name, y, Tensor)
         target_dim = self.head.target_dim
-        _checks.matches_shape("y", y.shape, ("N", target_dim), f"to match the head's target_dim={target_dim}")
+        _checks.matches_shape(name, y.shape, ("N", target_dim), f"to match the head's target_dim={target_dim}")
+        self.head.support().check(y, name)
 
     @property
     def units(self) -> Units:
@@ -102,3 +118,7 @@ class MixtureDensityNetwork(nn.Module):
     def device(self) -> torch.device:
         """Where the network's parameters are."""
         return self.head.linear.weight.device
+
+    def _scaled(self, y: Tensor) -> Tensor:
+        scaled: Tensor = self.target_scaling(self.head.support().snapped(y))
+        return scaled.to(self.dtype)

@@ -56,8 +56,7 @@ class Standardizer(nn.Module):
         self.scale = torch.where(high > low, reach * unit.std(0, correction=0), self._constant_scale)
         for column, scaling in enumerate(scalings or ()):
             if scaling is not Scaling.AFFINE:
-                size = values[:, column].square().mean().sqrt()
-                self.scale[column] = size if scaling is Scaling.SCALE and size > 0 else 1.0
+                self.scale[column] = _size(values[:, column]) if scaling is Scaling.SCALE else 1.0
                 self.loc[column] = 0.0
 
     def forward(self, values: Tensor) -> Tensor:
@@ -77,3 +76,11 @@ class Standardizer(nn.Module):
             if stored is not None:
                 setattr(self, name, torch.empty_like(stored, device=self.loc.device))
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _size(column: Tensor) -> Tensor:
+    """Return the root mean square, of which no square overflows or vanishes; 1 where all is 0."""
+    largest = column.abs().amax()
+    largest = torch.where(largest > 0, largest, 1.0)
+    size = largest * (column / largest).square().mean().sqrt()
+    return torch.where(size > 0, size, 1.0)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from manymodes import _checks
+from manymodes.distributions import Incomplete
 from manymodes.nn import MixtureDensityNetwork
+
+Data = Sequence[Tensor | Incomplete]  # (x, y) or (x, y, weight), of which only y may be incomplete
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Inputs (N, ...), targets (N, D) and weights (N,), or None where all rows weigh alike."""
+    """Inputs (N, ...), targets (N, D), known fully or not, and weights (N,), or None where all rows weigh alike."""
 
     x: Tensor
-    y: Tensor
+    y: Tensor | Incomplete
     weight: Tensor | None
 
     def __len__(self) -> int:
@@ -37,21 +41,15 @@ class Rows:
         return Rows(network.scale_input(x), network.scale_target(y), weight)
 
 
-def as_rows(name: str, data: Sequence[Tensor]) -> Rows:
-    """Check ``(x, y)`` or ``(x, y, weight)`` and return it as rows."""
-    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
-        raise TypeError(f"{name} must be a tuple (x, y) or (x, y, weight) of tensors; got {_kind(data)}.")
-    for part, value in zip(("x", "y", "weight"), data, strict=False):
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{part} in {name} must be a torch tensor; got {type(value).__name__}.")
-        legal = value.abs() <= _checks.LARGEST if value.is_floating_point() else None
-        if legal is not None and not bool(legal.all()):
-            row = int((~legal).reshape(len(value), -1).any(-1).nonzero()[0])
-            raise _checks.InputError(
-                f"{part} in {name} must be finite and within ±{_checks.LARGEST:g}; got another value first in "
-                f"{_checks.row(row)}. Drop those rows or fill them in."
-            )
-    x, y = data[0].detach(), data[1].detach()
+def as_rows(name: str, data: Data, network: MixtureDensityNetwork) -> Rows:
+    """Check ``(x, y)`` or ``(x, y, weight)`` for a network and return it as rows."""
+    x, y, given = _parts(name, data)
+    for part, value in (("x", x), ("y", y), ("weight", given)):
+        ends = (value.low, value.high) if isinstance(value, Incomplete) else (value,)
+        for end in ends:
+            if end is not None:
+                _refuse_wild(f"{part} in {name}", end, infinite=len(ends) == 2)
+    x, y = x.detach(), y.detach()
     if y.dim() != 2:
         raise _checks.InputError(
             f"y in {name} must have shape (N, D), also for D = 1; got {_checks.shape_text(y.shape)}."
@@ -59,9 +57,10 @@ def as_rows(name: str, data: Sequence[Tensor]) -> Rows:
     _checks.same_rows("x", len(x), "y", len(y))
     if len(y) == 0:
         raise _checks.InputError(f"{name} must have at least 1 row; got 0.")
-    if len(data) == 2:
+    network.check_target(y, "y" if name == "data" else f"y in {name}")  # here, where rows have the user's numbers
+    if given is None:
         return Rows(x, y, None)
-    weight = data[2].detach().to(torch.float64)
+    weight = given.detach().to(torch.float64)
     _checks.matches_shape("weight", weight.shape, (len(y),), "to weigh every row of y")
     if not bool((weight >= 0).all()) or not bool((weight > 0).any()):
         raise _checks.InputError(
@@ -79,6 +78,33 @@ def split(rows: Rows, fraction: float, generator: torch.Generator) -> tuple[Rows
         )
     order = torch.randperm(len(rows), generator=generator).to(rows.y.device)
     return rows.take(order[n_validation:]), rows.take(order[:n_validation])
+
+
+def _parts(name: str, data: Data) -> tuple[Tensor, Tensor | Incomplete, Tensor | None]:
+    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+        raise TypeError(f"{name} must be a tuple (x, y) or (x, y, weight) of tensors; got {_kind(data)}.")
+    kinds = {"x": (Tensor, "a torch tensor"), "y": (Tensor | Incomplete, "a torch tensor or Incomplete")}
+    for part, value in zip(("x", "y", "weight"), data, strict=False):
+        kind, words = kinds.get(part, kinds["x"])
+        if not isinstance(value, kind):
+            raise TypeError(f"{part} in {name} must be {words}; got {type(value).__name__}.")
+    parts: tuple[Any, ...] = (*data, None)
+    return parts[0], parts[1], parts[2]
+
+
+def _refuse_wild(name: str, value: Tensor, *, infinite: bool) -> None:
+    """Refuse values whose squares overflow, and infinite ones unless they are ends of intervals."""
+    if not value.is_floating_point():
+        return
+    legal = value.abs() <= _checks.LARGEST
+    legal = legal | value.isinf() if infinite else legal
+    if not bool(legal.all()):
+        row = int((~legal).reshape(len(value), -1).any(-1).nonzero()[0])
+        rule = "within" if infinite else "finite and within"
+        raise _checks.InputError(
+            f"{name} must be {rule} ±{_checks.LARGEST:g}; got another value first in {_checks.row(row)}. Drop those "
+            "rows or fill them in."
+        )
 
 
 def _kind(data: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from manymodes import _checks, objectives
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.objectives import Objective
 from manymodes.training.best import BestWeights
-from manymodes.training.data import Rows, as_rows, split
+from manymodes.training.data import Data, Rows, as_rows, split
 from manymodes.training.history import History
 from manymodes.training.progress import progress_bar
 from manymodes.training.randomness import isolated
@@ -24,10 +24,10 @@ Callback = Callable[[History], None]
 
 def fit(
     network: MixtureDensityNetwork,
-    data: Sequence[Tensor],
+    data: Data,
     *,
     objective: Objective = objectives.nll,
-    validation: float | Sequence[Tensor] = 0.1,
+    validation: float | Data = 0.1,
     max_epochs: int | None = None,
     batch_size: int | None = None,
     lr: float = 2e-3,
@@ -47,7 +47,8 @@ def fit(
 
     Args:
         network: The network; it stays on its device.
-        data: ``(x, y)`` or ``(x, y, weight)`` with x (N, ...), y (N, D), weight (N,), in the user's units.
+        data: ``(x, y)`` or ``(x, y, weight)`` with x (N, ...), y (N, D), weight (N,), in the user's units. Targets
+            that are missing, censored or rounded are handed in as ``distributions.Incomplete``.
         objective: What to minimise, a function of ``(distribution, y, weight)``.
         validation: Share of rows held out to choose the best epoch, or those rows themselves.
         max_epochs: Passes over the training rows; by default enough for some 3,000 steps.
@@ -66,7 +67,8 @@ def fit(
         The history of losses in scaled units.
 
     Raises:
-        ValueError: Shapes that do not fit, values that are not finite, settings out of range.
+        ValueError: Shapes that do not fit, values that are not finite or outside the support of the family, settings
+            out of range.
         TypeError: Arguments of the wrong kind.
         FloatingPointError: A whole epoch without one finite batch, or no finite validation loss at all.
 
@@ -75,10 +77,9 @@ def fit(
     """
     started = time.monotonic()
     _check_kinds(network, objective, callbacks)
-    rows = as_rows("data", data)
-    network.check_target(rows.y)
+    rows = as_rows("data", data, network)
     with isolated(random_state, network.device) as generator:
-        train, held_out = _training_and_validation(rows, validation, generator)
+        train, held_out = _training_and_validation(network, rows, validation, generator)
         n_batches = -(-len(train) // _or_default("batch_size", batch_size, default_batch_size(len(train))))
         max_epochs = _or_default("max_epochs", max_epochs, default_max_epochs(n_batches))
         schedule = WarmUpAndDecay(lr, warm_up, max_epochs * n_batches)
@@ -132,10 +133,10 @@ def _check_kinds(network: object, objective: object, callbacks: object) -> None:
 
 
 def _training_and_validation(
-    rows: Rows, validation: float | Sequence[Tensor], generator: torch.Generator
+    network: MixtureDensityNetwork, rows: Rows, validation: float | Data, generator: torch.Generator
 ) -> tuple[Rows, Rows]:
     if isinstance(validation, (tuple, list)):
-        return rows, as_rows("validation", validation)
+        return rows, as_rows("validation", validation, network)
     fraction = _checks.number_between("validation", validation, 0.0, 1.0)
     return split(rows, fraction, generator)
 
