@@ -54,12 +54,17 @@ def assert_well_formed(mixture: Mixture, region: Region) -> None:
 
 
 def assert_nothing_smaller_holds_it(mixture: Mixture, region: Region, slack: float = 1e-6) -> None:
-    """The density is at least the level inside, on a fine grid, and at most the level outside."""
+    """The density is at least the level inside, on a fine grid, and at most the level outside.
+
+    Next to ends of supports, where a density may have a pole, single numbers hold too little to matter.
+    """
     points = fine_grid(mixture)
+    ends = torch.stack(mixture.components.ends()).squeeze(-1).permute(0, 2, 1).flatten(0, 1)  # (2 K, N)
+    clear = ((points.unsqueeze(1) - ends).abs() > 1e-12).all(1)
     height, border = log_density(mixture, points), region.log_level
     inside = region.contains(points)
-    assert (height >= border - slack)[inside].all()
-    assert (height <= border + slack)[~inside].all()
+    assert (height >= border - slack)[inside & clear].all()
+    assert (height <= border + slack)[~inside & clear].all()
 
 
 @every_family
@@ -84,6 +89,7 @@ def test_the_density_at_an_end_is_that_of_the_border_unless_it_jumps_there(name)
         seam = (end.squeeze(-1).T.abs() - math.pi).abs() < 1e-12 if name == "von mises" else torch.tensor(False)
         border = region.log_level.unsqueeze(-1)
         smooth = (within - beyond).abs() < 1e-6
+        seam = seam | (end.squeeze(-1).T.abs() < 1e-12)  # a pole
         assert ((at - border).abs() < 1e-6)[region.mask & smooth & ~seam].all()
         assert ((beyond <= border + 1e-6) & (within >= border - 1e-6))[region.mask & ~smooth & ~seam].all()
 
@@ -108,11 +114,9 @@ def test_a_pole_at_an_end_still_leaves_a_region_of_the_level(concentration, leve
     # Beyond its pole a gamma falls, so that the region is what lies below the quantile.
     mixture = alone(Gamma(column([concentration]), column([1.0])))
     region = mixture.highest_density_region(level)
-    expected = stats.gamma(concentration).ppf(level)
-    if expected > 1e-290:
-        assert region.total_mass.item() == pytest.approx(level, abs=1e-6)
-        assert region.high.item() == pytest.approx(expected, rel=1e-5)
     assert region.low.item() < 1e-300
+    assert region.total_mass.item() == pytest.approx(level, abs=1e-6)
+    assert stats.gamma(concentration).cdf(region.high.item()) == pytest.approx(level, abs=1e-6)
 
 
 @pytest.mark.parametrize("level", [0.3, 0.9, 0.99])
@@ -231,7 +235,7 @@ def test_atoms_come_first_and_intervals_hold_the_rest():
     mixture = zero_inflated(0.2, 0.1)
     region = mixture.highest_density_region(0.9)
     assert region.atoms.location.tolist() == [[0.0, 50.0]]
-    torch.testing.assert_close(region.atoms.mass, torch.tensor([[0.2, 0.1]]).double())
+    torch.testing.assert_close(region.atoms.mass, torch.tensor([[0.2, 0.1]], dtype=torch.float64))
     assert region.mass.sum().item() == pytest.approx(0.6, abs=1e-9)
     assert region.total_mass.item() == pytest.approx(0.9, abs=1e-9)
     spread = alone(mixture.components.groups[1], [0.6, 0.4]).highest_density_region(0.6 / 0.7)
@@ -268,7 +272,7 @@ def test_rows_with_and_without_need_of_intervals_share_a_result():
     weights = torch.tensor([[0.95, 0.05], [0.1, 0.9]], dtype=torch.float64)
     region = Mixture(Categorical(weights), components).highest_density_region(0.9)
     assert region.count.tolist() == [0, 1]
-    torch.testing.assert_close(region.total_mass, torch.tensor([0.95, 0.9]).double(), rtol=0, atol=1e-9)
+    torch.testing.assert_close(region.total_mass, torch.tensor([0.95, 0.9], dtype=torch.float64), rtol=0, atol=1e-9)
     assert not region.contains(torch.full((2, 1), 1.0, dtype=torch.float64))[0]
 
 

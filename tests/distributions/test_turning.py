@@ -86,12 +86,12 @@ ZOO: dict[str, Callable[[Draw], Component]] = {
     "gamma": lambda draw: Gamma(draw.shapes(), draw.even(-2, 2).exp()),
     "beta": lambda draw: Beta(draw.shapes(), draw.shapes(), -1.0, 3.0),
     "von mises": lambda draw: VonMises(seam_or_anywhere(draw), draw.even(-4, 5).exp()),
-    "truncated normal": lambda draw: Truncated(normals(draw), -1.0, 2.0),
+    "truncated normal": lambda draw: Truncated(DiagonalNormal(draw.places(), draw.even(0.6, 3.0)), -1.0, 2.0),
     "normal truncated far out": lambda draw: Truncated(
         DiagonalNormal(draw.places(0.5), draw.even(0.6, 2.0)), 20.0, math.inf
     ),
     "truncated logistic": lambda draw: Truncated(Logistic(draw.places(), draw.widths()), -1.0, 2.0),
-    "logistic truncated far out": lambda draw: Truncated(Logistic(draw.places(), draw.widths()), -math.inf, -15.0),
+    "logistic truncated far out": lambda draw: Truncated(Logistic(draw.places(), draw.even(0.1, 2.0)), -math.inf, -15.0),
     "log": lambda draw: Transformed(DiagonalNormal(draw.places(1.5), draw.widths()), Log()),
     "logit": lambda draw: Transformed(normals(draw), Logit.on(-1.0, 3.0)),
     "yeo and johnson": lambda draw: Transformed(normals(draw), YeoJohnson(power=0.3)),
@@ -138,7 +138,8 @@ def fine_grid(mixture: Mixture, n: int = 200) -> Tensor:
         ends += [end.squeeze(-1).T, (end - step).squeeze(-1).T, (end + step).squeeze(-1).T]
     points = torch.cat([quantiles, between, *ends])
     if "angle" in parts.kinds:
-        points = torch.cat([points, torch.linspace(-math.pi, math.pi, 4 * n).double()[:, None].expand(-1, len(like))])
+        around = torch.linspace(-math.pi, math.pi, 4 * n, dtype=torch.float64)[:, None].expand(-1, len(like))
+        points = torch.cat([points, around]).clamp(-math.pi, math.pi)
     return torch.where(points.isfinite(), points, low).sort(0).values
 
 

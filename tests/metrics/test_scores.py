@@ -170,4 +170,6 @@ def test_metrics_of_exact_targets_refuse_incomplete_ones(metric):
     with pytest.raises(TypeError) as caught:
         metric(mixture, Incomplete.rounded(y, 0.5))
     name = metric.__name__
-    assert str(caught.value) == f"y must be a tensor of exact targets for {name}; got Incomplete, which log_score takes."
+    assert (
+        str(caught.value) == f"y must be a tensor of exact targets for {name}; got Incomplete, which log_score takes."
+    )

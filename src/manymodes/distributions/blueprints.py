@@ -162,7 +162,7 @@ def given(family: type[Declared], *, rank: int | None = None, **values: Given) -
         values: Parameters that have a default, say ``low=0.0, high=10.0``: numbers, or one per target dimension.
 
     Raises:
-        ValueError: A name that is no such parameter.
+        ValueError: A name that is no such parameter, a value that is not finite, or a rank where there is none.
     """
     return FamilyBlueprint(family, values, None if rank is None else _checks.integer_at_least("rank", rank, 1))
 

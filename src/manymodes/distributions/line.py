@@ -65,13 +65,15 @@ class Line:
         return self._each(lambda group, at: group.score_slope(at), y).expand(*y.shape[:-1], *self.logits.shape)
 
     def turning_points(self) -> Tensor:
-        """Return the turning points of components with weight, (P, N), ascending, NaN last."""
+        """Return the turning points of components with weight, (P, N), ascending, each once, NaN last."""
         points = []
         for group, logits in zip(self.groups, self._split(self.logits), strict=True):
             own = group.turning_points().flatten(2)  # (K_g, N, B)
             there = (logits > -torch.inf).unsqueeze(-1) & own.isfinite()
             points.append(torch.where(there, own, torch.nan).movedim(-1, 1).flatten(0, 1))
-        return torch.cat(points).sort(0).values
+        ordered = torch.cat(points).sort(0).values
+        again = torch.nn.functional.pad(ordered[1:] == ordered[:-1], (0, 0, 1, 0))
+        return ordered.masked_fill(again, torch.nan).sort(0).values if bool(again.any()) else ordered
 
     def quantiles(self, tail: Tensor, *, upper: bool) -> Tensor:
         """Return the components' quantiles for a probability in one tail, (N,): (K, N); NaN without weight."""

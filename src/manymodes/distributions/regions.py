@@ -32,7 +32,7 @@ def find_region(line: Line, level: Tensor) -> Region:
     """Return the highest-density regions of mixtures on the line for levels in (0, 1), (N,)."""
     parts = take_apart(line)
     atoms, missing = _atoms_taken(parts.atoms, level)
-    if parts.spread is None:
+    if parts.spread is None or len(line) == 0:
         none = level.new_zeros(len(line), 0)
         return Region(none, none, none, none.bool(), level.new_full((len(line),), torch.nan), atoms)
     share = parts.share.exp()

@@ -19,6 +19,10 @@ from manymodes.distributions.limits import around
 from manymodes.distributions.quadrature import central_moment, lower_mean, mean, upper_mean
 
 
+_DEEP = -600.0  # log-probability: below it quantiles are found from logarithms
+_DOUBLINGS = 60
+
+
 @final
 class Truncated(Factorised):
     r"""Components restricted to [low, high], and scaled up to probability one there.
@@ -214,7 +218,30 @@ class Truncated(Factorised):
         lower = self.base.cdf(self.low) * above + self.base.cdf(self.high) * below
         upper = self.base.sf(self.low) * above + self.base.sf(self.high) * below
         y = torch.where(upper < lower, self.base.isf(upper), self.base.icdf(lower))
+        deep = (self._log_mass_kept() < _DEEP).expand_as(y)
+        if bool(deep.any()):
+            y = torch.where(deep, self._deep_quantile(below, above), y)
         return self._pulled(torch.where(below <= 0, self.low, torch.where(above <= 0, self.high, y)))
+
+    def _deep_quantile(self, below: Tensor, above: Tensor) -> Tensor:
+        """Return quantiles where the base's probabilities underflow, by bisection of logarithms from the nearer end."""
+        right = self.base.log_sf(self.low) < self.base.log_cdf(self.high)  # the interval lies in the upper tail
+        start, side = torch.where(right, self.low, self.high), torch.where(right, 1.0, -1.0)
+        target = torch.where(right, below, above).log() + self._log_mass_kept()
+
+        def reached(distance: Tensor) -> Tensor:
+            y = self._pulled(start + side * distance)
+            return self.base._log_mass(torch.minimum(start, y), torch.maximum(start, y)) >= target
+
+        near = torch.zeros_like(target)
+        far = self.base.score(start).abs().reciprocal().expand_as(target)
+        for _ in range(_DOUBLINGS):
+            far = torch.where(reached(far), far, 2 * far)
+        for _ in range(_DOUBLINGS):
+            middle = 0.5 * near + 0.5 * far
+            enough = reached(middle)
+            near, far = torch.where(enough, near, middle), torch.where(enough, middle, far)
+        return start + side * far
 
 
 @dataclass(frozen=True)

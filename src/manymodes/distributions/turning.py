@@ -4,8 +4,9 @@ The turning points of the components cut the line into cells where every :math:`
 at a cell's ends bound it inside. Where the sum of lower bounds is positive, or that of upper bounds negative, the
 density rises or falls throughout the cell: certified. Other cells are halved. Where zeros of :math:`p_k'''` are among
 the turning points, :math:`p''` is bounded in the same way, and a cell with :math:`p''` of one sign holds one root of
-:math:`p'` at most: certified at once. What is left after halving ten times is taken by the signs at its ends. So no
-maximum is missed, unless it lies closer to a minimum than a thousandth of the distance between turning points.
+:math:`p'` at most: certified at once. What is left after halving ten times is taken by the signs at its ends; next to
+an end of a support, where a density may have a pole, cells are first cut by the ratio of their ends' distances from it.
+So no maximum is missed, unless it lies closer to a minimum than a thousandth of the distance between turning points.
 
 Rises and falls in order are then read off: a maximum lies where a rise is followed by a fall. Jumps, at the ends of a
 component's support, count as rises and falls, and kinks need no care: turning points come with neighbours there.
@@ -22,7 +23,9 @@ from manymodes.distributions.line import Line
 from manymodes.distributions.roots import bracketed_root
 
 _HALVINGS = 10
-_ROOM = 1 << _HALVINGS  # keys that a cell leaves to what it is cut into
+_MOST_CUTS = 24  # beside a pole, cuts by ratio come first, some ten from the smallest number to 1
+_ROOM = 1 << _MOST_CUTS  # keys that a cell leaves to what it is cut into
+_RATIO = 4.0  # of the distances of both ends from a pole: cells beyond are cut by ratio
 _JUMP = 1e-6  # of log-density between neighbouring numbers: more is no rounding
 _CHUNK = 400_000  # values of (points, rows, components) at a time, which bounds the memory
 
@@ -56,18 +59,22 @@ def find_extrema(line: Line, *, share: float = 0.0) -> Extrema:
 class _Cells(NamedTuple):
     """Cells [a, b] of rows, with log w p, score and, at order 3, its slope at both ends, (2, K, A) each.
 
-    ``key`` grows from left to right in a row, and leaves room for halves.
+    ``key`` grows from left to right in a row, and leaves room for halves; ``left_pole`` and ``right_pole`` are ends of
+    supports close by, or NaN; ``halvings`` counts halvings.
     """
 
     row: Tensor
     key: Tensor
     a: Tensor
     b: Tensor
+    left_pole: Tensor
+    right_pole: Tensor
+    halvings: Tensor
     ends: list[Tensor]
 
     def take(self, index: Tensor) -> _Cells:
-        ends = [end[..., index] for end in self.ends]
-        return _Cells(self.row[index], self.key[index], self.a[index], self.b[index], ends)
+        row, key, a, b, left, right, halvings = (column[index] for column in self[:-1])
+        return _Cells(row, key, a, b, left, right, halvings, [end[..., index] for end in self.ends])
 
 
 class _Moves(NamedTuple):
@@ -83,11 +90,13 @@ class _Moves(NamedTuple):
 def _extrema(line: Line, share: float) -> Extrema:
     points = line.turning_points()
     cells, moves = _first_pass(line, points)
-    for halving in range(1, _HALVINGS + 1):
+    for cut in range(1, _MOST_CUTS + 1):
         if len(cells.row) == 0:
             break
-        cells = _halves(line, cells, _ROOM >> halving)
-        rise, resolved, flat = _judge(cells.a, cells.b, cells.ends, last=halving == _HALVINGS)
+        cells = _halves(line, cells, _ROOM >> cut)
+        rise, resolved, flat = _judge(
+            cells.a, cells.b, cells.ends, last=(cells.halvings >= _HALVINGS) | (cut == _MOST_CUTS)
+        )
         certified = (rise != 0).nonzero().squeeze(-1)
         moves.append(_moves_of(cells.take(certified), rise[certified]))
         moves.extend(_moves_inside(cells.take(resolved.nonzero().squeeze(-1))))
@@ -100,17 +109,25 @@ def _first_pass(line: Line, points: Tensor) -> tuple[_Cells, list[_Moves]]:
     at = points.nan_to_num(0.0)  # (P, N)
     values = [line.parts(at), line.scores(at)] + ([line.score_slopes(at)] if line.third_order else [])
     a, b = points[:-1], points[1:]
-    rise, resolved, flat = _judge(a, b, [torch.stack([value[:-1], value[1:]]) for value in values], last=False)
+    rise, resolved, flat = _judge(
+        a, b, [torch.stack([value[:-1], value[1:]]) for value in values], last=torch.zeros_like(a, dtype=torch.bool)
+    )
     there = a < b
     rise = torch.where(there, rise, 0)
     # Of cells in a row that all rise, or all fall, the first and the last tell everything.
     inner = torch.nn.functional.pad((rise[1:-1] == rise[:-2]) & (rise[1:-1] == rise[2:]), (0, 0, 1, 1))
     certified = (rise != 0) & ~inner
 
+    # A neighbouring number as the turning point before, or after, says that the density may have a pole there.
+    beside = torch.nn.functional.pad(there & (b - a <= _least_width(a, b)), (0, 0, 1, 1))
+    before, after = (torch.nn.functional.pad(end, (0, 0, *side)) for end, side in ((a, (1, 0)), (b, (0, 1))))
+    left, right = torch.where(beside[:-2], before[:-1], torch.nan), torch.where(beside[2:], after[1:], torch.nan)
+
     def chosen(which: Tensor) -> _Cells:
         cell, row = which.nonzero(as_tuple=True)
         ends = [torch.stack([value[cell, :, row].T, value[cell + 1, :, row].T]) for value in values]
-        return _Cells(row, (cell + 1) * 4 * _ROOM, points[cell, row], points[cell + 1, row], ends)
+        at_a, at_b, *poles = (place[cell, row] for place in (a, b, left, right))
+        return _Cells(row, (cell + 1) * 4 * _ROOM, at_a, at_b, poles[0], poles[1], torch.zeros_like(row), ends)
 
     cell, row = certified.nonzero(as_tuple=True)
     sure = _Moves(row, (cell + 1) * 4 * _ROOM + 1, a[cell, row], b[cell, row], rise[cell, row])
@@ -118,14 +135,14 @@ def _first_pass(line: Line, points: Tensor) -> tuple[_Cells, list[_Moves]]:
     return chosen(~resolved & ~flat & (rise == 0) & there), moves
 
 
-def _judge(a: Tensor, b: Tensor, ends: list[Tensor], *, last: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _judge(a: Tensor, b: Tensor, ends: list[Tensor], *, last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return whether each cell certainly rises (1) or falls (-1), or is resolved otherwise, or flat.
 
     Args:
         a: Left ends, (..., A).
         b: Right ends.
         ends: log w p, score and perhaps its slope at both ends, (2, ..., K, A).
-        last: Whether everything counts as resolved.
+        last: Which cells count as resolved, whatever they are, (..., A).
     """
     parts, scores, *slopes = ends
     weight = _relative(parts)
@@ -189,7 +206,8 @@ def _moves_inside(cells: _Cells) -> list[_Moves]:
 
 def _halves(line: Line, cells: _Cells, room: int) -> _Cells:
     """Return both halves of every cell, the right one with a key 4 times ``room`` larger."""
-    middle = 0.5 * cells.a + 0.5 * cells.b
+    middle, by_ratio = _middle(cells)
+    both = ~by_ratio & ~cells.left_pole.isnan() & ~cells.right_pole.isnan()
     there = line.take(cells.row)
     centres = [there.parts(middle), there.scores(middle)]
     if len(cells.ends) > 2:
@@ -199,11 +217,29 @@ def _halves(line: Line, cells: _Cells, room: int) -> _Cells:
         torch.cat([cells.key, cells.key + 4 * room]),
         torch.cat([cells.a, middle]),
         torch.cat([middle, cells.b]),
+        torch.cat([cells.left_pole, torch.where(both, torch.nan, cells.left_pole)]),
+        torch.cat([torch.where(both, torch.nan, cells.right_pole), cells.right_pole]),
+        (cells.halvings + (~by_ratio).long()).repeat(2),
         [
             torch.stack([torch.cat([end[0], centre], -1), torch.cat([centre, end[1]], -1)])
             for end, centre in zip(cells.ends, centres, strict=True)
         ],
     )
+
+
+def _middle(cells: _Cells) -> tuple[Tensor, Tensor]:
+    """Return where to cut cells, and whether by the ratio of distances from a pole rather than in halves."""
+    middle = 0.5 * cells.a + 0.5 * cells.b
+    left, right = cells.left_pole, cells.right_pole
+    near, far = (
+        torch.where(left.isnan(), right - cells.b, cells.a - left),
+        torch.where(left.isnan(), right - cells.a, cells.b - left),
+    )
+    by_ratio = (far > _RATIO * near) & (left.isnan() | right.isnan())
+    distance = near.abs().sqrt() * far.abs().sqrt()
+    by_ratio_middle = torch.where(left.isnan(), right - distance, left + distance)
+    by_ratio = by_ratio & (by_ratio_middle > cells.a) & (by_ratio_middle < cells.b)
+    return torch.where(by_ratio, by_ratio_middle, middle), by_ratio
 
 
 def _read_off(line: Line, points: Tensor, moves: _Moves, share: float) -> Extrema:

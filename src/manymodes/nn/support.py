@@ -57,7 +57,7 @@ class Support:
         Raises:
             ValueError: Such a target; the sentence names the first row.
         """
-        y = y if isinstance(y, Incomplete) else Incomplete(y, y)
+        y = y if isinstance(y, Incomplete) else Incomplete(_floating(y), _floating(y))
         fits = self._fits(y)  # (N, components that differ, D)
         bad = ~fits.all(-1).any(-1)
         if bool(bad.any()):
@@ -104,7 +104,8 @@ class Support:
         dim = alone[0]
         where = name if y.shape[-1] == 1 else f"column {dim + 1} of {name}"
         low, high = y.low[row, dim].item(), y.high[row, dim].item()
-        got = _number(low) if low == high else f"an interval from {_number(low)} to {_number(high)}"
+        digits = 7 if torch.finfo(y.low.dtype).bits <= 32 else 10
+        got = f"{low:.{digits}g}" if low == high else f"an interval from {low:.{digits}g} to {high:.{digits}g}"
         rules, families = _either(self._rules(dim)), _either(self.names[dim])
         return f"{where} must be {rules} for {families}; got {got} first in {_checks.row(row)}."
 
