@@ -12,7 +12,15 @@ from torch import Tensor
 from torch.distributions import Categorical
 
 from manymodes._checks import InputError
-from manymodes.distributions import Component, Concatenation, DiagonalNormal, Mixture, NegativeBinomial, PointMass, Poisson
+from manymodes.distributions import (
+    Component,
+    Concatenation,
+    DiagonalNormal,
+    Mixture,
+    NegativeBinomial,
+    PointMass,
+    Poisson,
+)
 
 from .test_turning import Draw, alone, column
 

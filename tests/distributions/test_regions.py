@@ -69,8 +69,8 @@ def assert_nothing_smaller_holds_it(mixture: Mixture, region: Region, slack: flo
 
 @every_family
 def test_a_region_holds_its_level_and_has_the_highest_densities(name):
-    mixture = drawn(name, n=35, seed=11)
-    levels = torch.tensor(LEVELS, dtype=torch.float64).repeat(7)
+    mixture = drawn(name, n=20, seed=11)
+    levels = torch.tensor(LEVELS, dtype=torch.float64).repeat(4)
     region = mixture.highest_density_region(levels)
     assert (region.total_mass - levels).abs().max() < 1e-6
     assert_well_formed(mixture, region)
@@ -79,7 +79,7 @@ def test_a_region_holds_its_level_and_has_the_highest_densities(name):
 
 @every_family
 def test_the_density_at_an_end_is_that_of_the_border_unless_it_jumps_there(name):
-    mixture = drawn(name, n=14, seed=12)
+    mixture = drawn(name, n=7, seed=12)
     region = mixture.highest_density_region(0.8)
     for end, outwards in zip(ends_of(region), (-1.0, 1.0), strict=True):
         at = log_density(mixture, end.squeeze(-1)).T
@@ -267,7 +267,8 @@ def test_atoms_are_ranked_by_mass_and_those_in_one_place_are_added_up():
 
 def test_rows_with_and_without_need_of_intervals_share_a_result():
     components = Concatenation(
-        PointMass(torch.zeros(2, 1, 1).double()), DiagonalNormal(torch.ones(2, 1, 1).double(), torch.ones(2, 1, 1).double())
+        PointMass(torch.zeros(2, 1, 1).double()),
+        DiagonalNormal(torch.ones(2, 1, 1).double(), torch.ones(2, 1, 1).double()),
     )
     weights = torch.tensor([[0.95, 0.05], [0.1, 0.9]], dtype=torch.float64)
     region = Mixture(Categorical(weights), components).highest_density_region(0.9)
@@ -284,8 +285,9 @@ def test_atoms_without_weight_belong_to_no_region():
     assert not region.contains(torch.full((1, 1), 5.0, dtype=torch.float64)).item()
 
 
-def test_components_without_weight_change_no_region():
-    pair = alone(DiagonalNormal(column([0.0, 40.0]), column([1.0, 1e-9])), [1.0, 0.0]).highest_density_region(0.9)
+@pytest.mark.parametrize("place", [0.3, 40.0, 1e12, 1e30])
+def test_components_without_weight_change_no_region(place):
+    pair = alone(DiagonalNormal(column([0.0, place]), column([1.0, 1e-9])), [1.0, 0.0]).highest_density_region(0.9)
     one = alone(DiagonalNormal(column([0.0]), column([1.0]))).highest_density_region(0.9)
     torch.testing.assert_close(pair.low, one.low)
     torch.testing.assert_close(pair.high, one.high)

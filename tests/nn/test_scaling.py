@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from manymodes._checks import InputError
+from manymodes.distributions.constraints import Scaling
 from manymodes.nn import Standardizer
 
 
@@ -43,3 +44,19 @@ def test_casting_the_network_costs_the_scaling_no_precision():
 def test_only_tables_are_learned_from():
     with pytest.raises(InputError, match=r"^values must have shape \(N, F\)"):
         Standardizer().learn(torch.zeros(3))
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-12, 1.0, 1e12, 1e300])
+def test_a_column_that_may_only_be_scaled_keeps_its_zero_and_one_that_may_not_keeps_its_values(unit):
+    values = unit * torch.rand(500, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    scaling = Standardizer()
+    scaling.learn(values, [Scaling.SCALE, Scaling.NONE])
+    assert (scaling.loc == 0).all()
+    assert scaling.scale[1] == 1
+    assert scaling(values)[:, 0].square().mean().item() == pytest.approx(1)
+
+
+def test_a_column_of_zeros_that_may_only_be_scaled_is_left_as_it_is():
+    scaling = Standardizer()
+    scaling.learn(torch.zeros(4, 1), [Scaling.SCALE])
+    assert scaling.scale.tolist() == [1]

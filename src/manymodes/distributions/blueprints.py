@@ -190,6 +190,12 @@ def fits_dimensions(name: str, value: Given, target_dim: int) -> None:
         )
 
 
+def alike(parts: list[Component]) -> list[Component]:
+    """Return components in one precision and on one device: those without parameters of their own follow the others."""
+    like = next((part for part in parts if "atom" not in part.kinds), parts[0]).ends()[0]
+    return [part.transformed(lambda value: value.to(like)) for part in parts]
+
+
 def nested(values: Mapping[str, Tensor], part: int) -> dict[str, Tensor]:
     """Return the values of one part of a blueprint that is made of others."""
     prefix = f"{part}."

@@ -154,6 +154,10 @@ class Component(Distribution, ABC):
         Where both ends agree it is a density, where they are -inf and inf the dimension is missing.
         """
 
+    def anchor(self) -> Tensor:
+        """Return some point inside the support, (..., K, D), without a gradient: say the mean."""
+        return self.mean.detach()
+
     @abstractmethod
     def rosenblatt(self, value: Tensor) -> tuple[Tensor, Tensor]:
         """Return log p(y_d | y_1 .. y_d-1) and F(y_d | y_1 .. y_d-1) of every component, (..., K, D) each."""
@@ -230,10 +234,6 @@ class Factorised(Component):
     def marginal_curvature(self, value: Tensor) -> Tensor:
         """Return h > 0 of each target dimension, such that a step of score / h climbs its log-density."""
 
-    def anchor(self) -> Tensor:
-        """Return some point inside the support, without a gradient."""
-        return self.mean.detach()
-
     def interval_log_prob(self, low: Tensor, high: Tensor) -> Tensor:
         """Return the joint log-likelihood, (..., K), of targets known to lie in [low, high]."""
         return self.marginal_interval_log_prob(low, high).sum(-1)
@@ -256,7 +256,9 @@ class Factorised(Component):
         upper = self.sf(low) < 0.5
         large = torch.where(upper, self.log_sf(low), self.log_cdf(high))
         small = torch.where(upper, self.log_sf(high), self.log_cdf(low))
-        gap = (large - small).clamp_min(0.0)
+        first, last = self.ends()  # beyond them there is nothing; elsewhere a tail may underflow, but is something
+        nothing = torch.where(upper, (high == torch.inf) & (low < last), (low == -torch.inf) & (high > first))
+        gap = (large - small.masked_fill(nothing, -torch.inf)).clamp_min(0.0)
         narrow = (gap < torch.finfo(gap.dtype).eps ** (1 / 3)) & (high > low) & (high - low).isfinite()
         narrow = narrow & ~torch.tensor(stepped, device=low.device)
         wide = torch.where(narrow | (gap == 0), 1.0, gap)
@@ -407,7 +409,7 @@ class Declared(Component):
     def _check_values(self) -> None:
         for name, parameter in self.parameters.items():
             legal = parameter.constraint.check(getattr(self, name))
-            if not legal.all():
+            if getattr(self, name).numel() and not legal.all():
                 index = tuple((~legal).nonzero()[0].tolist())
                 value: Any = getattr(self, name)[index]
                 got = f"{value.item():g}" if value.dim() == 0 else value.tolist()

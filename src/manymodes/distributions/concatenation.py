@@ -12,7 +12,7 @@ from torch.types import _size
 
 from manymodes import _checks
 from manymodes.distributions import constraints
-from manymodes.distributions.blueprints import Blueprint, Slot, Units, as_blueprint, nested
+from manymodes.distributions.blueprints import Blueprint, Slot, Units, alike, as_blueprint, nested
 from manymodes.distributions.component import Change, Component, Declared, Kind
 from manymodes.distributions.constraints import Scaling
 from manymodes.distributions.product import padded
@@ -46,7 +46,11 @@ class Concatenation(Component):
     @staticmethod
     def of(*groups: tuple[type[Declared] | Blueprint, int]) -> ConcatenationBlueprint:
         """Return a blueprint of groups, each a family and its number of components."""
-        return ConcatenationBlueprint(tuple((as_blueprint(family), size) for family, size in groups))
+        parts: list[tuple[Blueprint, int]] = []
+        for family, size in groups:
+            part = as_blueprint(family)
+            parts.extend(part.parts if isinstance(part, ConcatenationBlueprint) else [(part, size)])
+        return ConcatenationBlueprint(tuple(parts))
 
     # --- what it is ---
 
@@ -297,7 +301,7 @@ class ConcatenationBlueprint:
             part.build(nested(values, i), torch.Size([*batch_shape[:-1], size]), target_dim, units)
             for i, (part, size) in enumerate(self.parts)
         ]
-        return Concatenation(*_alike(groups))
+        return Concatenation(*alike(groups))
 
     def start(self, centres: Tensor, spread: Tensor, units: Units) -> dict[str, Tensor]:
         """Return the parts' starts, each from its own run of centres."""
@@ -313,12 +317,6 @@ class ConcatenationBlueprint:
         return Concatenation(
             *(part.settled(group) for (part, _), group in zip(self.parts, components.groups, strict=True))
         )
-
-
-def _alike(groups: list[Component]) -> list[Component]:
-    """Return groups in one precision and on one device: those without parameters of their own follow the others."""
-    like = next((group.mean for group in groups if "atom" not in group.kinds), groups[0].mean)
-    return [group.transformed(lambda value: value.to(like)) for group in groups]
 
 
 def _continuous(group: Component, value: Tensor) -> Tensor:

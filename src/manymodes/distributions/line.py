@@ -80,6 +80,10 @@ class Line:
         found = self._each(lambda group, at: group.isf(at) if upper else group.icdf(at), tail)
         return torch.where(self.logits > -torch.inf, found, torch.nan)
 
+    def moments(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the means and variances of every group, (K_g, N, 1, 1) each."""
+        return [group.mean for group in self.groups], [group.variance for group in self.groups]
+
     # --- the mixture, (..., N) ---
 
     def log_prob(self, y: Tensor) -> Tensor:

@@ -35,12 +35,13 @@ def _on_the_line(joint: Joint) -> Modes:
     parts = take_apart(Line.of(*joint))
     none = joint.logits.new_zeros(len(joint.logits), 0)
     if parts.spread is None:
-        return _sorted(joint, none.unsqueeze(-1), none, none, none.bool(), parts.atoms)
+        return _sorted(none.unsqueeze(-1), none, none, none.unsqueeze(-1), none.bool(), parts.atoms)
     location, mass = _counts(parts.spread) if parts.kind == "count" else _certified(parts.spread, parts.kind)
     mask = ~location.isnan()
     log_density = parts.spread.log_prob(location.T.nan_to_num(0.0)).T + parts.share.unsqueeze(-1)
     mass = mass * parts.share.exp().unsqueeze(-1)
-    return _sorted(joint, location.unsqueeze(-1), log_density, mass, mask, parts.atoms)
+    spread = _line_spread(parts.spread, location)
+    return _sorted(location.unsqueeze(-1), log_density, mass, spread.unsqueeze(-1), mask, parts.atoms)
 
 
 def _certified(line: Line, kind: Kind) -> tuple[Tensor, Tensor]:
@@ -91,20 +92,30 @@ def _counts(line: Line) -> tuple[Tensor, Tensor]:
     return torch.cat([empty, *locations]), torch.cat([empty, *masses])
 
 
-def _sorted(joint: Joint, location: Tensor, log_density: Tensor, mass: Tensor, mask: Tensor, atoms: Atoms) -> Modes:
+def _sorted(location: Tensor, log_density: Tensor, mass: Tensor, spread: Tensor, mask: Tensor, atoms: Atoms) -> Modes:
+    """Return modes, (N, J, ...), the highest first."""
     order = torch.where(mask, log_density, -torch.inf).argsort(dim=-1, descending=True, stable=True)
     front = mask.gather(-1, order).to(torch.int8).argsort(dim=-1, descending=True, stable=True)
     order = order.gather(-1, front)[:, : int(mask.sum(-1).max()) if mask.numel() else 0]
     mask = mask.gather(-1, order)
-    location = location.gather(-2, order.unsqueeze(-1).expand(*order.shape, location.shape[-1]))
+    rows = order.unsqueeze(-1).expand(*order.shape, location.shape[-1])
+    location, spread = location.gather(-2, rows), spread.gather(-2, rows)
     return Modes(
         location=torch.where(mask.unsqueeze(-1), location, torch.nan),
         log_density=torch.where(mask, log_density.gather(-1, order), -torch.inf),
         mass=torch.where(mask, mass.gather(-1, order), 0.0),
-        spread=torch.where(mask.unsqueeze(-1), _spread(joint, location), torch.nan),
+        spread=torch.where(mask.unsqueeze(-1), spread, torch.nan),
         mask=mask,
         atoms=atoms,
     )
+
+
+def _line_spread(line: Line, location: Tensor) -> Tensor:
+    """Return standard deviations, (N, J), of the components that make the density at places (N, J)."""
+    share = torch.softmax(line.parts(location.T.nan_to_num(0.0)), -2).nan_to_num(0.0)  # (J, K, N)
+    mean, variance = (torch.cat(moments).flatten(1) for moments in line.moments())
+    centre = (share * mean).sum(-2, keepdim=True)
+    return (share * (variance + (mean - centre).square())).sum(-2).sqrt().T
 
 
 def _spread(joint: Joint, location: Tensor) -> Tensor:
@@ -135,7 +146,8 @@ def _joint(joint: Joint) -> Modes:
 def _of_peaks(joint: Joint, peaks: Peaks) -> Modes:
     location, mask = peaks.location.movedim(0, 1), peaks.kept.T
     none = joint.logits.new_zeros(len(joint.logits), 0)
-    return _sorted(joint, location, peaks.log_density.T, peaks.weight.T, mask, Atoms(none, none, none.bool()))
+    atoms = Atoms(none, none, none.bool())
+    return _sorted(location, peaks.log_density.T, peaks.weight.T, _spread(joint, location), mask, atoms)
 
 
 def _stacked(parts: list[Modes]) -> Modes:

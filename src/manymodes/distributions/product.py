@@ -12,7 +12,7 @@ from torch.types import _size
 
 from manymodes import _checks
 from manymodes.distributions import constraints
-from manymodes.distributions.blueprints import Blueprint, Slot, Units, as_blueprint, nested
+from manymodes.distributions.blueprints import Blueprint, Slot, Units, alike, as_blueprint, nested
 from manymodes.distributions.component import Change, Component, Declared, Factorised, Kind
 from manymodes.distributions.constraints import Scaling
 
@@ -279,7 +279,7 @@ class ProductBlueprint:
             part.build(nested(values, i), batch_shape, dims.stop - dims.start, units.of(dims))
             for i, (part, dims) in enumerate(self._dims())
         ]
-        return Product(*blocks)
+        return Product(*alike(blocks))
 
     def start(self, centres: Tensor, spread: Tensor, units: Units) -> dict[str, Tensor]:
         """Return the parts' starts."""

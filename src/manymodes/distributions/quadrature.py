@@ -1,7 +1,8 @@
 r"""Moments of components without a closed form: integrals over probability, by double-exponential quadrature.
 
-:math:`E[g(Y)] = \int_0^1 g(Q(u)) du` with the quantile function Q, taken as two integrals over (0, 1/2], one from each
-tail, so that no digits are lost there. Points crowd towards u = 0 as exp(-pi sinh t), which absorbs the growth of Q.
+:math:`E[g(Y)] = \int_0^1 g(Q(u)) du` with the quantile function Q, taken as two integrals, one from each tail to
+the middle, so that no digits are lost there. Points crowd towards
+u = 0 as exp(-pi sinh t), which absorbs the growth of Q.
 
 References:
     Takahasi and Mori (1974), Double exponential formulas for numerical integration, Publ. RIMS 9.
@@ -32,22 +33,30 @@ def central_moment(component: Component, order: int) -> Tensor:
 
 def lower_mean(component: Component, value: Tensor) -> Tensor:
     """Return E[Y 1{Y <= value}] of each target dimension."""
-    below = component.cdf(value)
-    rest = component.mean - _tail_integral(component.isf, (1 - below).clamp(0.0, 0.5))
-    return torch.where(below <= 0.5, _tail_integral(component.icdf, below.clamp(0.0, 0.5)), rest)
+    below, split = component.cdf(value), _split(component)
+    rest = component.mean - _tail_integral(component.isf, torch.minimum(component.sf(value), 1 - split))
+    return torch.where(below <= split, _tail_integral(component.icdf, torch.minimum(below, split)), rest)
 
 
 def upper_mean(component: Component, value: Tensor) -> Tensor:
     """Return E[Y 1{Y > value}] of each target dimension."""
-    above = component.sf(value)
-    rest = component.mean - _tail_integral(component.icdf, (1 - above).clamp(0.0, 0.5))
-    return torch.where(above <= 0.5, _tail_integral(component.isf, above.clamp(0.0, 0.5)), rest)
+    below, split = component.cdf(value), _split(component)
+    rest = component.mean - _tail_integral(component.icdf, torch.minimum(below, split))
+    return torch.where(
+        below > split, _tail_integral(component.isf, torch.minimum(component.sf(value), 1 - split)), rest
+    )
 
 
 def _integral(component: Component, g: Callable[[Tensor], Tensor]) -> Tensor:
-    half = torch.full_like(component.cdf(torch.zeros_like(component.ends()[0])), 0.5)
-    lower = _tail_integral(lambda u: g(component.icdf(u)), half)
-    return lower + _tail_integral(lambda u: g(component.isf(u)), half)
+    split = _split(component)
+    lower = _tail_integral(lambda u: g(component.icdf(u)), split)
+    return lower + _tail_integral(lambda u: g(component.isf(u)), 1 - split)
+
+
+def _split(component: Component) -> Tensor:
+    """Return the probability below the point where integrals are cut: where a density may have a kink, else 1/2."""
+    below = component.cdf(component.anchor())
+    return torch.where((below > 1e-6) & (below < 1 - 1e-6), below, 0.5)
 
 
 def _tail_integral(g: Callable[[Tensor], Tensor], width: Tensor) -> Tensor:

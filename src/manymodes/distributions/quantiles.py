@@ -119,8 +119,8 @@ def _newton_inside(tails: Tails, tail: Tensor, low: Tensor, high: Tensor, done: 
 
 def _among_integers(tails: Tails, tail: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Return the smallest integer that reaches the level, by bisection between integers."""
-    low = torch.where(low.isfinite(), low - 1, -1.0)
-    high = torch.where(high.isfinite(), high, low)
+    low = torch.where(low.isfinite(), low.floor() - 1, -1.0)
+    high = torch.where(high.isfinite(), high.ceil(), low)
     for _ in range(_MAX_STEPS):
         if not bool((high - low > 1).any()):
             break

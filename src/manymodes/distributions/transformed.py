@@ -116,6 +116,10 @@ class Transformed(Component):
 
     # --- density ---
 
+    def anchor(self) -> Tensor:
+        """Return the base's anchor, carried along."""
+        return self.transform.forward(self.base.anchor())
+
     def log_prob(self, value: Tensor) -> Tensor:
         """Return joint log-densities, (..., K); -inf outside the support."""
         z, inside = self._pulled(value)

@@ -12,12 +12,11 @@ from torch.types import _size
 
 from manymodes import _checks
 from manymodes.distributions import constraints
-from manymodes.distributions.blueprints import Blueprint, Given, Slot, Units, as_blueprint
+from manymodes.distributions.blueprints import Blueprint, Given, Slot, Units, as_blueprint, fits_dimensions
 from manymodes.distributions.component import Change, Component, Declared, Factorised, Kind
 from manymodes.distributions.constraints import Scaling
 from manymodes.distributions.limits import around
 from manymodes.distributions.quadrature import central_moment, lower_mean, mean, upper_mean
-
 
 _DEEP = -600.0  # log-probability: below it quantiles are found from logarithms
 _DOUBLINGS = 60
@@ -106,7 +105,9 @@ class Truncated(Factorised):
 
     def central_moment(self, order: int) -> Tensor:
         """Return E[(Y - mean)^order] of each target dimension."""
-        return central_moment(self, order)
+        endless = (self.low == -torch.inf) | (self.high == torch.inf)
+        none = endless & (self.base.central_moment(order) == torch.inf)
+        return torch.where(none, torch.inf, central_moment(self, order))
 
     def lower_mean(self, value: Tensor) -> Tensor:
         """Return E[Y 1{Y <= value}] of each target dimension."""
@@ -201,7 +202,10 @@ class Truncated(Factorised):
     # --- private ---
 
     def _inside(self, value: Tensor) -> Tensor:
-        return (value >= self.low) & (value <= self.high)
+        # In the coarser precision of the two, as for an atom: a bound of 0.1 is met by a target of 0.1 in either.
+        coarser = min(value.dtype, self.low.dtype, key=lambda dtype: torch.finfo(dtype).bits)
+        y = value.to(coarser)
+        return (y >= self.low.to(coarser)) & (y <= self.high.to(coarser))
 
     def _pulled(self, value: Tensor) -> Tensor:
         """Return targets pulled inside the ends, so that nothing outside reaches a formula."""
@@ -254,6 +258,8 @@ class TruncatedBlueprint:
 
     def slots(self, n_components: int, target_dim: int) -> dict[str, Slot]:
         """Return the slots of the base."""
+        fits_dimensions("low", self.low, target_dim)
+        fits_dimensions("high", self.high, target_dim)
         return self.base.slots(n_components, target_dim)
 
     def scalings(self, target_dim: int) -> tuple[Scaling, ...]:
