@@ -153,7 +153,9 @@ def test_groups_over_several_dimensions_keep_their_joint_densities():
     tril = torch.tensor([[[[1.0, 0.0], [0.8, 0.6]]]], dtype=torch.float64)
     parts = Concatenation(
         FullNormal(torch.zeros(1, 1, 2).double(), tril),
-        Product(Gamma(column(2.0, 5.0), column(1.0, 0.5)), StudentT(column(3.0, 4.0), column(0.0, 1.0), column(1.0, 2.0))),
+        Product(
+            Gamma(column(2.0, 5.0), column(1.0, 0.5)), StudentT(column(3.0, 4.0), column(0.0, 1.0), column(1.0, 2.0))
+        ),
     )
     mixture, y = weighed(parts, 0.5, 0.3, 0.2), np.array([1.2, -0.4])
     expected = 0.5 * stats.multivariate_normal([0, 0], (tril[0, 0] @ tril[0, 0].T).numpy()).pdf(y)
@@ -180,7 +182,9 @@ def test_batches_of_groups_broadcast_and_sizes_may_differ():
 def test_casts_rows_and_empty_batches_keep_the_density():
     mixture = bulk_and_tail()
     expected = mixture.log_prob(at(0.5))
-    torch.testing.assert_close(mixture.to(torch.float32).log_prob(at(0.5).float()).double(), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        mixture.to(torch.float32).log_prob(at(0.5).float()).double(), expected, rtol=1e-5, atol=1e-5
+    )
     torch.testing.assert_close(mixture[[0, 0]].log_prob(torch.tensor([[0.5], [0.5]]).double()), expected[0].expand(2))
     empty = mixture[:0]
     assert empty.log_prob(torch.zeros(0, 1).double()).shape == (0,)
@@ -278,13 +282,17 @@ def test_modes_of_counts_beside_a_density_are_refused_with_a_sentence():
 def test_an_angle_may_have_components_of_two_widths():
     parts = Concatenation(VonMises(column(3.0), column(8.0)), VonMises(column(-3.0, 0.0), column(4.0, 1.0)))
     mixture = weighed(parts, 0.5, 0.3, 0.2)
-    expected = 0.5 * stats.vonmises(8, 3).pdf(2.0) + 0.3 * stats.vonmises(4, -3).pdf(2.0) + 0.2 * stats.vonmises(1).pdf(2)
+    expected = (
+        0.5 * stats.vonmises(8, 3).pdf(2.0) + 0.3 * stats.vonmises(4, -3).pdf(2.0) + 0.2 * stats.vonmises(1).pdf(2)
+    )
     assert mixture.log_prob(at(2.0)).exp().item() == pytest.approx(expected)
     pieces = [(0.5, 8, 3), (0.3, 4, -3), (0.2, 1, 0)]
 
     def average(wave):
-        each = [integrate.quad(lambda a, k=k, m=m: wave(a) * stats.vonmises(k, m).pdf(a), -math.pi, math.pi)
-                for _, k, m in pieces]
+        each = [
+            integrate.quad(lambda a, k=k, m=m: wave(a) * stats.vonmises(k, m).pdf(a), -math.pi, math.pi)
+            for _, k, m in pieces
+        ]
         return sum(w * value for (w, _, _), (value, _) in zip(pieces, each, strict=True))
 
     sine, cosine = average(math.sin), average(math.cos)

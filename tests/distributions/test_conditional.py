@@ -41,14 +41,18 @@ FAMILIES = {
     "spherical": SphericalNormal(LOC, uniform(0.3, 1.5, N, K, 1, seed=2)),
     "full": FullNormal(LOC, triangular(D, 3)),
     "low rank": LowRankNormal(LOC, uniform(-1, 1, N, K, D, 2, seed=3), uniform(0.3, 0.9, N, K, D, seed=4)),
-    "product of two full": Product(FullNormal(LOC[..., :2], triangular(2, 5)), FullNormal(LOC[..., 2:], triangular(2, 6))),
+    "product of two full": Product(
+        FullNormal(LOC[..., :2], triangular(2, 5)), FullNormal(LOC[..., 2:], triangular(2, 6))
+    ),
     "product of four": Product(
         VonMises(LOC[..., :1], uniform(1, 4, N, K, 1)),
         Gamma(uniform(2, 4, N, K, 1), uniform(0.3, 1, N, K, 1)),
         FullNormal(LOC[..., 2:3], triangular(1, 7)),
         StudentT(uniform(2, 5, N, K, 1), LOC[..., 3:], uniform(0.5, 1, N, K, 1)),
     ),
-    "product of three and one": Product(FullNormal(LOC[..., :3], triangular(3, 8)), LogNormal(LOC[..., 3:], uniform(0.3, 1, N, K, 1))),
+    "product of three and one": Product(
+        FullNormal(LOC[..., :3], triangular(3, 8)), LogNormal(LOC[..., 3:], uniform(0.3, 1, N, K, 1))
+    ),
 }
 PATTERNS = [list(p) for size in (1, 2, 3) for p in itertools.permutations(range(D), size)]
 Y = uniform(0.2, 1.5, N, D, seed=11)
@@ -92,12 +96,18 @@ def test_moments_are_those_of_schurs_complement(name, given):
     mean, second = np.zeros((N, len(others))), np.zeros((N, len(others)))
     weights = np.zeros((N, K))
     for n, k in itertools.product(range(N), range(K)):
-        a, b, c = (covariance[n, k][np.ix_(rows, cols)] for rows, cols in ((given, given), (others, given), (others, others)))
+        a, b, c = (
+            covariance[n, k][np.ix_(rows, cols)] for rows, cols in ((given, given), (others, given), (others, others))
+        )
         gap = Y[n, given].numpy() - loc[n, k, given]
-        weights[n, k] = joint.weights[n, k] * math.exp(-0.5 * gap @ np.linalg.solve(a, gap)) / math.sqrt(np.linalg.det(a))
+        weights[n, k] = (
+            joint.weights[n, k] * math.exp(-0.5 * gap @ np.linalg.solve(a, gap)) / math.sqrt(np.linalg.det(a))
+        )
     weights /= weights.sum(-1, keepdims=True)
     for n, k in itertools.product(range(N), range(K)):
-        a, b, c = (covariance[n, k][np.ix_(rows, cols)] for rows, cols in ((given, given), (others, given), (others, others)))
+        a, b, c = (
+            covariance[n, k][np.ix_(rows, cols)] for rows, cols in ((given, given), (others, given), (others, others))
+        )
         gap = Y[n, given].numpy() - loc[n, k, given]
         own = loc[n, k, others] + b @ np.linalg.solve(a, gap)
         mean[n] += weights[n, k] * own
@@ -175,7 +185,9 @@ def test_gradients_flow_through_values_weights_and_parameters():
     logits, value = uniform(-1, 1, N, K, seed=12).requires_grad_(), Y[:, [2, 0]].clone().requires_grad_()
 
     def density(loc, tril, logits, value):
-        joint = Mixture(Categorical(logits=logits, validate_args=False), FullNormal(loc, tril.tril(), validate_args=False))
+        joint = Mixture(
+            Categorical(logits=logits, validate_args=False), FullNormal(loc, tril.tril(), validate_args=False)
+        )
         return joint.conditional([2, 0], value).log_prob(Y[:, [1, 3]])
 
     assert torch.autograd.gradcheck(density, (loc, tril, logits, value))

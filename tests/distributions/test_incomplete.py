@@ -89,7 +89,9 @@ def reference(loc, covariance, low, high) -> np.ndarray:
         total = 0.0
         for k in range(K):
             m, c = loc[n, k], covariance[n, k]
-            part = stats.multivariate_normal(m[exact], c[np.ix_(exact, exact)]).pdf(low[n][exact]) if len(exact) else 1.0
+            part = (
+                stats.multivariate_normal(m[exact], c[np.ix_(exact, exact)]).pdf(low[n][exact]) if len(exact) else 1.0
+            )
             for d in interval:
                 gain = np.linalg.solve(c[np.ix_(exact, exact)], c[exact, d]) if len(exact) else np.zeros(0)
                 centre = m[d] + gain @ (low[n][exact] - m[exact])
@@ -226,7 +228,9 @@ def test_limits_fifty_scales_away_keep_their_digits(name, far):
 def test_gradients_of_far_limits_are_finite_and_pull_towards_them(name, dtype):
     parts, _ = ONE[name]
     base = parts.base if isinstance(parts, Truncated) else parts
-    leaves = {key: getattr(base, key).to(dtype).clone().expand(6, 1, 1).clone().requires_grad_() for key in base.parameters}
+    leaves = {
+        key: getattr(base, key).to(dtype).clone().expand(6, 1, 1).clone().requires_grad_() for key in base.parameters
+    }
     family = type(base)(**leaves)
     components = Truncated(family, 0.0, INF) if isinstance(parts, Truncated) else family
     mixture = Mixture(Categorical(torch.ones(6, 1, dtype=dtype)), components)
@@ -251,7 +255,9 @@ def test_gradients_through_mixed_rows_are_exact(family):
 
     def density(loc, logits):
         if family == "product":
-            moved = Product(parts.blocks[0].with_values(loc=loc[..., :2]), parts.blocks[1].with_values(loc=loc[..., 2:]))
+            moved = Product(
+                parts.blocks[0].with_values(loc=loc[..., :2]), parts.blocks[1].with_values(loc=loc[..., 2:])
+            )
         else:
             moved = parts.with_values(loc=loc)
         return Mixture(Categorical(logits=logits, validate_args=False), moved).log_prob(Incomplete(low, high))
@@ -281,8 +287,15 @@ def test_a_limit_at_an_atom_includes_it():
     assert tobit().log_prob(missing).item() == pytest.approx(0, abs=1e-12)
 
 
-@pytest.mark.parametrize(("atom", "ends"), [(torch.float32, torch.float64), (torch.float64, torch.float32),
-                                            (torch.float32, torch.float32), (torch.float64, torch.float64)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("atom", "ends"),
+    [
+        (torch.float32, torch.float64),
+        (torch.float64, torch.float32),
+        (torch.float32, torch.float32),
+        (torch.float64, torch.float64),
+    ],
+)
 def test_a_limit_at_an_atom_includes_it_in_either_precision(atom, ends):
     mixture = single(PointMass(column(0.3, 5.0, dtype=atom)), 0.4, 0.6)
     limit, far = torch.tensor([[0.3]], dtype=ends), torch.tensor([[INF]], dtype=ends)
@@ -293,8 +306,14 @@ def test_a_limit_at_an_atom_includes_it_in_either_precision(atom, ends):
 
 def test_limits_of_counts_include_their_ends():
     mixture, truth = single(Poisson(column(4.0))), stats.poisson(4)
-    for low, high, expected in ((3, INF, truth.sf(2)), (-INF, 3, truth.cdf(3)), (2, 5, truth.cdf(5) - truth.cdf(1)),
-                                (0, INF, 1.0), (4, 4, truth.pmf(4)), (2.5, 5.5, truth.cdf(5) - truth.cdf(2))):  # fmt: skip
+    for low, high, expected in (
+        (3, INF, truth.sf(2)),
+        (-INF, 3, truth.cdf(3)),
+        (2, 5, truth.cdf(5) - truth.cdf(1)),
+        (0, INF, 1.0),
+        (4, 4, truth.pmf(4)),
+        (2.5, 5.5, truth.cdf(5) - truth.cdf(2)),
+    ):
         got = mixture.log_prob(Incomplete(tensor([[low]]), tensor([[high]]))).exp().item()
         assert got == pytest.approx(expected), (low, high)
     empty = mixture.log_prob(Incomplete(tensor([[2.1]]), tensor([[2.9]])))
@@ -310,7 +329,9 @@ def test_inflated_outputs_of_which_one_is_missing_keep_the_measure():
     got = mixture.log_prob(Incomplete.missing(tensor([[0.3, NAN]]))).exp().item()
     assert got == pytest.approx(0.4 * stats.norm(-1, 0.5).pdf(0.3) + 0.6 * stats.norm(1, 1).pdf(0.3))
     got = mixture.log_prob(Incomplete(tensor([[0.3, 0.0]]), tensor([[0.3, INF]]))).exp().item()
-    assert got == pytest.approx(0.4 * stats.norm(-1, 0.5).pdf(0.3) + 0.6 * stats.norm(1, 1).pdf(0.3) * stats.norm(2, 0.5).sf(0))
+    assert got == pytest.approx(
+        0.4 * stats.norm(-1, 0.5).pdf(0.3) + 0.6 * stats.norm(1, 1).pdf(0.3) * stats.norm(2, 0.5).sf(0)
+    )
 
 
 def test_gradients_are_finite_where_an_interval_is_impossible():

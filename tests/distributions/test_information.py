@@ -99,14 +99,19 @@ def test_standard_errors_without_a_closed_form_are_honest():
     m = weighed(Truncated(DiagonalNormal(column(-1.0, 2.0), column(1.0, 0.5)), 0.0, math.inf), 0.4, 0.6)
 
     def p(y):
-        return 0.4 * stats.norm.pdf(y, -1, 1) / stats.norm.sf(0, -1, 1) + 0.6 * stats.norm.pdf(y, 2, 0.5) / stats.norm.sf(0, 2, 0.5)
+        return 0.4 * stats.norm.pdf(y, -1, 1) / stats.norm.sf(0, -1, 1) + 0.6 * stats.norm.pdf(
+            y, 2, 0.5
+        ) / stats.norm.sf(0, 2, 0.5)
 
     exact = integrate.quad(lambda y: -p(y) * math.log(p(y)), 0, 9, points=[1, 2], limit=200)[0]
     honest(seeds(lambda g: entropy(m, standard_error=0.05, generator=g), exact))
 
 
 def test_standard_errors_of_a_divergence_are_honest():
-    p, q = weighed(DiagonalNormal(column(0.0), column(1.0)), 1.0), weighed(DiagonalNormal(column(0.7), column(1.5)), 1.0)
+    p, q = (
+        weighed(DiagonalNormal(column(0.0), column(1.0)), 1.0),
+        weighed(DiagonalNormal(column(0.7), column(1.5)), 1.0),
+    )
     exact = math.log(1.5) + (1 + 0.49) / (2 * 2.25) - 0.5
     honest(seeds(lambda g: kl_divergence(p, q, standard_error=0.02, generator=g), exact))
 
@@ -114,12 +119,17 @@ def test_standard_errors_of_a_divergence_are_honest():
 @pytest.mark.parametrize("d", [1, 3])
 def test_the_divergence_of_two_normals_is_the_closed_form(d):
     generator = torch.Generator().manual_seed(d)
-    trils = [torch.eye(d).double() + 0.4 * torch.rand(d, d, generator=generator, dtype=torch.float64).tril() for _ in range(2)]
+    trils = [
+        torch.eye(d).double() + 0.4 * torch.rand(d, d, generator=generator, dtype=torch.float64).tril()
+        for _ in range(2)
+    ]
     locs = [torch.rand(d, generator=generator, dtype=torch.float64) for _ in range(2)]
     p, q = (weighed(FullNormal(m.expand(1, 1, d), L.expand(1, 1, d, d)), 1.0) for m, L in zip(locs, trils, strict=True))
     s, t = (L @ L.T for L in trils)
     gap = locs[1] - locs[0]
-    exact = 0.5 * (torch.trace(torch.linalg.solve(t, s)) + gap @ torch.linalg.solve(t, gap) - d + t.logdet() - s.logdet())
+    exact = 0.5 * (
+        torch.trace(torch.linalg.solve(t, s)) + gap @ torch.linalg.solve(t, gap) - d + t.logdet() - s.logdet()
+    )
     estimate = kl_divergence(p, q, standard_error=0.003)
     assert estimate.standard_error.item() <= 0.003
     assert abs(estimate.value.item() - exact.item()) < 4.5 * 0.003
@@ -131,7 +141,9 @@ def test_the_divergence_of_a_mixture_is_quadratures_and_from_itself_zero():
     def q(y):
         return 0.6 * stats.laplace.pdf(y) + 0.4 * stats.laplace.pdf(y, 2)
 
-    exact = integrate.quad(lambda y: density(y) * math.log(density(y) / q(y)), -10, 10, points=[-1, 0, 2, 3], limit=200)[0]
+    exact = integrate.quad(
+        lambda y: density(y) * math.log(density(y) / q(y)), -10, 10, points=[-1, 0, 2, 3], limit=200
+    )[0]
     estimate = kl_divergence(three(), other, standard_error=0.005)
     assert abs(estimate.value.item() - exact) < 4.5 * 0.005
     itself = kl_divergence(three(), three())
@@ -180,9 +192,13 @@ def test_bounds_hold_the_entropy_between_them(gap):
 
 
 @pytest.mark.parametrize(
-    "components", [Laplace(column(0.0, 1.0, 4.0), column(1.0, 0.5, 2.0)), StudentT(column(3.0, 4.0, 5.0), column(0.0, 1.0, 4.0), column(1.0, 0.5, 2.0))],
+    "components",
+    [
+        Laplace(column(0.0, 1.0, 4.0), column(1.0, 0.5, 2.0)),
+        StudentT(column(3.0, 4.0, 5.0), column(0.0, 1.0, 4.0), column(1.0, 0.5, 2.0)),
+    ],
     ids=lambda c: type(c).__name__,
-)  # fmt: skip
+)
 def test_bounds_of_other_families_hold_the_entropy_too(components):
     m = weighed(components, 0.3, 0.5, 0.2)
     low, high = entropy_bounds(m)

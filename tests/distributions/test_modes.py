@@ -272,8 +272,8 @@ def test_the_point_prediction_mode_is_a_number_in_every_row():
 @pytest.mark.parametrize("size", [1e-3, 1.0, 1e6])
 @pytest.mark.parametrize("scale", [0.7075, 0.71, 0.715])
 def test_three_normals_at_the_corners_of_a_triangle_have_a_fourth_mode(scale, size, turn):
-    # Carreira-Perpinan and Williams (2003), On the number of modes of a Gaussian mixture, section 4: the centre is a mode
-    # for scales above half the root of 2, in units of the radius, and the corners keep theirs a little longer.
+    # Carreira-Perpinan and Williams (2003), On the number of modes of a Gaussian mixture, section 4: the centre is a
+    # mode for scales above half the root of 2, in units of the radius, and the corners keep theirs a little longer.
     angles = turn + 2 * math.pi * torch.arange(3, dtype=torch.float64) / 3
     corners = size * torch.stack([angles.cos(), angles.sin()], -1).unsqueeze(0)
     mixture = alone(SphericalNormal(corners, torch.full((1, 3, 1), scale * size, dtype=torch.float64)))

@@ -154,7 +154,9 @@ def test_a_marginal_of_correlated_dimensions_reorders_them(dims):
             expected += normal.logpdf(y[chosen].numpy())
         if 0 in dims:
             length = joint.blocks[0]
-            expected += stats.lognorm(length.scale[n, k].item(), scale=length.loc[n, k].exp().item()).logpdf(y[0].item())
+            expected += stats.lognorm(length.scale[n, k].item(), scale=length.loc[n, k].exp().item()).logpdf(
+                y[0].item()
+            )
         for dim in set(dims) & {3, 4}:
             own = (n, k, dim - 3)
             expected += stats.t(heavy.df[own], heavy.loc[own], heavy.scale[own]).logpdf(y[dim].item())
@@ -251,7 +253,8 @@ def test_what_is_known_of_one_block_weighs_the_components_of_the_others(given):
     share /= share.sum(-1, keepdims=True)
     close(conditional.weights, share)
     close(
-        conditional.log_prob(POINT[others].expand(N, -1)), np.log((share * np.exp(sum(each[d] for d in others))).sum(-1))
+        conditional.log_prob(POINT[others].expand(N, -1)),
+        np.log((share * np.exp(sum(each[d] for d in others))).sum(-1)),
     )
 
 
@@ -323,7 +326,9 @@ def test_a_product_inside_a_product_is_the_same_density():
     nested = Product(Product(angle, length), count)
     y = POINT.expand(N, 1, 3)
     torch.testing.assert_close(nested.log_prob(y), trio().log_prob(y))
-    torch.testing.assert_close(nested.marginal([2, 0]).log_prob(y[..., [2, 0]]), trio().marginal([2, 0]).log_prob(y[..., [2, 0]]))
+    torch.testing.assert_close(
+        nested.marginal([2, 0]).log_prob(y[..., [2, 0]]), trio().marginal([2, 0]).log_prob(y[..., [2, 0]])
+    )
 
 
 def test_the_expected_shortfall_of_a_column_is_that_of_its_block():

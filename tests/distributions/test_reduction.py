@@ -44,7 +44,9 @@ def normals(family, *batch, d=2, spread=2.0, seed=0):
     if family == "full":
         tril = torch.diag_embed(uniform(0.4, 1.2, *batch, d, seed=seed + 2))
         return FullNormal(loc, tril + uniform(-0.6, 0.6, *batch, d, d, seed=seed + 3).tril(-1))
-    return LowRankNormal(loc, uniform(-0.8, 0.8, *batch, d, 1, seed=seed + 2), uniform(0.3, 0.9, *batch, d, seed=seed + 3))
+    return LowRankNormal(
+        loc, uniform(-0.8, 0.8, *batch, d, 1, seed=seed + 2), uniform(0.3, 0.9, *batch, d, seed=seed + 3)
+    )
 
 
 def mixture(components, seed=9, spread=1.0) -> Mixture:
@@ -111,8 +113,16 @@ def test_atoms_of_a_member_are_hidden_from_no_one_and_hide_densities_of_all():
     assert pooled.log_prob(torch.zeros(1, 1).double()).exp().item() == pytest.approx(0.25)
 
 
-@pytest.mark.parametrize(("weights", "text"), [([1.0], "[1.0]"), ([1.0, -1.0], "[1.0, -1.0]"), ([0, 0], "[0, 0]"),
-                                               ([math.nan, 1.0], "[nan, 1.0]"), ([math.inf, 1.0], "[inf, 1.0]")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("weights", "text"),
+    [
+        ([1.0], "[1.0]"),
+        ([1.0, -1.0], "[1.0, -1.0]"),
+        ([0, 0], "[0, 0]"),
+        ([math.nan, 1.0], "[nan, 1.0]"),
+        ([math.inf, 1.0], "[inf, 1.0]"),
+    ],
+)
 def test_weights_of_a_pool_that_cannot_be_are_refused(weights, text):
     members = [mixture(normals("diagonal", 4, 2)) for _ in range(2)]
     with pytest.raises(InputError) as caught:
@@ -134,7 +144,11 @@ def test_members_of_other_shapes_and_none_are_refused():
 def stacked(kind):
     """Return mixtures of M=3 members for N=4 rows."""
     if kind == "concatenation":
-        return mixture(Concatenation(normals("diagonal", 3, 4, 2), StudentT(*uniform(1.5, 3, 3, 3, 4, 1, 2)), normals("full", 3, 4, 2)))
+        return mixture(
+            Concatenation(
+                normals("diagonal", 3, 4, 2), StudentT(*uniform(1.5, 3, 3, 3, 4, 1, 2)), normals("full", 3, 4, 2)
+            )
+        )
     if kind == "product":
         return mixture(Product(normals("diagonal", 3, 4, 2, d=1), Gamma(*uniform(1, 3, 2, 3, 4, 2, 1))))
     if kind == "transformed":

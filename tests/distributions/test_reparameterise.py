@@ -27,7 +27,7 @@ from manymodes.distributions import (
     VonMises,
 )
 
-S = 4000  # samples of each of so many equal rows, whose gradients tell their own standard error
+S = 1000  # samples of each of so many equal rows, whose gradients tell their own standard error
 ROWS = 40
 SENTENCE = "rsample needs components with a density; counts and atoms do not move smoothly."
 
@@ -169,8 +169,12 @@ def test_gradients_of_truncated_normals_are_those_of_the_closed_form_mean():
 
     agrees(
         lambda g, loc, scale: weighed(Truncated(DiagonalNormal(loc, scale, validate_args=False), 0.0, 2.0), g),
-        f, exact, LOGITS[:, :2], uniform(-1, 2, 1, 2, 1, seed=1), uniform(0.5, 1, 1, 2, 1, seed=2),
-    )  # fmt: skip
+        f,
+        exact,
+        LOGITS[:, :2],
+        uniform(-1, 2, 1, 2, 1, seed=1),
+        uniform(0.5, 1, 1, 2, 1, seed=2),
+    )
 
 
 def test_gradients_of_angles_are_those_of_the_mean_cosine():
@@ -183,19 +187,31 @@ def test_gradients_of_angles_are_those_of_the_mean_cosine():
     agrees(
         lambda g, loc, k: weighed(VonMises(loc, k, validate_args=False), g),
         lambda y: torch.cos(y[..., 0]),
-        exact, LOGITS[:, :2], torch.tensor([[[0.5], [-1.0]]]).double(), torch.tensor([[[6.0], [9.0]]]).double(),
-    )  # fmt: skip
+        exact,
+        LOGITS[:, :2],
+        torch.tensor([[[0.5], [-1.0]]]).double(),
+        torch.tensor([[[6.0], [9.0]]]).double(),
+    )
 
 
 def test_gradients_of_several_families_at_once_reach_all_of_them():
     f, exact = square(0)
     agrees(
         lambda g, loc, scale, df, at, width: weighed(
-            Concatenation(DiagonalNormal(loc, scale, validate_args=False), StudentT(df, at, width, validate_args=False)), g
+            Concatenation(
+                DiagonalNormal(loc, scale, validate_args=False), StudentT(df, at, width, validate_args=False)
+            ),
+            g,
         ),
-        f, exact, LOGITS, uniform(-1, 1, 1, 2, 2, seed=1), uniform(0.4, 1, 1, 2, 2, seed=2),
-        uniform(9, 12, 1, 1, 2, seed=3), uniform(-1, 1, 1, 1, 2, seed=4), uniform(0.4, 1, 1, 1, 2, seed=5),
-    )  # fmt: skip
+        f,
+        exact,
+        LOGITS,
+        uniform(-1, 1, 1, 2, 2, seed=1),
+        uniform(0.4, 1, 1, 2, 2, seed=2),
+        uniform(9, 12, 1, 1, 2, seed=3),
+        uniform(-1, 1, 1, 1, 2, seed=4),
+        uniform(0.4, 1, 1, 1, 2, seed=5),
+    )
 
 
 def test_gradients_of_products_of_dimensions_reach_the_weights_through_their_dependence():
@@ -204,8 +220,10 @@ def test_gradients_of_products_of_dimensions_reach_the_weights_through_their_dep
         lambda g, loc, scale: weighed(DiagonalNormal(loc, scale, validate_args=False), g),
         lambda y: y[..., 0] * y[..., 1],
         lambda m: (m.weights * m.components.loc.prod(-1)).sum(-1),
-        LOGITS, uniform(-2, 2, 1, 3, 2, seed=1), uniform(0.4, 1, 1, 3, 2, seed=2),
-    )  # fmt: skip
+        LOGITS,
+        uniform(-2, 2, 1, 3, 2, seed=1),
+        uniform(0.4, 1, 1, 3, 2, seed=2),
+    )
 
 
 def test_gradients_of_a_product_of_blocks_reach_every_block():
@@ -215,9 +233,12 @@ def test_gradients_of_a_product_of_blocks_reach_every_block():
         ),
         lambda y: y[..., 0] * y[..., 1],
         lambda m: (m.weights * m.components.mean.prod(-1)).sum(-1),
-        LOGITS[:, :2], uniform(-2, 2, 1, 2, 1, seed=1), uniform(0.4, 1, 1, 2, 1, seed=2),
-        uniform(1, 3, 1, 2, 1, seed=3), uniform(0.4, 1, 1, 2, 1, seed=4),
-    )  # fmt: skip
+        LOGITS[:, :2],
+        uniform(-2, 2, 1, 2, 1, seed=1),
+        uniform(0.4, 1, 1, 2, 1, seed=2),
+        uniform(1, 3, 1, 2, 1, seed=3),
+        uniform(0.4, 1, 1, 2, 1, seed=4),
+    )
 
 
 CONTINUOUS = {
@@ -255,7 +276,9 @@ def test_gradients_are_finite_far_in_the_tails_and_where_components_lie_apart():
     loc = torch.tensor([[[-1e3], [1e3]]] * 2).double().requires_grad_()
     scale = torch.tensor([[[1e-3], [1.0]]] * 2).double().requires_grad_()
     logits = torch.tensor([[0.0, 0.0], [0.0, -40.0]]).double().requires_grad_()
-    weighed(DiagonalNormal(loc, scale), logits).rsample((200,), generator=torch.Generator().manual_seed(0)).sum().backward()
+    weighed(DiagonalNormal(loc, scale), logits).rsample(
+        (200,), generator=torch.Generator().manual_seed(0)
+    ).sum().backward()
     for leaf in (loc, scale):
         assert leaf.grad.isfinite().all()
     # A location moves its own samples with it, whatever the gap: 200 in all.

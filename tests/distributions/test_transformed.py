@@ -1,5 +1,6 @@
 """Components seen through monotone maps, against closed forms, SciPy and quadrature."""
 
+import itertools
 import math
 
 import numpy as np
@@ -115,7 +116,9 @@ def pair():
 POINTS = (-1.0, 0.0, 1e-300, 1e-3, 0.5, 1.0, 7.0, 1e6, 1e300)
 
 
-@pytest.mark.parametrize("method", ["log_prob", "marginal_log_prob", "score", "cdf", "sf", "log_cdf", "log_sf", "gradient"])
+@pytest.mark.parametrize(
+    "method", ["log_prob", "marginal_log_prob", "score", "cdf", "sf", "log_cdf", "log_sf", "gradient"]
+)
 def test_the_log_of_normals_is_lognormal_in_everything_asked_of_a_target(method):
     through, direct = (getattr(parts, method)(at(*POINTS)) for parts in pair())
     torch.testing.assert_close(through, direct, rtol=1e-9, atol=1e-12)
@@ -174,10 +177,12 @@ def test_the_mode_of_a_lognormal_is_below_its_median():
 @over_maps
 def test_the_jacobian_is_exact_so_that_densities_integrate_to_one(name):
     through = mixture(normals()).through(MAPS[name])
-    knots = through.icdf(at(1e-9, 1e-6, 1e-3, 0.1, 0.3, 0.5, 0.8, 0.99, 1 - 1e-4, 1 - 1e-7, 1 - 1e-9)).flatten().tolist()
+    knots = (
+        through.icdf(at(1e-9, 1e-6, 1e-3, 0.1, 0.3, 0.5, 0.8, 0.99, 1 - 1e-4, 1 - 1e-7, 1 - 1e-9)).flatten().tolist()
+    )
     total = sum(
         integrate.quad(lambda y: through.log_prob(at(y)).exp().item(), a, b, epsrel=1e-9)[0]
-        for a, b in zip(knots[:-1], knots[1:], strict=True)
+        for a, b in itertools.pairwise(knots)
     )
     assert total == pytest.approx(1, abs=1e-7)
 
@@ -231,7 +236,9 @@ def test_moments_match_quadrature_over_the_base(name):
             y = MAPS[name].forward(torch.tensor([z], dtype=torch.float64)).item()
             return f(y) * (0.4 * Z[0].pdf(z) + 0.6 * Z[1].pdf(z))
 
-        return sum(integrate.quad(integrand, a, b, epsrel=1e-10)[0] for a, b in ((-8, -0.8), (-0.8, 0), (0, 0.7), (0.7, 6)))
+        return sum(
+            integrate.quad(integrand, a, b, epsrel=1e-10)[0] for a, b in ((-8, -0.8), (-0.8, 0), (0, 0.7), (0.7, 6))
+        )
 
     mean = expected(lambda y: y)
     assert through.mean.item() == pytest.approx(mean, rel=1e-6)  # the power map bends abruptly at 0
@@ -366,7 +373,9 @@ def test_a_map_of_a_map_is_both():
     np.testing.assert_allclose(twice.log_prob(at(*y)).exp().flatten(), expected)
 
 
-@pytest.mark.parametrize("base", [Poisson(column(2.0)), VonMises(column(0.0), column(2.0))], ids=lambda b: type(b).__name__)
+@pytest.mark.parametrize(
+    "base", [Poisson(column(2.0)), VonMises(column(0.0), column(2.0))], ids=lambda b: type(b).__name__
+)
 def test_what_has_no_jacobian_is_refused(base):
     with pytest.raises(InputError) as caught:
         mixture(base, 1.0).through(Log())
@@ -400,7 +409,9 @@ def test_shapes_rows_casts_and_empty_batches_hold():
 
 
 def test_single_precision_near_the_bounds_of_a_logit_keeps_the_density():
-    parts = Transformed(Logistic(column(0.0, dtype=torch.float32), column(1.0, dtype=torch.float32)), Logit.on(0.0, 1.0))
+    parts = Transformed(
+        Logistic(column(0.0, dtype=torch.float32), column(1.0, dtype=torch.float32)), Logit.on(0.0, 1.0)
+    )
     y = at(1e-30, 1e-6, 0.5, 0.999, dtype=torch.float32)  # a standard logistic through a logit is uniform
     np.testing.assert_allclose(parts.log_prob(y).flatten(), 0.0, atol=2e-5)
     np.testing.assert_allclose(parts.cdf(y).flatten(), y.flatten(), rtol=2e-5)

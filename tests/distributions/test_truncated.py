@@ -1,5 +1,6 @@
 """Truncation against SciPy's truncated normal, and other families by quadrature."""
 
+import itertools
 import math
 
 import numpy as np
@@ -33,7 +34,9 @@ def column(*values, dtype=torch.float64) -> Tensor:
 
 
 def at(*values, dtype=torch.float64) -> Tensor:
-    return torch.tensor(values, dtype=dtype).reshape(-1, 1, 1)  # (S, K=1, D=1) for components, (S, N=1, D=1) for mixtures
+    return torch.tensor(values, dtype=dtype).reshape(
+        -1, 1, 1
+    )  # (S, K=1, D=1) for components, (S, N=1, D=1) for mixtures
 
 
 def normal(low, high, loc=0.0, scale=1.0) -> Truncated:
@@ -67,7 +70,7 @@ def test_the_density_integrates_to_one(low, high):
     ends = truth.ppf([0.0, 1e-9, 0.01, 0.5, 0.99, 1 - 1e-9, 1.0]).clip(-60, 60)
     total = sum(
         integrate.quad(lambda y: parts.log_prob(at(y)).exp().item(), a, b, epsrel=1e-10)[0]
-        for a, b in zip(ends[:-1], ends[1:], strict=True)
+        for a, b in itertools.pairwise(ends)
         if a < b
     )
     assert total == pytest.approx(1, rel=1e-8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -192,7 +193,7 @@ def assert_modes_are_those_of_a_grid(mixture: Mixture, modes: Modes) -> None:
         places = np.flatnonzero(is_mode)
         places = places[np.append(True, points[places[1:], row] != points[places[:-1], row])]
         assert len(places) == modes.count[row]
-        for i, j in zip(places[:-1], places[1:], strict=True):
+        for i, j in itertools.pairwise(places):
             assert at[i : j + 1].min() <= min(at[i], at[j]), (row, points[[i, j], row].tolist())
 
 
@@ -239,7 +240,7 @@ def test_masses_are_the_probabilities_between_the_minima_and_sum_to_one(name):
         order = modes.location[row, modes.mask[row], 0].argsort()
         places, masses = modes.location[row, modes.mask[row], 0][order], modes.mass[row, modes.mask[row]][order]
         cuts = []
-        for low, high in zip(places[:-1], places[1:], strict=True):
+        for low, high in itertools.pairwise(places):
             inner = torch.linspace(0, 1, 801, dtype=torch.float64) * (high - low) + low
             inner = torch.cat([inner, points[(points[:, row] > low) & (points[:, row] < high), row]]).sort().values
             cuts.append(inner[log_density(mixture[row : row + 1], inner[:, None])[:, 0].argmin()])

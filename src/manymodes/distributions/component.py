@@ -408,8 +408,10 @@ class Declared(Component):
 
     def _check_values(self) -> None:
         for name, parameter in self.parameters.items():
+            if not getattr(self, name).numel():
+                continue  # torch's own check of matrices trips over none
             legal = parameter.constraint.check(getattr(self, name))
-            if getattr(self, name).numel() and not legal.all():
+            if not legal.all():
                 index = tuple((~legal).nonzero()[0].tolist())
                 value: Any = getattr(self, name)[index]
                 got = f"{value.item():g}" if value.dim() == 0 else value.tolist()

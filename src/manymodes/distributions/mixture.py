@@ -130,9 +130,14 @@ class Mixture(MixtureSameFamily):
 
     @property
     def mode(self) -> Tensor:
-        """Location of the highest mode of the joint density, (N, D); the heaviest atom where there is no density."""
+        """Location of the highest mode of the joint density, (N, D), or of an atom that holds more than its basin."""
         modes = self.modes()
-        return modes.location[..., 0, :] if modes.mask.shape[-1] else modes.atoms.location[..., :1]
+        if not modes.atoms.mask.shape[-1]:
+            return modes.location[..., 0, :]
+        if not modes.mask.shape[-1]:
+            return modes.atoms.location[..., :1]
+        atom = modes.atoms.mask[..., :1] & (modes.atoms.mass[..., :1] > modes.mass[..., :1])
+        return torch.where(atom, modes.atoms.location[..., :1], modes.location[..., 0, :])
 
     def modes(self) -> Modes:
         """Return the modes of the joint density, the highest first.

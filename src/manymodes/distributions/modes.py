@@ -15,6 +15,7 @@ from manymodes.distributions.regions import line_mass
 from manymodes.distributions.results import Atoms, Modes
 from manymodes.distributions.turning import find_extrema
 
+_SEAM, _SAME_HEIGHT = 0.01, 1e-9  # of angles and of log-densities: maxima so near the cut and so alike are one
 _ROWS = 5_000  # of joint densities at a time, which bounds the memory
 
 
@@ -53,24 +54,23 @@ def _certified(line: Line, kind: Kind) -> tuple[Tensor, Tensor]:
     last = torch.arange(maximum.shape[-1], device=low.device) == there.sum(-1, keepdim=True) - 1
     right = torch.where(last, high, torch.nn.functional.pad(minimum, (0, 1), value=torch.nan))
     mass = line_mass(line, torch.where(there, left, torch.nan), torch.where(there, right, torch.nan))
-    return _around_the_circle(maximum, mass) if kind == "angle" else (maximum, mass)
+    return _around_the_circle(line, maximum, mass) if kind == "angle" else (maximum, mass)
 
 
-def _around_the_circle(maximum: Tensor, mass: Tensor) -> tuple[Tensor, Tensor]:
-    """Return maxima of angles: a maximum at the cut is one only where the density falls on both sides of it."""
-    at_low, at_high = maximum == -torch.pi, maximum == torch.pi
-    both = at_low.any(-1, keepdim=True) & at_high.any(-1, keepdim=True)
-    first = torch.arange(maximum.shape[-1], device=mass.device) == 0
-    last_mass = torch.where(at_high, mass, 0.0).sum(-1, keepdim=True)
-    first_mass = torch.where(at_low, mass, 0.0).sum(-1, keepdim=True)
-    # What a lone end of the circle holds belongs to the basin on the other side of the cut.
+def _around_the_circle(line: Line, maximum: Tensor, mass: Tensor) -> tuple[Tensor, Tensor]:
+    """Return maxima of angles: the two ends of [-pi, pi] are one place, and so are maxima there."""
     count = (~maximum.isnan()).sum(-1, keepdim=True)
-    final = torch.arange(maximum.shape[-1], device=mass.device) == count - 1
-    mass = torch.where(first & (both | at_high.any(-1, keepdim=True)), mass + last_mass, mass)
-    mass = torch.where(final & ~both & at_low.any(-1, keepdim=True), mass + first_mass, mass)
-    gone = at_high | (at_low & ~both)
-    alone = count == 1  # a single maximum at one end, by rounding: keep it
-    gone = gone & ~alone
+    number = torch.arange(maximum.shape[-1], device=mass.device)
+    first, final = number == 0, number == count - 1
+    height = torch.where(maximum.isnan(), -torch.inf, line.log_prob(maximum.T.nan_to_num(0.0)).T)
+    at_low, at_high = first & (maximum < _SEAM - torch.pi), final & (maximum > torch.pi - _SEAM)
+    top = height.gather(-1, (count - 1).clamp_min(0))
+    one = at_low.any(-1, keepdim=True) & at_high.any(-1, keepdim=True) & ((height[:, :1] - top).abs() < _SAME_HEIGHT)
+    # The density need not fall on both sides of an end: then it belongs to the basin on the other side.
+    gone = (final & one) | ((maximum.abs() == torch.pi) & ~one & (count > 1) & (first | final))
+    moved = torch.where(gone, mass, 0.0)
+    to_first, to_final = moved.gather(-1, (count - 1).clamp_min(0)), moved[:, :1]
+    mass = torch.where(gone, 0.0, mass) + first * to_first + (final & ~first) * torch.where(one, 0.0, to_final)
     return torch.where(gone, torch.nan, maximum), torch.where(gone, 0.0, mass)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast, final
@@ -18,7 +19,6 @@ from manymodes.distributions.constraints import Scaling
 from manymodes.distributions.limits import around
 from manymodes.distributions.quadrature import central_moment, lower_mean, mean, upper_mean
 
-_DEEP = -600.0  # log-probability: below it quantiles are found from logarithms
 _DOUBLINGS = 60
 
 
@@ -222,7 +222,7 @@ class Truncated(Factorised):
         lower = self.base.cdf(self.low) * above + self.base.cdf(self.high) * below
         upper = self.base.sf(self.low) * above + self.base.sf(self.high) * below
         y = torch.where(upper < lower, self.base.isf(upper), self.base.icdf(lower))
-        deep = (self._log_mass_kept() < _DEEP).expand_as(y)
+        deep = (self._log_mass_kept() < 0.85 * math.log(torch.finfo(y.dtype).tiny)).expand_as(y)
         if bool(deep.any()):
             y = torch.where(deep, self._deep_quantile(below, above), y)
         return self._pulled(torch.where(below <= 0, self.low, torch.where(above <= 0, self.high, y)))

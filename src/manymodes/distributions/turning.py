@@ -259,7 +259,8 @@ def _read_off(line: Line, points: Tensor, moves: _Moves, share: float) -> Extrem
     # A jump may stand at an end of the bracket, and a flat top between: the best of ends and root is taken.
     options = torch.stack([place, low, high])
     height = here.log_prob(options) * torch.where(falls, 1.0, -1.0)
-    chosen = torch.where((height[1:] > height[0] + _JUMP).any(0), 1 + height[1:].argmax(0), 0)
+    rounding = 64 * torch.finfo(place.dtype).eps * (1 + height[0].abs())
+    chosen = torch.where((height[1:] > height[0] + rounding).any(0), 1 + height[1:].argmax(0), 0)
     place = options.gather(0, chosen.unsqueeze(0)).squeeze(0)
     return Extrema(_padded(row[falls], place[falls], len(line)), _padded(row[~falls], place[~falls], len(line)))
 
