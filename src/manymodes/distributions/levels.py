@@ -23,6 +23,7 @@ from manymodes.distributions.line import Line
 from manymodes.distributions.roots import bracketed_root
 
 _STEPS, _ROUNDS = 4, 6  # Newton's steps in a round; after a round, rows that are done are set aside
+_USUAL = 4.0  # of log-density: levels are seldom higher above their least possible value
 _CHUNK = 4096  # rows at a time, which keeps the work in the cache
 _NEAR, _FAR = 0.3, 3.0  # of log-density: how wrong ends may be for bounds of the level, and for a step of it
 
@@ -88,7 +89,7 @@ def solve(line: Line, slopes: Slopes, level: Tensor, least: Tensor, most: Tensor
         most: Log-levels above which nothing lies, (N,).
     """
     normal = torch.special.ndtri(0.5 + 0.5 * level)  # a normal density's level, from its top
-    start = torch.maximum(most - 0.5 * normal.square(), 0.9 * least + 0.1 * most)
+    start = torch.minimum(torch.maximum(most - 0.5 * normal.square(), 0.9 * least + 0.1 * most), least + _USUAL)
     end = _parabola(slopes.peak, slopes.at_peak, slopes.foot, slopes.at_foot, start[slopes.row])
     known = _Bounds(start, least, most, end, slopes.peak, slopes.at_peak, slopes.foot, slopes.at_foot)
     rows = torch.arange(len(line), device=level.device)

@@ -83,7 +83,11 @@ def _slopes(line: Line, peak: Tensor, valley: Tensor, least: Tensor) -> Slopes:
     row, peaks = row.repeat_interleave(2), peak[row, which].repeat_interleave(2)
     here = line.take(row)
     side = torch.tensor([-1.0, 1.0], dtype=peak.dtype, device=peak.device).repeat(len(row) // 2)
-    return Slopes(row, side, peaks, here.log_prob(peaks), feet, here.log_prob(feet))
+    # At an end of the support the density is that of the numbers beside it: there may be a pole, which holds something.
+    inside = torch.nextafter(feet, peaks)
+    at_end = (feet == torch.where(side < 0, *(end[row] for end in line.ends()))) & feet.isfinite()
+    at_feet = here.log_prob(torch.where(at_end, inside, feet))
+    return Slopes(row, side, peaks, here.log_prob(peaks), feet, at_feet)
 
 
 def _least_log_level(line: Line, level: Tensor) -> Tensor:
