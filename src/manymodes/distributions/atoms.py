@@ -9,6 +9,7 @@ from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions.component import Component, Kind
+from manymodes.distributions.limits import filled
 from manymodes.distributions.line import Line
 from manymodes.distributions.results import Atoms
 
@@ -52,7 +53,7 @@ def take_apart(line: Line) -> Parts:
         return Parts(kind, None, torch.full_like(line.logits[0], -torch.inf), atoms)
     logits = torch.cat([part for _, part in spread])
     share = torch.logsumexp(logits, 0)
-    own = torch.log_softmax(logits, 0).nan_to_num(-torch.inf)
+    own = filled(torch.log_softmax(logits, 0), -torch.inf)
     return Parts(kind, Line(own, tuple(group for group, _ in spread)), share, atoms)
 
 

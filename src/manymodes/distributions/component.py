@@ -251,7 +251,9 @@ class Factorised(Component):
         """Return log P(low <= Y <= high) of each target dimension, from the tail that loses fewer digits."""
         stepped = [kind in ("count", "atom") for kind in self.kinds]
         if any(stepped):  # a closed interval holds its lower end: what lies below it is P(Y <= the number before it)
-            before = torch.nextafter(low, torch.full_like(low, -torch.inf))
+            own = self.ends()[0].dtype  # in the coarser precision of the two, as atoms are met
+            coarser = low.to(min(low.dtype, own, key=lambda dtype: torch.finfo(dtype).bits))
+            before = torch.nextafter(coarser, torch.full_like(coarser, -torch.inf)).to(low.dtype)
             low = torch.where(torch.tensor(stepped, device=low.device), before, low)
         upper = self.sf(low) < 0.5
         large = torch.where(upper, self.log_sf(low), self.log_cdf(high))

@@ -234,7 +234,7 @@ class Concatenation(Component):
 
     def condition(self, dims: list[int], value: Tensor) -> Concatenation:
         """Return the distribution of the other dimensions given ``value`` in ``dims``."""
-        return Concatenation(*(group.condition(dims, y) for group, y in self._split(value)))
+        return Concatenation(*(group.condition(dims, value) for group in self.groups))
 
     def widened(self, factor: float) -> Concatenation:
         """Return the concatenation of the widened groups."""

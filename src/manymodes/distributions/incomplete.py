@@ -60,6 +60,9 @@ class Incomplete:
             left: Where the truth is at most y, (N, D).
             right: Where the truth is at least y, (N, D).
         """
+        for name, mask in (("left", left), ("right", right)):
+            if mask is not None:
+                _checks.matches_shape(name, mask.shape, tuple(y.shape), "to match y")
         known = cls.missing(y)
         low = known.low if left is None else known.low.masked_fill(left, -torch.inf)
         high = known.high if right is None else known.high.masked_fill(right, torch.inf)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from manymodes import _checks
+from manymodes.distributions.limits import filled
 from manymodes.distributions.line import Line
 
 _TAIL = 1e-13  # probability left out on each side
@@ -37,8 +38,8 @@ def stretches(line: Line) -> Iterator[Stretch]:
         ValueError: A row that spreads over more than twenty million integers.
     """
     tail = torch.full_like(line.logits[0], _TAIL)
-    first = line.quantiles(tail, upper=False).nan_to_num(torch.inf).amin(0)
-    last = line.quantiles(tail, upper=True).nan_to_num(-torch.inf).amax(0)
+    first = filled(line.quantiles(tail, upper=False), torch.inf).amin(0)
+    last = filled(line.quantiles(tail, upper=True), -torch.inf).amax(0)
     width = (last - first + 1).long()
     start = 0
     while start < len(line):

@@ -16,6 +16,11 @@ def around(end: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return points[0], points[1], points[2]
 
 
+def filled(values: Tensor, filler: float) -> Tensor:
+    """Return values with a filler in place of NaN; infinities stay what they are."""
+    return torch.where(values.isnan(), filler, values)
+
+
 def bounded(score: Tensor) -> Tensor:
     """Return scores with the largest finite numbers in place of infinite ones: next to an end they overflow."""
     largest = torch.finfo(score.dtype).max

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, Literal, cast
 
 import torch
@@ -13,6 +12,7 @@ from torch.types import _size
 
 from manymodes import _checks
 from manymodes.distributions import moments, reduction
+from manymodes.distributions.caching import cached
 from manymodes.distributions.component import Component
 from manymodes.distributions.incomplete import Incomplete
 from manymodes.distributions.line import Line
@@ -77,7 +77,7 @@ class Mixture(MixtureSameFamily):
         """Number of components, K."""
         return int(self.components.batch_shape[-1])
 
-    @cached_property
+    @cached
     def logits(self) -> Tensor:
         """Log-weights that sum to one, (N, K)."""
         weights = self.mixture_distribution
@@ -360,7 +360,7 @@ class Mixture(MixtureSameFamily):
         Raises:
             ValueError: A factor that is not > 0.
         """
-        if not bool((torch.as_tensor(scale) > 0).all()):
+        if not bool((torch.as_tensor(scale, dtype=torch.float64) > 0).all()):
             raise _checks.InputError(f"scale must be > 0 in every dimension; got {scale}.")
         return self.with_components(self.components.affine(shift, scale))
 
@@ -384,7 +384,10 @@ class Mixture(MixtureSameFamily):
         Raises:
             ValueError: Dimensions that are not there or all of them, or values of another shape.
         """
-        given = self.dims(dims, some_left=True)
+        _checks.instance("value", value, Tensor)
+        asked = self.dims(dims, some_left=True)
+        given = sorted(asked)  # blocks of a product stay together
+        value = value[..., [asked.index(dim) for dim in given]] if value.shape[-1:] == (len(asked),) else value
         parts = self.marginal(given).component_log_prob(value)
         nowhere = (parts == -torch.inf).all(-1, keepdim=True)
         weights = Categorical(logits=torch.where(nowhere, self.logits, parts), validate_args=False)
@@ -551,7 +554,7 @@ def pool(mixtures: Sequence[Mixture], weights: Sequence[float] | None = None) ->
         shape, wanted = (*mixture.batch_shape, *mixture.event_shape), (*first.batch_shape, *first.event_shape)
         _checks.matches_shape(f"the targets of prediction {i + 1}", shape, wanted, "to match those of the first")
     share = torch.as_tensor([1.0] * len(mixtures) if weights is None else weights, dtype=torch.float64)
-    if share.shape != (len(mixtures),) or not bool((share >= 0).all()) or not bool(share.sum() > 0):
+    if share.shape != (len(mixtures),) or not bool(((share >= 0) & share.isfinite()).all()) or share.sum() == 0:
         raise _checks.InputError(f"weights must be {len(mixtures)} numbers >= 0, not all 0; got {weights}.")
     parts = [m.logits + log.to(m.logits) for m, log in zip(mixtures, (share / share.sum()).log(), strict=True)]
     components = reduction.concatenated([mixture.components for mixture in mixtures])

@@ -10,6 +10,7 @@ from manymodes.distributions.ascent import Joint, Peaks, climb
 from manymodes.distributions.atoms import take_apart
 from manymodes.distributions.component import Component, Kind
 from manymodes.distributions.lattice import peaks, stretches
+from manymodes.distributions.limits import filled
 from manymodes.distributions.line import Line
 from manymodes.distributions.regions import line_mass
 from manymodes.distributions.results import Atoms, Modes
@@ -39,7 +40,7 @@ def _on_the_line(joint: Joint) -> Modes:
         return _sorted(none.unsqueeze(-1), none, none, none.unsqueeze(-1), none.bool(), parts.atoms)
     location, mass = _counts(parts.spread) if parts.kind == "count" else _certified(parts.spread, parts.kind)
     mask = ~location.isnan()
-    log_density = parts.spread.log_prob(location.T.nan_to_num(0.0)).T + parts.share.unsqueeze(-1)
+    log_density = parts.spread.log_prob(filled(location.T, 0.0)).T + parts.share.unsqueeze(-1)
     mass = mass * parts.share.exp().unsqueeze(-1)
     spread = _line_spread(parts.spread, location)
     return _sorted(location.unsqueeze(-1), log_density, mass, spread.unsqueeze(-1), mask, parts.atoms)
@@ -62,7 +63,7 @@ def _around_the_circle(line: Line, maximum: Tensor, mass: Tensor) -> tuple[Tenso
     count = (~maximum.isnan()).sum(-1, keepdim=True)
     number = torch.arange(maximum.shape[-1], device=mass.device)
     first, final = number == 0, number == count - 1
-    height = torch.where(maximum.isnan(), -torch.inf, line.log_prob(maximum.T.nan_to_num(0.0)).T)
+    height = torch.where(maximum.isnan(), -torch.inf, line.log_prob(filled(maximum.T, 0.0)).T)
     at_low, at_high = first & (maximum < _SEAM - torch.pi), final & (maximum > torch.pi - _SEAM)
     top = height.gather(-1, (count - 1).clamp_min(0))
     one = at_low.any(-1, keepdim=True) & at_high.any(-1, keepdim=True) & ((height[:, :1] - top).abs() < _SAME_HEIGHT)
@@ -112,7 +113,7 @@ def _sorted(location: Tensor, log_density: Tensor, mass: Tensor, spread: Tensor,
 
 def _line_spread(line: Line, location: Tensor) -> Tensor:
     """Return standard deviations, (N, J), of the components that make the density at places (N, J)."""
-    share = torch.softmax(line.parts(location.T.nan_to_num(0.0)), -2).nan_to_num(0.0)  # (J, K, N)
+    share = torch.softmax(line.parts(filled(location.T, 0.0)), -2).nan_to_num(0.0)  # (J, K, N)
     mean, variance = (torch.cat(moments).flatten(1) for moments in line.moments())
     centre = (share * mean).sum(-2, keepdim=True)
     return (share * (variance + (mean - centre).square())).sum(-2).sqrt().T
@@ -120,7 +121,7 @@ def _line_spread(line: Line, location: Tensor) -> Tensor:
 
 def _spread(joint: Joint, location: Tensor) -> Tensor:
     """Return standard deviations, (N, J, D), of the components that make the density at places (N, J, D)."""
-    share = torch.softmax(joint.parts(location.movedim(1, 0).nan_to_num(0.0)), -1).nan_to_num(0.0).unsqueeze(-1)
+    share = torch.softmax(joint.parts(filled(location.movedim(1, 0), 0.0)), -1).nan_to_num(0.0).unsqueeze(-1)
     mean, variance = joint.components.mean, joint.components.variance
     centre = (share * mean).sum(-2, keepdim=True)
     return (share * (variance + (mean - centre).square())).sum(-2).sqrt().movedim(0, 1)

@@ -14,9 +14,9 @@ from manymodes.distributions.component import Component
 def mean(weights: Tensor, components: Component) -> Tensor:
     """Return the mean of each target dimension, (N, D); of angles, the direction of their mean (Mardia 1972)."""
     linear = _average(weights, components.mean)
-    angle = _angles(components)
-    if not bool(angle.any()):
+    if "angle" not in components.kinds:
         return linear
+    angle = _angles(components)
     return torch.where(angle, torch.atan2(*_resultant(weights, components)), linear)
 
 
@@ -29,8 +29,8 @@ def central_moment(weights: Tensor, components: Component, order: int) -> Tensor
     there: the circular variance, one less the length of the mean direction.
     """
     order = _checks.integer_at_least("order", order, 2, 4)
-    angle = _angles(components)
-    if bool(angle.any()):
+    if "angle" in components.kinds:
+        angle = _angles(components)
         if order > 2:
             raise _checks.InputError(f"order must be 2 where a target is an angle; got {order}.")
         length = torch.hypot(*_resultant(weights, components))

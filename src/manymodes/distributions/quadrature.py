@@ -61,17 +61,16 @@ def _split(component: Component) -> Tensor:
 
 def _tail_integral(g: Callable[[Tensor], Tensor], width: Tensor) -> Tensor:
     r"""Return :math:`\int_0^w g(u) du`."""
-    total = torch.zeros_like(width)
-    for place, weight in _nodes():
-        level = width * place
-        total = total + torch.where(level > 0, weight * g(level.clamp_min(torch.finfo(width.dtype).tiny)), 0.0)
-    return width * total
+    place, weight = (node.to(width).reshape(-1, *(1,) * width.dim()) for node in _nodes())
+    level = width * place
+    values = g(level.clamp_min(torch.finfo(width.dtype).tiny))
+    return width * torch.where(level > 0, weight * values, 0.0).sum(0)
 
 
-def _nodes() -> list[tuple[float, float]]:
+def _nodes() -> tuple[Tensor, Tensor]:
     """Return points in (0, 1) and their weights."""
     t = _STEP * torch.arange(_FIRST, _LAST + 1, dtype=torch.float64)
     place = torch.sigmoid(torch.pi * torch.sinh(t))
     other = torch.sigmoid(-torch.pi * torch.sinh(t))
     weight = _STEP * torch.pi * torch.cosh(t) * place * other
-    return list(zip(place.tolist(), weight.tolist(), strict=True))
+    return place, weight

@@ -71,8 +71,9 @@ def tail_quantile(weights: Tensor, components: Component, tail: Tensor, upper: T
 def _quantile(weights: Tensor, components: Component, tail: Tensor, upper: Tensor) -> Tensor:
     tails = Tails(weights.unsqueeze(-1), components, upper)
     low, high = _bracket(tails, tail)
-    exact = low == high  # one component, equal components, or a level of 0 or 1
-    found = torch.where(exact, low, _newton_inside(tails, tail, low, high, exact))
+    exact = (low == high) | (tail == 0)  # one component, equal components, or a level of 0 or 1
+    end = torch.where(upper, high, low)
+    found = torch.where(exact, end, _newton_inside(tails, tail, low, high, exact))
     counts = torch.tensor([kind == "count" for kind in components.kinds], device=tail.device)
     if bool(counts.any()):
         found = torch.where(counts, _among_integers(tails, tail, low, high), found)

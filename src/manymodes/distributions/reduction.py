@@ -30,13 +30,21 @@ from manymodes.distributions.families import DiagonalNormal, FullNormal, LowRank
 def concatenated(parts: list[Component]) -> Component:
     """Return components one after another along the component axis, as one family where they are of one."""
     first = parts[0]
-    if isinstance(first, Declared) and all(type(part) is type(first) for part in parts):
+    if isinstance(first, Declared) and all(_alike(first, part) for part in parts):
         leading = torch.broadcast_shapes(*(part.batch_shape[:-1] for part in parts))
         whole = [part.expand(leading + part.batch_shape[-1:]) for part in parts]
         axes = {name: -1 - len(parameter.shape) for name, parameter in first.parameters.items()}
         values = {name: torch.cat([getattr(part, name) for part in whole], axis) for name, axis in axes.items()}
         return type(first)(**values, validate_args=False)
     return Concatenation(*parts)
+
+
+def _alike(first: Declared, other: Component) -> bool:
+    """Return whether two runs of components are of one family and, where it has one, of one rank."""
+    if type(other) is not type(first):
+        return False
+    axes = {name: len(parameter.shape) for name, parameter in first.parameters.items()}
+    return all(getattr(first, name).shape[-n:] == getattr(other, name).shape[-n:] for name, n in axes.items())
 
 
 def pooled_axis(logits: Tensor, components: Component, dim: int) -> tuple[Tensor, Component]:

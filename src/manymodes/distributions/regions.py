@@ -21,6 +21,7 @@ from torch import Tensor
 from manymodes.distributions.atoms import take_apart
 from manymodes.distributions.lattice import smallest_set, stretches
 from manymodes.distributions.levels import Slopes, solve
+from manymodes.distributions.limits import filled
 from manymodes.distributions.line import Line
 from manymodes.distributions.results import Atoms, Region
 from manymodes.distributions.turning import find_extrema
@@ -104,13 +105,13 @@ def _least_log_level(line: Line, level: Tensor) -> Tensor:
 def _bulk(line: Line, tail: Tensor) -> tuple[Tensor, Tensor]:
     """Return places with at most ``tail`` beyond each, from the components' quantiles."""
     low, high = line.quantiles(tail, upper=False), line.quantiles(tail, upper=True)
-    return low.nan_to_num(torch.inf).amin(0), high.nan_to_num(-torch.inf).amax(0)
+    return filled(low, torch.inf).amin(0), filled(high, -torch.inf).amax(0)
 
 
 def _feet(line: Line, peak: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
     """Return places left and right of all maxima where the density is at most the least level, or support ends."""
     low, high = _bulk(line, torch.full_like(least, 0.01))
-    first, last = peak.nan_to_num(torch.inf).amin(-1), peak.nan_to_num(-torch.inf).amax(-1)
+    first, last = filled(peak, torch.inf).amin(-1), filled(peak, -torch.inf).amax(-1)
     ends = line.ends()
     feet = []
     for start, outer, end, sign in ((first, low, ends[0], -1.0), (last, high, ends[1], 1.0)):
@@ -146,13 +147,13 @@ def _joined(line: Line, peak: Tensor, valley: Tensor, ends: Tensor, log_level: T
 
 def line_mass(line: Line, low: Tensor, high: Tensor) -> Tensor:
     """Return the probability of intervals, (N, J), 0 where they are NaN."""
-    mass = line.mass(low.T.nan_to_num(0.0), high.T.nan_to_num(0.0)).T
+    mass = line.mass(filled(low.T, 0.0), filled(high.T, 0.0)).T
     return torch.where(low.isnan(), 0.0, mass)
 
 
 def _at(line: Line, places: Tensor) -> Tensor:
     """Return log-densities at places (N, J); NaN stays NaN."""
-    return torch.where(places.isnan(), torch.nan, line.log_prob(places.T.nan_to_num(0.0)).T)
+    return torch.where(places.isnan(), torch.nan, line.log_prob(filled(places.T, 0.0)).T)
 
 
 # --- counts ---

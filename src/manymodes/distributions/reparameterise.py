@@ -28,21 +28,22 @@ def with_gradient(logits: Tensor, components: Component, sample: Tensor) -> Tens
         components: Continuous components, ``batch_shape`` (N, K).
         sample: Samples of that mixture, (S..., N, D).
     """
-    with torch.enable_grad():
-        y = sample.detach().requires_grad_()
-        z = _rosenblatt(logits, components, y)  # (S..., N, D)
-        rows = [torch.autograd.grad(z[..., d].sum(), y, retain_graph=True)[0] for d in range(y.shape[-1])]
-        jacobian = torch.stack(rows, -2).tril()
-        tiny = torch.finfo(y.dtype).tiny
-        diagonal = jacobian.diagonal(dim1=-2, dim2=-1).clamp_min(tiny)
-        jacobian = jacobian.tril(-1) + torch.diag_embed(diagonal)
-        change = torch.linalg.solve_triangular(jacobian.detach(), (z - z.detach()).unsqueeze(-1), upper=False)
-        moved: Tensor = sample.detach() - change.squeeze(-1)
-        return moved
+    if not torch.is_grad_enabled():
+        return sample
+    y = sample.detach().requires_grad_()
+    z = _rosenblatt(logits, components, y)  # (S..., N, D)
+    rows = [torch.autograd.grad(z[..., d].sum(), y, retain_graph=True)[0] for d in range(y.shape[-1])]
+    jacobian = torch.stack(rows, -2).tril()
+    tiny = torch.finfo(y.dtype).tiny
+    diagonal = jacobian.diagonal(dim1=-2, dim2=-1).clamp_min(tiny)
+    jacobian = jacobian.tril(-1) + torch.diag_embed(diagonal)
+    change = torch.linalg.solve_triangular(jacobian.detach(), (z - z.detach()).unsqueeze(-1), upper=False)
+    moved: Tensor = sample.detach() - change.squeeze(-1)
+    return moved
 
 
 def _rosenblatt(logits: Tensor, components: Component, y: Tensor) -> Tensor:
     log_density, level = components.rosenblatt(y.unsqueeze(-2))  # (S..., N, K, D)
-    before = log_density.cumsum(-1) - log_density
+    before = torch.nn.functional.pad(log_density.cumsum(-1)[..., :-1], (1, 0))
     share = torch.softmax(logits.unsqueeze(-1) + before, -2)
     return (share * level).sum(-2)

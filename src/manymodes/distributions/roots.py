@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-_MAX_STEPS = 120  # halving alone takes about 64
+_MAX_STEPS = 200  # halving alone takes about 64
 
 
 def bracketed_root(
@@ -40,25 +40,28 @@ def bracketed_root(
     a, b = low[active], high[active]
     (value_a, _), (value_b, slope_b) = f(a, active), f(b, active)
     eps = torch.finfo(low.dtype).eps
-    least = max(eps, share) * (b - a).abs()
+    least = torch.where(_by_ratio(a, b), 0.0, max(eps, share) * (b - a).abs())
     moved = (b - a).abs()
-    for step in range(_MAX_STEPS):
+    for number in range(_MAX_STEPS):
         if len(active) == 0:
             break
-        middle = 0.5 * a + 0.5 * b
+        middle = _middle(a, b)
         slope = (value_b - value_a) / (b - a) if slope_b is None else slope_b
+        tolerance = 2 * eps * torch.maximum(a.abs(), b.abs()) + least
         guess = b - value_b / slope
+        step = guess - b  # a step too short to matter goes a little further, so that the bracket closes behind it
+        guess = torch.where(step.abs() < tolerance, b + tolerance * step.sign(), guess)
         trusted = (guess > torch.minimum(a, b)) & (guess < torch.maximum(a, b))
-        trusted = trusted & (torch.tensor(step % 3 != 2) if slope_b is None else (guess - b).abs() <= 0.5 * moved)
+        trusted = trusted & (torch.tensor(number % 3 != 2) if slope_b is None else (guess - b).abs() <= 0.5 * moved)
         x = torch.where(trusted, guess, middle)
         value, slope_x = f(x, active)
         crossed = (value > 0) != (value_b > 0)
         # Illinois: an end that stays twice counts half.
         a, value_a = torch.where(crossed, b, a), torch.where(crossed, value_b, 0.5 * value_a)
-        moved, tolerance = (x - b).abs(), 2 * eps * torch.maximum(a.abs(), x.abs()) + least
+        moved = (x - b).abs()
         b, value_b, slope_b = x, value, slope_x
         root[active] = x
-        keep = ~((value.abs() <= enough) | ((b - a).abs() <= tolerance) | (moved <= tolerance) | value.isnan())
+        keep = ~((value.abs() <= enough) | ((b - a).abs() <= 2 * tolerance) | value.isnan())
         if not bool(keep.all()):
             index = keep.nonzero().squeeze(-1)
             active, a, b, value_a, value_b, moved, least = (
@@ -66,3 +69,15 @@ def bracketed_root(
             )
             slope_b = None if slope_b is None else slope_b[index]
     return root
+
+
+def _by_ratio(a: Tensor, b: Tensor) -> Tensor:
+    """Return which brackets lie on one side of 0 and are far wider than their distance from it."""
+    small, large = torch.minimum(a.abs(), b.abs()), torch.maximum(a.abs(), b.abs())
+    return (a * b.sign() > 0) & (large > 1e3 * small)
+
+
+def _middle(a: Tensor, b: Tensor) -> Tensor:
+    """Return the middle of brackets; by ratio where one end is far nearer to 0: a root may be at 1e-100."""
+    small, large = torch.minimum(a.abs(), b.abs()), torch.maximum(a.abs(), b.abs())
+    return torch.where(_by_ratio(a, b), a.sign() * small.sqrt() * large.sqrt(), 0.5 * a + 0.5 * b)

@@ -21,7 +21,7 @@ from manymodes.distributions.limits import around
 from manymodes.distributions.quadrature import central_moment, lower_mean, mean, upper_mean
 from manymodes.distributions.transforms import Transform
 
-_LEVELS = (1e-9, 1e-6, 1e-4, 1e-3, 0.01, 0.03, 0.07, 0.13, 0.2, 0.27, 0.34, 0.41, 0.47)  # cells of turning points
+_LEVELS = (1e-12, 1e-9, 1e-7, 1e-5, 1e-4, 1e-3, 3e-3, *(level / 80 for level in range(1, 40)))  # of turning points
 
 
 @final

@@ -211,6 +211,10 @@ class Truncated(Factorised):
         """Return targets pulled inside the ends, so that nothing outside reaches a formula."""
         return torch.minimum(torch.maximum(value, self.low), self.high)
 
+    def _log_mass(self, low: Tensor, high: Tensor) -> Tensor:
+        outside = (high < self.low) | (low > self.high)
+        return torch.where(outside, -torch.inf, self._between(self._pulled(low), self._pulled(high)))
+
     def _log_mass_kept(self) -> Tensor:
         return self.base._log_mass(self.low, self.high)
 
@@ -222,7 +226,8 @@ class Truncated(Factorised):
         lower = self.base.cdf(self.low) * above + self.base.cdf(self.high) * below
         upper = self.base.sf(self.low) * above + self.base.sf(self.high) * below
         y = torch.where(upper < lower, self.base.isf(upper), self.base.icdf(lower))
-        deep = (self._log_mass_kept() < 0.85 * math.log(torch.finfo(y.dtype).tiny)).expand_as(y)
+        smallest = self._log_mass_kept() + torch.minimum(below, above).clamp_min(torch.finfo(y.dtype).tiny).log()
+        deep = (smallest < 0.85 * math.log(torch.finfo(y.dtype).tiny)).expand_as(y)
         if bool(deep.any()):
             y = torch.where(deep, self._deep_quantile(below, above), y)
         return self._pulled(torch.where(below <= 0, self.low, torch.where(above <= 0, self.high, y)))
@@ -240,9 +245,14 @@ class Truncated(Factorised):
         near = torch.zeros_like(target)
         far = self.base.score(start).abs().reciprocal().expand_as(target)
         for _ in range(_DOUBLINGS):
-            far = torch.where(reached(far), far, 2 * far)
-        for _ in range(_DOUBLINGS):
-            middle = 0.5 * near + 0.5 * far
+            enough = reached(far)
+            if bool(enough.all()):
+                break
+            far = torch.where(enough, far, 4 * far)
+        for _ in range(2 * _DOUBLINGS):
+            if not bool((far - near > 4 * torch.finfo(far.dtype).eps * far).any()):
+                break
+            middle = torch.where(near > 0.25 * far, 0.5 * near + 0.5 * far, (near.clamp_min(1e-12 * far) * far).sqrt())
             enough = reached(middle)
             near, far = torch.where(enough, near, middle), torch.where(enough, middle, far)
         return start + side * far

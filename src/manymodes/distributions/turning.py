@@ -19,6 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from manymodes.distributions.limits import filled
 from manymodes.distributions.line import Line
 from manymodes.distributions.roots import bracketed_root
 
@@ -106,7 +107,7 @@ def _extrema(line: Line, share: float) -> Extrema:
 
 def _first_pass(line: Line, points: Tensor) -> tuple[_Cells, list[_Moves]]:
     """Return the cells between turning points that are left to halve, and the moves in the others."""
-    at = points.nan_to_num(0.0)  # (P, N)
+    at = filled(points, 0.0)  # (P, N)
     values = [line.parts(at), line.scores(at)] + ([line.score_slopes(at)] if line.third_order else [])
     a, b = points[:-1], points[1:]
     rise, resolved, flat = _judge(
@@ -146,14 +147,13 @@ def _judge(a: Tensor, b: Tensor, ends: list[Tensor], *, last: Tensor) -> tuple[T
     """
     parts, scores, *slopes = ends
     weight = _relative(parts)
-    lower, upper, rounding = _bounds(weight * scores)
-    rise = (lower > rounding).int() - (upper < -rounding).int()
-    flat = (lower == 0) & (upper == 0)
+    up, down, flat = _sign(weight * scores)
+    rise = up.int() - down.int()
     least = _least_width(a, b)
     resolved = (b - a <= least) | last
     if slopes:
-        bend_low, bend_high, bend_rounding = _bounds(weight * (scores.square() + slopes[0]))
-        resolved = resolved | (bend_low > bend_rounding) | (bend_high < -bend_rounding)
+        convex, concave, _ = _sign(weight * (scores.square() + slopes[0]))
+        resolved = resolved | convex | concave
     jump = _jump(a, b, parts) != 0
     return rise * ~jump, resolved & ((rise == 0) | jump), flat & ~jump
 
@@ -170,11 +170,15 @@ def _relative(parts: Tensor) -> Tensor:
     return (parts - top.clamp_min(torch.finfo(parts.dtype).min)).exp()
 
 
-def _bounds(ends: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return lower and upper bounds of a sum of monotone terms, given at both ends (2, ..., K, A), and its rounding."""
+def _sign(ends: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return where a sum of monotone terms, given at both ends (2, ..., K, A), is > 0, < 0, or 0 throughout."""
     low, high = torch.minimum(ends[0], ends[1]), torch.maximum(ends[0], ends[1])
-    rounding = 8 * torch.finfo(ends.dtype).eps * torch.maximum(high, -low).sum(-2)
-    return low.sum(-2), high.sum(-2), rounding
+    least, most = low.sum(-2), high.sum(-2)
+    rounding = 8 * torch.finfo(ends.dtype).eps
+    # Terms of one sign do not cancel, and may underflow at one end.
+    positive = (least > rounding * low.abs().sum(-2)) | ((low >= 0).all(-2) & (most > 0))
+    negative = (most < -rounding * high.abs().sum(-2)) | ((high <= 0).all(-2) & (least < 0))
+    return positive, negative, (least == 0) & (most == 0)
 
 
 def _jump(a: Tensor, b: Tensor, parts: Tensor) -> Tensor:
@@ -269,7 +273,7 @@ def _in_order(points: Tensor, moves: _Moves) -> _Moves:
     """Return moves that are no 0 in ascending order, between a rise from nothing and a fall to nothing."""
     rows = torch.arange(points.shape[-1], device=points.device)
     n_keys = 4 * _ROOM * (len(points) + 2)
-    first, last = points[0], points.nan_to_num(-torch.inf).amax(0)
+    first, last = points[0], filled(points, -torch.inf).amax(0)
     ends = [
         _Moves(rows, torch.full_like(rows, key), place, place, torch.full_like(rows, sign, dtype=torch.int32))
         for key, place, sign in ((0, first, 1), (n_keys - 1, last, -1))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from functools import cached_property
 from typing import ClassVar, Self, final
 
 import torch
@@ -21,6 +20,7 @@ from torch.types import _size
 
 from manymodes import _checks
 from manymodes.distributions import constraints
+from manymodes.distributions.caching import cached
 from manymodes.distributions.component import Parameter
 from manymodes.distributions.families.normal import DiagonalNormal, Normal
 from manymodes.distributions.special import normal_cdf
@@ -126,7 +126,7 @@ class FullNormal(CorrelatedNormal):
     def __init__(self, loc: Tensor, scale_tril: Tensor, *, validate_args: bool | None = None) -> None:
         super().__init__(validate_args=validate_args, loc=loc, scale_tril=scale_tril)
 
-    @cached_property
+    @cached
     def stddev(self) -> Tensor:
         """Standard deviations, (..., K, D): the norms of the factor's rows."""
         return _norm(self.scale_tril)
@@ -245,7 +245,7 @@ class LowRankNormal(CorrelatedNormal):
     def __init__(self, loc: Tensor, factor: Tensor, scale: Tensor, *, validate_args: bool | None = None) -> None:
         super().__init__(validate_args=validate_args, loc=loc, factor=factor, scale=scale)
 
-    @cached_property
+    @cached
     def stddev(self) -> Tensor:
         """Standard deviations, (..., K, D)."""
         return torch.hypot(_norm(self.factor), self.scale)
@@ -255,7 +255,7 @@ class LowRankNormal(CorrelatedNormal):
         """Covariances, (..., K, D, D)."""
         return self.factor @ self.factor.mT + torch.diag_embed(self.scale.square())
 
-    @cached_property
+    @cached
     def scale_tril(self) -> Tensor:
         """Lower triangular factor of the covariance with a positive diagonal, (..., K, D, D)."""
         return _orthogonalised(torch.cat([self.factor, torch.diag_embed(self.scale)], -1))[0]
@@ -336,7 +336,7 @@ class LowRankNormal(CorrelatedNormal):
         """Return components whose scales are ``factor`` times as large."""
         return self.with_values(factor=factor * self.factor, scale=factor * self.scale)
 
-    @cached_property
+    @cached
     def _capacity(self) -> tuple[Tensor, Tensor]:
         """Half of log |C|, (..., K), and the columns of (G, I) orthogonalised, (..., K, R, D + R)."""
         columns = (self.factor / self.scale.unsqueeze(-1)).mT  # (..., K, R, D)

@@ -102,7 +102,7 @@ class Normal(Declared):
         # Within bounds whose squares are finite: no far target turns responsibilities or gradients into NaN.
         info, value = torch.finfo(self.loc.dtype), value.to(torch.promote_types(value.dtype, self.loc.dtype))
         offset = value.clamp(-info.max / 4, info.max / 4) - self.loc  # finite: gradients of 0 are multiplied by it
-        return (offset * self.stddev.reciprocal()).clamp_(-(info.max**0.48), info.max**0.48)
+        return (offset * self.stddev.reciprocal()).clamp(-(info.max**0.48), info.max**0.48)
 
 
 class IndependentNormal(Normal, Factorised):

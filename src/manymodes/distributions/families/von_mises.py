@@ -125,11 +125,13 @@ class VonMises(Declared, Factorised):
 
     def marginal_log_prob(self, value: Tensor) -> Tensor:
         """Return the log-density of each target dimension by itself, (..., K, D); periodic in ``value``."""
-        return _centred_log_density(value - self.loc, self.concentration)
+        finite = value.isfinite()
+        density = _centred_log_density(torch.where(finite, value, 0.0) - self.loc, self.concentration)
+        return torch.where(finite, density, -torch.inf)
 
     def score(self, value: Tensor) -> Tensor:
         """Return the derivative of ``marginal_log_prob`` in ``value``, (..., K, D)."""
-        return -self.concentration * (value - self.loc).sin()
+        return -self.concentration * (torch.where(value.isfinite(), value, 0.0) - self.loc).sin()
 
     def marginal_curvature(self, value: Tensor) -> Tensor:
         """Return kappa sin(d) / d with d = value - loc in [-pi, pi], which majorises: a step ends at the mode.
