@@ -26,7 +26,7 @@ from manymodes.distributions.line import Line
 from manymodes.distributions.results import Atoms, Region
 from manymodes.distributions.turning import find_extrema
 
-_ROUGHLY = 1e-3  # where exactly maxima lie does not matter, only what lies between the ends beside them
+_ROUGHLY = 1e-7  # of the distance between turning points: densities at extrema are then right to 1e-14
 
 
 def find_region(line: Line, level: Tensor) -> Region:

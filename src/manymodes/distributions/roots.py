@@ -47,7 +47,7 @@ def bracketed_root(
             break
         middle = _middle(a, b)
         slope = (value_b - value_a) / (b - a) if slope_b is None else slope_b
-        tolerance = 2 * eps * torch.maximum(a.abs(), b.abs()) + least
+        tolerance = 2 * eps * torch.minimum(a.abs(), b.abs()) + least
         guess = b - value_b / slope
         step = guess - b  # a step too short to matter goes a little further, so that the bracket closes behind it
         guess = torch.where(step.abs() < tolerance, b + tolerance * step.sign(), guess)

@@ -52,11 +52,26 @@ def cumulative(function: str, log_density: Callable[..., Tensor], value: Tensor,
 class _Cumulative(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, function: str, log_density: Callable[..., Tensor], sign: float, value: Tensor, *shapes: Tensor
+        function: str, log_density: Callable[..., Tensor], sign: float, value: Tensor, *shapes: Tensor
     ) -> Tensor:
-        ctx.function, ctx.log_density, ctx.sign = function, log_density, sign
-        ctx.save_for_backward(value, *shapes)
         return evaluate(function, *shapes, value)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.function, ctx.log_density, ctx.sign = inputs[:3]
+        ctx.save_for_backward(*inputs[3:])
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
+        """Map over a batch: it comes first in every tensor, which then broadcast."""
+        rank = max(value.dim() - (dim is not None) for value, dim in zip(inputs[3:], in_dims[3:], strict=True))
+        moved = []
+        for value, dim in zip(inputs[3:], in_dims[3:], strict=True):
+            if dim is not None:
+                first = value.movedim(dim, 0)
+                value = first.reshape(len(first), *(1,) * (rank - first.dim() + 1), *first.shape[1:])
+            moved.append(value)
+        return _Cumulative.apply(*inputs[:3], *moved), 0  # type: ignore[no-untyped-call]
 
     @staticmethod
     @once_differentiable
