@@ -19,7 +19,8 @@ from scipy import stats
 from torch import Tensor
 
 from manymodes.distributions import constraints
-from manymodes.distributions.component import Component, Declared
+from manymodes.distributions.component import Component
+from manymodes.distributions.declared import Declared
 from manymodes.distributions.constraints import Scaling
 from manymodes.distributions.families.beta import Beta
 from manymodes.distributions.families.counts import NegativeBinomial, Poisson

@@ -5,8 +5,9 @@ Shapes use one alphabet: N examples, K components, D target dimensions, S sample
 """
 
 from manymodes.distributions.blueprints import Blueprint, given
-from manymodes.distributions.component import Component, Declared, Factorised, Parameter
+from manymodes.distributions.component import Component, Factorised
 from manymodes.distributions.concatenation import Concatenation
+from manymodes.distributions.declared import Declared, Parameter
 from manymodes.distributions.families import (
     COVARIANCE_TYPES,
     Beta,

@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.distributions.constraints import Constraint
 
 from manymodes import _checks
-from manymodes.distributions.component import Component, Declared
+from manymodes.distributions.component import Component
 from manymodes.distributions.constraints import Scaling
+from manymodes.distributions.declared import Declared
 
 Given = float | Sequence[float]
 

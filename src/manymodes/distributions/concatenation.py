@@ -13,8 +13,9 @@ from torch.types import _size
 from manymodes import _checks
 from manymodes.distributions import constraints
 from manymodes.distributions.blueprints import Blueprint, Slot, Units, alike, as_blueprint, nested
-from manymodes.distributions.component import Change, Component, Declared, Kind
+from manymodes.distributions.component import Change, Component, Kind
 from manymodes.distributions.constraints import Scaling
+from manymodes.distributions.declared import Declared
 from manymodes.distributions.product import padded
 
 

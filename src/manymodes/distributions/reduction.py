@@ -22,8 +22,9 @@ import torch
 from torch import Tensor
 
 from manymodes import _checks
-from manymodes.distributions.component import Component, Declared
+from manymodes.distributions.component import Component
 from manymodes.distributions.concatenation import Concatenation
+from manymodes.distributions.declared import Declared
 from manymodes.distributions.families import DiagonalNormal, FullNormal, LowRankNormal, Normal, SphericalNormal
 
 

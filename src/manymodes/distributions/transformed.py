@@ -13,9 +13,10 @@ from torch.types import _size
 from manymodes import _checks
 from manymodes.distributions import constraints
 from manymodes.distributions.blueprints import Blueprint, Slot, Units, as_blueprint
-from manymodes.distributions.component import Change, Component, Declared, Kind
+from manymodes.distributions.component import Change, Component, Kind
 from manymodes.distributions.concatenation import Concatenation
 from manymodes.distributions.constraints import Scaling
+from manymodes.distributions.declared import Declared
 from manymodes.distributions.families.point_mass import PointMass
 from manymodes.distributions.limits import around
 from manymodes.distributions.quadrature import central_moment, lower_mean, mean, upper_mean

@@ -14,8 +14,9 @@ from torch.types import _size
 from manymodes import _checks
 from manymodes.distributions import constraints
 from manymodes.distributions.blueprints import Blueprint, Given, Slot, Units, as_blueprint, fits_dimensions
-from manymodes.distributions.component import Change, Component, Declared, Factorised, Kind
+from manymodes.distributions.component import Change, Component, Factorised, Kind
 from manymodes.distributions.constraints import Scaling
+from manymodes.distributions.declared import Declared
 from manymodes.distributions.limits import around
 from manymodes.distributions.quadrature import central_moment, lower_mean, mean, upper_mean
 

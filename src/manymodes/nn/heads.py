@@ -9,7 +9,7 @@ from torch.distributions import Categorical
 from manymodes import _checks
 from manymodes.distributions import DiagonalNormal, Mixture
 from manymodes.distributions.blueprints import Blueprint, Slot, Units, as_blueprint
-from manymodes.distributions.component import Declared
+from manymodes.distributions.declared import Declared
 from manymodes.nn.links import LINKS
 from manymodes.nn.spread import spread_centres
 from manymodes.nn.support import Support

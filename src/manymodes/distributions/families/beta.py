@@ -11,7 +11,8 @@ from torch.types import _size
 
 from manymodes import _checks
 from manymodes.distributions import constraints, special
-from manymodes.distributions.component import Declared, Factorised, Parameter
+from manymodes.distributions.component import Factorised
+from manymodes.distributions.declared import Declared, Parameter
 from manymodes.distributions.families.gamma import log_poisson
 from manymodes.distributions.limits import around, bounded, positive
 from manymodes.distributions.special import normal_cdf

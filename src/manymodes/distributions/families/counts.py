@@ -12,8 +12,9 @@ from torch.types import _size
 
 from manymodes import _checks
 from manymodes.distributions import constraints, special
-from manymodes.distributions.component import Declared, Factorised, Kind, Parameter
+from manymodes.distributions.component import Factorised, Kind
 from manymodes.distributions.constraints import Scaling
+from manymodes.distributions.declared import Declared, Parameter
 from manymodes.distributions.families.beta import beta_tails
 from manymodes.distributions.families.gamma import log_poisson, standard_log_density
 from manymodes.distributions.limits import positive

@@ -21,7 +21,7 @@ from torch.types import _size
 from manymodes import _checks
 from manymodes.distributions import constraints
 from manymodes.distributions.caching import cached
-from manymodes.distributions.component import Parameter
+from manymodes.distributions.declared import Parameter
 from manymodes.distributions.families.normal import DiagonalNormal, Normal
 from manymodes.distributions.special import normal_cdf
 

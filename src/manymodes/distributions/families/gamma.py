@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.types import _size
 
 from manymodes.distributions import constraints, special
-from manymodes.distributions.component import Declared, Factorised, Parameter
+from manymodes.distributions.component import Factorised
 from manymodes.distributions.constraints import Scaling
+from manymodes.distributions.declared import Declared, Parameter
 from manymodes.distributions.families.lognormal import refuse_shift
 from manymodes.distributions.limits import around, bounded, positive
 

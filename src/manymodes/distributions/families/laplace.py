@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, Self, final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 from torch.types import _size
 
 from manymodes.distributions import constraints
-from manymodes.distributions.component import Declared, Factorised, Parameter
+from manymodes.distributions.declared import Parameter
+from manymodes.distributions.families.location_scale import LocationScale
 
 _LOG_2 = math.log(2)
 
 
 @final
-class Laplace(Declared, Factorised):
+class Laplace(LocationScale):
     r"""Laplace components, one loc and scale per target dimension.
 
     .. math:: \log p(y) = -\sum_d \left[|z_d| + \log 2 s_d\right], \qquad z_d = (y_d - m_d) / s_d
@@ -38,16 +39,9 @@ class Laplace(Declared, Factorised):
         "loc": Parameter(("D",), constraints.real),
         "scale": Parameter(("D",), constraints.scale),
     }
-    loc: Tensor
-    scale: Tensor
 
     def __init__(self, loc: Tensor, scale: Tensor, *, validate_args: bool | None = None) -> None:
         super().__init__(validate_args=validate_args, loc=loc, scale=scale)
-
-    @property
-    def mean(self) -> Tensor:
-        """Means, (..., K, D)."""
-        return self.loc
 
     def turning_points(self) -> Tensor:
         """Return the kink and its two neighbours among floating-point numbers, (..., K, D, 3)."""
@@ -60,22 +54,9 @@ class Laplace(Declared, Factorised):
         factor = {2: 2.0, 3: 0.0, 4: 24.0}[order]
         return factor * self.scale**order
 
-    def lower_mean(self, value: Tensor) -> Tensor:
-        """Return E[Y 1{Y <= value}] of each target dimension."""
-        return self.loc * self.cdf(value) - self.scale * _unit_partial_mean(self._standardised(value))
-
-    def upper_mean(self, value: Tensor) -> Tensor:
-        """Return E[Y 1{Y > value}] of each target dimension."""
-        return self.loc * self.sf(value) + self.scale * _unit_partial_mean(self._standardised(value))
-
     def entropy(self) -> Tensor:
         """Return the differential entropy, (..., K), in nats."""
         return (1 + _LOG_2 + self.scale.log()).sum(-1)
-
-    @classmethod
-    def start(cls, centres: Tensor, spread: Tensor) -> dict[str, Tensor]:
-        """Return parameters to start training from, (K, D) each: means at the centres and equal scales."""
-        return {"loc": centres, "scale": spread.expand_as(centres)}
 
     def sample(self, sample_shape: _size = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Return samples, (S..., ..., K, D): an exponential distance to either side."""
@@ -105,64 +86,17 @@ class Laplace(Declared, Factorised):
         distance = self._standardised(value).abs().clamp_min(limits.eps)
         return (1 / distance / self.scale / self.scale).clamp(limits.tiny, limits.max)
 
-    def cdf(self, value: Tensor) -> Tensor:
-        """Return P(Y <= value) for each target dimension, (..., K, D)."""
-        return _unit_cdf(self._standardised(value))
+    def _unit_cdf(self, z: Tensor) -> Tensor:
+        # Clamped on both sides, so that the branch that is not taken leaves no NaN in gradients.
+        return torch.where(z <= 0, 0.5 * z.clamp_max(0.0).exp(), 1 - 0.5 * (-z.clamp_min(0.0)).exp())
 
-    def sf(self, value: Tensor) -> Tensor:
-        """Return P(Y > value) for each target dimension, (..., K, D)."""
-        return _unit_cdf(-self._standardised(value))
+    def _unit_log_cdf(self, z: Tensor) -> Tensor:
+        return torch.where(z <= 0, z - _LOG_2, (-0.5 * (-z.clamp_min(0.0)).exp()).log1p())
 
-    def log_cdf(self, value: Tensor) -> Tensor:
-        """Return log P(Y <= value) of each target dimension."""
-        return _unit_log_cdf(self._standardised(value))
+    def _unit_quantile(self, level: Tensor) -> Tensor:
+        lower = level <= 0.5
+        tail = torch.where(lower, level, 1 - level)
+        return torch.where(lower, 1.0, -1.0).to(level.dtype) * (2 * tail).log()
 
-    def log_sf(self, value: Tensor) -> Tensor:
-        """Return log P(Y > value) of each target dimension."""
-        return _unit_log_cdf(-self._standardised(value))
-
-    def icdf(self, value: Tensor) -> Tensor:
-        """Return the quantile of each target dimension, (..., K, D)."""
-        return self.loc + self.scale * _unit_quantile(value)
-
-    def isf(self, value: Tensor) -> Tensor:
-        """Return y with P(Y > y) = value for each target dimension, (..., K, D)."""
-        return self.loc - self.scale * _unit_quantile(value)
-
-    def affine(self, shift: Tensor | float, scale: Tensor | float) -> Laplace:
-        """Return the distribution of ``shift + scale * Y`` for ``scale`` > 0."""
-        return Laplace(shift + scale * self.loc, scale * self.scale, validate_args=False)
-
-    def marginal(self, dims: list[int]) -> Laplace:
-        """Return the same family over the chosen target dimensions."""
-        return Laplace(self.loc[..., dims], self.scale[..., dims], validate_args=False)
-
-    def widened(self, factor: float) -> Self:
-        """Return components whose scales are ``factor`` times as large."""
-        return self.with_values(scale=factor * self.scale)
-
-    def _standardised(self, value: Tensor) -> Tensor:
-        # Bounded before the division: infinite targets, and tiny scales, leave no NaN in gradients.
-        largest = torch.finfo(self.loc.dtype).max
-        reach = (largest**0.48 * self.scale.detach()).clamp_max(largest)
-        return (value - self.loc).clamp(-reach, reach) / self.scale
-
-
-def _unit_cdf(z: Tensor) -> Tensor:
-    # Clamped on both sides, so that the branch that is not taken leaves no NaN in gradients.
-    return torch.where(z <= 0, 0.5 * z.clamp_max(0.0).exp(), 1 - 0.5 * (-z.clamp_min(0.0)).exp())
-
-
-def _unit_log_cdf(z: Tensor) -> Tensor:
-    return torch.where(z <= 0, z - _LOG_2, (-0.5 * (-z.clamp_min(0.0)).exp()).log1p())
-
-
-def _unit_quantile(level: Tensor) -> Tensor:
-    lower = level <= 0.5
-    tail = torch.where(lower, level, 1 - level)
-    return torch.where(lower, 1.0, -1.0).to(level.dtype) * (2 * tail).log()
-
-
-def _unit_partial_mean(z: Tensor) -> Tensor:
-    """Return E[Z 1{Z > z}] of the standardised variable, which is even in z."""
-    return 0.5 * (1 + z.abs()) * (-z.abs()).exp()
+    def _unit_partial_mean(self, z: Tensor) -> Tensor:
+        return 0.5 * (1 + z.abs()) * (-z.abs()).exp()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, Self, final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -12,14 +12,15 @@ from torch.nn.functional import logsigmoid
 from torch.types import _size
 
 from manymodes.distributions import constraints
-from manymodes.distributions.component import Declared, Factorised, Parameter
+from manymodes.distributions.declared import Parameter
+from manymodes.distributions.families.location_scale import LocationScale
 
 _INFLECTION = math.log(2 + math.sqrt(3))  # where the second derivative of the standard density is 0
 _NEAR = 1e-8  # closer to 0 than this, tanh(z / 2) / z is 1/2 in double precision
 
 
 @final
-class Logistic(Declared, Factorised):
+class Logistic(LocationScale):
     r"""Logistic components, one loc and scale per target dimension.
 
     .. math:: p(y) = \prod_d \frac{e^{-z_d}}{s_d (1 + e^{-z_d})^2}, \qquad z_d = (y_d - m_d) / s_d
@@ -40,16 +41,9 @@ class Logistic(Declared, Factorised):
         "loc": Parameter(("D",), constraints.real),
         "scale": Parameter(("D",), constraints.scale),
     }
-    loc: Tensor
-    scale: Tensor
 
     def __init__(self, loc: Tensor, scale: Tensor, *, validate_args: bool | None = None) -> None:
         super().__init__(validate_args=validate_args, loc=loc, scale=scale)
-
-    @property
-    def mean(self) -> Tensor:
-        """Means, (..., K, D)."""
-        return self.loc
 
     def turning_points(self) -> Tensor:
         """Return zeros of the first two derivatives of the density, (..., K, D, 3)."""
@@ -61,22 +55,9 @@ class Logistic(Declared, Factorised):
         factor = {2: math.pi**2 / 3, 3: 0.0, 4: 7 * math.pi**4 / 15}[order]
         return factor * self.scale**order
 
-    def lower_mean(self, value: Tensor) -> Tensor:
-        """Return E[Y 1{Y <= value}] of each target dimension."""
-        return self.loc * self.cdf(value) - self.scale * _unit_partial_mean(self._standardised(value))
-
-    def upper_mean(self, value: Tensor) -> Tensor:
-        """Return E[Y 1{Y > value}] of each target dimension."""
-        return self.loc * self.sf(value) + self.scale * _unit_partial_mean(self._standardised(value))
-
     def entropy(self) -> Tensor:
         """Return the differential entropy, (..., K), in nats."""
         return (2 + self.scale.log()).sum(-1)
-
-    @classmethod
-    def start(cls, centres: Tensor, spread: Tensor) -> dict[str, Tensor]:
-        """Return parameters to start training from, (K, D) each: means at the centres and equal scales."""
-        return {"loc": centres, "scale": spread.expand_as(centres)}
 
     def sample(self, sample_shape: _size = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Return samples, (S..., ..., K, D): the log of a ratio of two exponentials, which reaches far tails."""
@@ -104,50 +85,16 @@ class Logistic(Declared, Factorised):
         limits = torch.finfo(z.dtype)
         return ((0.5 * z).tanh() / z / self.scale / self.scale).clamp(limits.tiny, limits.max)
 
-    def cdf(self, value: Tensor) -> Tensor:
-        """Return P(Y <= value) for each target dimension, (..., K, D)."""
-        return self._standardised(value).sigmoid()
+    def _unit_cdf(self, z: Tensor) -> Tensor:
+        return z.sigmoid()
 
-    def sf(self, value: Tensor) -> Tensor:
-        """Return P(Y > value) for each target dimension, (..., K, D)."""
-        return (-self._standardised(value)).sigmoid()
+    def _unit_log_cdf(self, z: Tensor) -> Tensor:
+        return logsigmoid(z)
 
-    def log_cdf(self, value: Tensor) -> Tensor:
-        """Return log P(Y <= value) of each target dimension."""
-        return logsigmoid(self._standardised(value))
+    def _unit_quantile(self, level: Tensor) -> Tensor:
+        return torch.logit(level)
 
-    def log_sf(self, value: Tensor) -> Tensor:
-        """Return log P(Y > value) of each target dimension."""
-        return logsigmoid(-self._standardised(value))
-
-    def icdf(self, value: Tensor) -> Tensor:
-        """Return the quantile of each target dimension, (..., K, D)."""
-        return self.loc + self.scale * torch.logit(value)
-
-    def isf(self, value: Tensor) -> Tensor:
-        """Return y with P(Y > y) = value for each target dimension, (..., K, D)."""
-        return self.loc - self.scale * torch.logit(value)
-
-    def affine(self, shift: Tensor | float, scale: Tensor | float) -> Logistic:
-        """Return the distribution of ``shift + scale * Y`` for ``scale`` > 0."""
-        return Logistic(shift + scale * self.loc, scale * self.scale, validate_args=False)
-
-    def marginal(self, dims: list[int]) -> Logistic:
-        """Return the same family over the chosen target dimensions."""
-        return Logistic(self.loc[..., dims], self.scale[..., dims], validate_args=False)
-
-    def widened(self, factor: float) -> Self:
-        """Return components whose scales are ``factor`` times as large."""
-        return self.with_values(scale=factor * self.scale)
-
-    def _standardised(self, value: Tensor) -> Tensor:
-        # Bounded before the division: infinite targets, and tiny scales, leave no NaN in gradients.
-        largest = torch.finfo(self.loc.dtype).max
-        reach = (largest**0.48 * self.scale.detach()).clamp_max(largest)
-        return (value - self.loc).clamp(-reach, reach) / self.scale
-
-
-def _unit_partial_mean(z: Tensor) -> Tensor:
-    """Return E[Z 1{Z > z}] of the standardised variable: z P(Z > z) + log(1 + exp(-z)), which is even in z."""
-    size = z.abs()
-    return size * (-size).sigmoid() - logsigmoid(size)
+    def _unit_partial_mean(self, z: Tensor) -> Tensor:
+        # z P(Z > z) + log(1 + exp(-z)), which is even in z.
+        size = z.abs()
+        return size * (-size).sigmoid() - logsigmoid(size)

@@ -12,8 +12,9 @@ from torch.types import _size
 
 from manymodes import _checks
 from manymodes.distributions import constraints
-from manymodes.distributions.component import Declared, Factorised, Parameter
+from manymodes.distributions.component import Factorised
 from manymodes.distributions.constraints import Scaling
+from manymodes.distributions.declared import Declared, Parameter
 from manymodes.distributions.limits import around, bounded, positive
 from manymodes.distributions.special import log_normal_cdf, normal_cdf
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.types import _size
 
 from manymodes.distributions import constraints
-from manymodes.distributions.component import Declared, Factorised, Parameter
+from manymodes.distributions.component import Factorised
+from manymodes.distributions.declared import Declared, Parameter
 from manymodes.distributions.special import log_normal_cdf, normal_cdf
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)

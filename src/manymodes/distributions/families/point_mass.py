@@ -11,7 +11,8 @@ from torch.types import _size
 
 from manymodes import _checks
 from manymodes.distributions import constraints
-from manymodes.distributions.component import Declared, Factorised, Kind, Parameter
+from manymodes.distributions.component import Factorised, Kind
+from manymodes.distributions.declared import Declared, Parameter
 
 
 @final

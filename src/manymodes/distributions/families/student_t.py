@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, Self, final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 from torch.types import _size
 
 from manymodes.distributions import constraints, special
-from manymodes.distributions.component import Declared, Factorised, Parameter
+from manymodes.distributions.declared import Parameter
+from manymodes.distributions.families.location_scale import LocationScale
 
 _START_DF = 5.0  # heavier tails than a normal's, with four moments
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
@@ -22,7 +23,7 @@ _STIRLING = (-1 / 8, 1 / 192, -1 / 640, 17 / 14336, -31 / 18432, 691 / 180224)  
 
 
 @final
-class StudentT(Declared, Factorised):
+class StudentT(LocationScale):
     r"""Student's t components, one df, loc and scale per target dimension.
 
     .. math:: p(y) = \prod_d \frac{\Gamma((\nu_d + 1) / 2)}{\Gamma(\nu_d / 2) \sqrt{\pi \nu_d}\, s_d}
@@ -47,16 +48,9 @@ class StudentT(Declared, Factorised):
         "scale": Parameter(("D",), constraints.scale),
     }
     df: Tensor
-    loc: Tensor
-    scale: Tensor
 
     def __init__(self, df: Tensor, loc: Tensor, scale: Tensor, *, validate_args: bool | None = None) -> None:
         super().__init__(validate_args=validate_args, df=df, loc=loc, scale=scale)
-
-    @property
-    def mean(self) -> Tensor:
-        """Means, (..., K, D)."""
-        return self.loc
 
     def turning_points(self) -> Tensor:
         """Return zeros of the first two derivatives of the density, (..., K, D, 3)."""
@@ -74,14 +68,6 @@ class StudentT(Declared, Factorised):
         else:
             moment = 3 * self.scale**4 * (df / (df - 2)) * (df / (df - 4))
         return torch.where(exists, moment, torch.inf)
-
-    def lower_mean(self, value: Tensor) -> Tensor:
-        """Return E[Y 1{Y <= value}] of each target dimension."""
-        return self.loc * self.cdf(value) - self.scale * self._unit_partial_mean(value)
-
-    def upper_mean(self, value: Tensor) -> Tensor:
-        """Return E[Y 1{Y > value}] of each target dimension."""
-        return self.loc * self.sf(value) + self.scale * self._unit_partial_mean(value)
 
     def entropy(self) -> Tensor:
         """Return the differential entropy, (..., K), in nats."""
@@ -121,54 +107,22 @@ class StudentT(Declared, Factorised):
         limits = torch.finfo(size.dtype)
         return ((self.df + 1) / size / size / self.scale / self.scale).clamp(limits.tiny, limits.max)
 
-    def cdf(self, value: Tensor) -> Tensor:
-        """Return P(Y <= value) for each target dimension, (..., K, D)."""
-        return torch.where(value == -torch.inf, 0.0, _unit_cdf(self._standardised(value), self.df))
+    def _standardised(self, value: Tensor, power: float = 0.9) -> Tensor:
+        return super()._standardised(value, power)  # tails are so heavy that far targets count
 
-    def sf(self, value: Tensor) -> Tensor:
-        """Return P(Y > value) for each target dimension, (..., K, D)."""
-        return torch.where(value == torch.inf, 0.0, _unit_cdf(-self._standardised(value), self.df))
+    def _unit_cdf(self, z: Tensor) -> Tensor:
+        return _unit_cdf(z, self.df)
 
-    def log_cdf(self, value: Tensor) -> Tensor:
-        """Return log P(Y <= value) of each target dimension."""
-        return _unit_log_cdf(self._standardised(value), self.df)
+    def _unit_log_cdf(self, z: Tensor) -> Tensor:
+        return _unit_log_cdf(z, self.df)
 
-    def log_sf(self, value: Tensor) -> Tensor:
-        """Return log P(Y > value) of each target dimension."""
-        return _unit_log_cdf(-self._standardised(value), self.df)
+    def _unit_quantile(self, level: Tensor) -> Tensor:
+        return _unit_quantile(level, self.df)  # no gradient reaches df or the level
 
-    def icdf(self, value: Tensor) -> Tensor:
-        """Return the quantile of each target dimension, (..., K, D); no gradient reaches df or ``value``."""
-        return self.loc + self.scale * _unit_quantile(value, self.df)
-
-    def isf(self, value: Tensor) -> Tensor:
-        """Return y with P(Y > y) = value of each target dimension; no gradient reaches df or ``value``."""
-        return self.loc - self.scale * _unit_quantile(value, self.df)
-
-    def affine(self, shift: Tensor | float, scale: Tensor | float) -> StudentT:
-        """Return the distribution of ``shift + scale * Y`` for ``scale`` > 0."""
-        return StudentT(self.df, shift + scale * self.loc, scale * self.scale, validate_args=False)
-
-    def marginal(self, dims: list[int]) -> StudentT:
-        """Return the same family over the chosen target dimensions."""
-        return StudentT(self.df[..., dims], self.loc[..., dims], self.scale[..., dims], validate_args=False)
-
-    def widened(self, factor: float) -> Self:
-        """Return components whose scales are ``factor`` times as large."""
-        return self.with_values(scale=factor * self.scale)
-
-    def _standardised(self, value: Tensor) -> Tensor:
-        # Bounded before the division: infinite targets, and tiny scales, leave no NaN in gradients.
-        largest = torch.finfo(self.loc.dtype).max
-        reach = (largest**0.9 * self.scale.detach()).clamp_max(largest)
-        return (value - self.loc).clamp(-reach, reach) / self.scale
-
-    def _unit_partial_mean(self, value: Tensor) -> Tensor:
-        r"""Return E[Z 1{Z > z}] of the standardised variable, f(z) (df + z^2) / (df - 1)."""
-        z = self._standardised(value)
+    def _unit_partial_mean(self, z: Tensor) -> Tensor:
+        # f(z) (df + z^2) / (df - 1)
         log_square = 2 * torch.hypot(self.df.sqrt(), z).log()
-        mean = (_unit_log_density(z, self.df) + log_square).exp() / (self.df - 1)
-        return torch.where(value.isinf(), 0.0, mean)
+        return (_unit_log_density(z, self.df) + log_square).exp() / (self.df - 1)
 
 
 def _unit_log_density(z: Tensor, df: Tensor) -> Tensor:

@@ -13,8 +13,9 @@ from torch.types import _size
 
 from manymodes import _checks
 from manymodes.distributions import constraints
-from manymodes.distributions.component import Declared, Factorised, Kind, Parameter
+from manymodes.distributions.component import Factorised, Kind
 from manymodes.distributions.constraints import Scaling
+from manymodes.distributions.declared import Declared, Parameter
 
 _LARGEST_START = 1e3  # concentration to start from: scales of 0.03 radians
 _LEAST_CURVATURE = 1e-3  # of the concentration, for targets opposite to the mode
