@@ -1,7 +1,7 @@
 """The contract of a component: what a mixture, a head and every algorithm of this folder ask of a family.
 
 ``Component`` is the contract; ``Factorised`` adds what follows where target dimensions are independent given the
-component. A family is one final subclass of ``Declared``, see ``distributions.declared``, and of ``Factorised`` where it
+component. A family is a final subclass of ``Declared``, see ``distributions.declared``, and of ``Factorised`` where it
 can be.
 """
 
@@ -242,10 +242,10 @@ class Factorised(Component):
         middle = self.anchor().to(low.dtype)  # stands in where a value is not needed: no NaN from there
         density = self.marginal_log_prob(torch.where(exact, low, middle))
         missing = (low == -torch.inf) & (high == torch.inf)
-        inside = self._log_mass(torch.where(exact | missing, -torch.inf, low), torch.where(exact, torch.inf, high))
+        inside = self.log_mass(torch.where(exact | missing, -torch.inf, low), torch.where(exact, torch.inf, high))
         return torch.where(missing, 0.0, torch.where(exact, density, inside))
 
-    def _log_mass(self, low: Tensor, high: Tensor) -> Tensor:
+    def log_mass(self, low: Tensor, high: Tensor) -> Tensor:
         """Return log P(low <= Y <= high) of each target dimension, from the tail that loses fewer digits."""
         stepped = [kind in ("count", "atom") for kind in self.kinds]
         if any(stepped):  # a closed interval holds its lower end: what lies below it is P(Y <= the number before it)

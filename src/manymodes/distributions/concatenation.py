@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor
 from torch.types import _size
 
 from manymodes import _checks
-from manymodes.distributions import constraints
 from manymodes.distributions.blueprints import Blueprint, Slot, Units, alike, as_blueprint, nested
 from manymodes.distributions.component import Change, Component, Kind
+from manymodes.distributions.composite import Composite, padded
 from manymodes.distributions.constraints import Scaling
 from manymodes.distributions.declared import Declared
-from manymodes.distributions.product import padded
 
 
 @final
-class Concatenation(Component):
+class Concatenation(Composite):
     """Groups of components over the same targets: a normal bulk and a lognormal tail, zeros beside amounts.
 
     Densities are taken with respect to the Lebesgue measure plus one unit at every atom (plus the counting measure,
@@ -61,30 +60,15 @@ class Concatenation(Component):
         return self._groups
 
     @property
-    def arg_constraints(self) -> dict[str, Any]:
-        """Nothing: the groups have parameters, the concatenation has none."""
-        return {}
-
-    @property
-    def support(self) -> Any:
-        """The real space that holds every target."""
-        return constraints.real
-
-    @property
-    def everywhere(self) -> bool:  # type: ignore[override]
-        """Whether the density is positive everywhere: not at an atom, if there is one."""
-        return all(group.everywhere for group in self.groups)
+    def parts(self) -> tuple[Component, ...]:
+        """The groups."""
+        return self.groups
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
         """Kind of each target dimension: that of the first group that is not an atom there."""
         per_dimension = zip(*(group.kinds for group in self.groups), strict=True)
         return tuple(next((kind for kind in kinds if kind != "atom"), "atom") for kinds in per_dimension)
-
-    @property
-    def turning_order(self) -> int:
-        """The lowest order of the groups."""
-        return min(group.turning_order for group in self.groups)
 
     def ends(self) -> tuple[Tensor, Tensor]:
         """Return the ends of the support of each component and target dimension."""
@@ -94,25 +78,6 @@ class Concatenation(Component):
     def turning_points(self) -> Tensor:
         """Return the turning points of each target dimension, (..., K, D, B)."""
         return torch.cat(padded([group.turning_points() for group in self.groups]), -3)
-
-    # --- moments ---
-
-    @property
-    def mean(self) -> Tensor:
-        """Means, (..., K, D)."""
-        return self._join(lambda group: group.mean)
-
-    def central_moment(self, order: int) -> Tensor:
-        """Return E[(Y - mean)^order] of each target dimension."""
-        return self._join(lambda group: group.central_moment(order))
-
-    def lower_mean(self, value: Tensor) -> Tensor:
-        """Return E[Y 1{Y <= value}] of each target dimension."""
-        return self._join(lambda group, y: group.lower_mean(y), value)
-
-    def upper_mean(self, value: Tensor) -> Tensor:
-        """Return E[Y 1{Y > value}] of each target dimension."""
-        return self._join(lambda group, y: group.upper_mean(y), value)
 
     def entropy(self) -> Tensor:
         """Return the groups' entropies, (..., K)."""
@@ -167,18 +132,6 @@ class Concatenation(Component):
             -2,
         )
 
-    def score(self, value: Tensor) -> Tensor:
-        """Return the derivative of ``marginal_log_prob`` in ``value``, atoms left aside."""
-        return self._join(lambda group, y: group.score(y), value)
-
-    def score_slope(self, value: Tensor) -> Tensor:
-        """Return the derivative of ``score``."""
-        return self._join(lambda group, y: group.score_slope(y), value)
-
-    def gradient(self, value: Tensor) -> Tensor:
-        """Return the gradient of ``log_prob`` in ``value``, atoms left aside."""
-        return self._join(lambda group, y: group.gradient(y), value)
-
     def curvature(self, value: Tensor) -> Tensor:
         """Return the groups' matrices, (..., K, D, D)."""
         return torch.cat([group.curvature(y) for group, y in self._split(value)], -3)
@@ -196,32 +149,6 @@ class Concatenation(Component):
         """Return the groups' conditional log-densities and cdfs."""
         densities, levels = zip(*(group.rosenblatt(y) for group, y in self._split(value)), strict=True)
         return torch.cat(densities, -2), torch.cat(levels, -2)
-
-    # --- probabilities and quantiles ---
-
-    def cdf(self, value: Tensor) -> Tensor:
-        """Return P(Y <= value) of each target dimension."""
-        return self._join(lambda group, y: group.cdf(y), value)
-
-    def sf(self, value: Tensor) -> Tensor:
-        """Return P(Y > value) of each target dimension."""
-        return self._join(lambda group, y: group.sf(y), value)
-
-    def log_cdf(self, value: Tensor) -> Tensor:
-        """Return log P(Y <= value) of each target dimension."""
-        return self._join(lambda group, y: group.log_cdf(y), value)
-
-    def log_sf(self, value: Tensor) -> Tensor:
-        """Return log P(Y > value) of each target dimension."""
-        return self._join(lambda group, y: group.log_sf(y), value)
-
-    def icdf(self, value: Tensor) -> Tensor:
-        """Return the quantile of each target dimension."""
-        return self._join(lambda group, y: group.icdf(y), value)
-
-    def isf(self, value: Tensor) -> Tensor:
-        """Return the upper quantile of each target dimension."""
-        return self._join(lambda group, y: group.isf(y), value)
 
     # --- distributions made from this one ---
 
@@ -249,10 +176,10 @@ class Concatenation(Component):
             return [(group, value) for group in self.groups]
         return list(zip(self.groups, value.split(self.sizes, -2), strict=True))
 
-    def _join(self, part: Callable[..., Tensor], value: Tensor | None = None) -> Tensor:
+    def _join(self, ask: Callable[..., Tensor], value: Tensor | None = None) -> Tensor:
         if value is None:
-            return torch.cat([part(group) for group in self.groups], -2)
-        parts = [part(group, y) for group, y in self._split(value)]
+            return torch.cat([ask(group) for group in self.groups], -2)
+        parts = [ask(group, y) for group, y in self._split(value)]
         leading = torch.broadcast_shapes(*(part.shape[:-2] for part in parts))
         return torch.cat([part.expand(leading + part.shape[-2:]) for part in parts], -2)
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor
 from torch.types import _size
 
 from manymodes import _checks
-from manymodes.distributions import constraints
 from manymodes.distributions.blueprints import Blueprint, Slot, Units, alike, as_blueprint, nested
 from manymodes.distributions.component import Change, Component, Factorised, Kind
+from manymodes.distributions.composite import Composite, padded
 from manymodes.distributions.constraints import Scaling
 from manymodes.distributions.declared import Declared
 
 
 @final
-class Product(Component):
+class Product(Composite):
     r"""Independent blocks of target dimensions, say an angle beside a length beside a count.
 
     .. math:: p_k(y) = \prod_b p_{kb}(y_b)
@@ -48,29 +48,14 @@ class Product(Component):
     # --- what it is ---
 
     @property
-    def arg_constraints(self) -> dict[str, Any]:
-        """Nothing: the blocks have parameters, the product has none."""
-        return {}
-
-    @property
-    def support(self) -> Any:
-        """The real space that holds every target."""
-        return constraints.real
-
-    @property
-    def everywhere(self) -> bool:  # type: ignore[override]
-        """Whether the density is positive everywhere."""
-        return all(block.everywhere for block in self.blocks)
+    def parts(self) -> tuple[Component, ...]:
+        """The blocks."""
+        return self.blocks
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
         """Kind of each target dimension."""
         return sum((block.kinds for block in self.blocks), ())
-
-    @property
-    def turning_order(self) -> int:
-        """The lowest order of the blocks."""
-        return min(block.turning_order for block in self.blocks)
 
     def ends(self) -> tuple[Tensor, Tensor]:
         """Return the ends of the support of each target dimension."""
@@ -80,25 +65,6 @@ class Product(Component):
     def turning_points(self) -> Tensor:
         """Return the turning points of each target dimension, (..., K, D, B)."""
         return torch.cat(padded([block.turning_points() for block in self.blocks]), -2)
-
-    # --- moments ---
-
-    @property
-    def mean(self) -> Tensor:
-        """Means, (..., K, D)."""
-        return self._join(lambda block: block.mean)
-
-    def central_moment(self, order: int) -> Tensor:
-        """Return E[(Y - mean)^order] of each target dimension."""
-        return self._join(lambda block: block.central_moment(order))
-
-    def lower_mean(self, value: Tensor) -> Tensor:
-        """Return E[Y 1{Y <= value}] of each target dimension."""
-        return self._join(lambda block, y: block.lower_mean(y), value)
-
-    def upper_mean(self, value: Tensor) -> Tensor:
-        """Return E[Y 1{Y > value}] of each target dimension."""
-        return self._join(lambda block, y: block.upper_mean(y), value)
 
     def entropy(self) -> Tensor:
         """Return the sum of the blocks' entropies, (..., K)."""
@@ -132,18 +98,6 @@ class Product(Component):
         """Return the log-density of each target dimension by itself."""
         return self._join(lambda block, y: block.marginal_log_prob(y), value)
 
-    def score(self, value: Tensor) -> Tensor:
-        """Return the derivative of ``marginal_log_prob`` in ``value``."""
-        return self._join(lambda block, y: block.score(y), value)
-
-    def score_slope(self, value: Tensor) -> Tensor:
-        """Return the derivative of ``score``."""
-        return self._join(lambda block, y: block.score_slope(y), value)
-
-    def gradient(self, value: Tensor) -> Tensor:
-        """Return the gradient of ``log_prob`` in ``value``."""
-        return self._join(lambda block, y: block.gradient(y), value)
-
     def curvature(self, value: Tensor) -> Tensor:
         """Return the blocks' matrices on the diagonal, (..., K, D, D)."""
         blocks = [block.curvature(y) for block, y in self._split(value)]
@@ -164,32 +118,6 @@ class Product(Component):
         """Return the blocks' conditional log-densities and cdfs: blocks do not depend on one another."""
         densities, levels = zip(*(block.rosenblatt(y) for block, y in self._split(value)), strict=True)
         return torch.cat(densities, -1), torch.cat(levels, -1)
-
-    # --- probabilities and quantiles ---
-
-    def cdf(self, value: Tensor) -> Tensor:
-        """Return P(Y <= value) of each target dimension."""
-        return self._join(lambda block, y: block.cdf(y), value)
-
-    def sf(self, value: Tensor) -> Tensor:
-        """Return P(Y > value) of each target dimension."""
-        return self._join(lambda block, y: block.sf(y), value)
-
-    def log_cdf(self, value: Tensor) -> Tensor:
-        """Return log P(Y <= value) of each target dimension."""
-        return self._join(lambda block, y: block.log_cdf(y), value)
-
-    def log_sf(self, value: Tensor) -> Tensor:
-        """Return log P(Y > value) of each target dimension."""
-        return self._join(lambda block, y: block.log_sf(y), value)
-
-    def icdf(self, value: Tensor) -> Tensor:
-        """Return the quantile of each target dimension."""
-        return self._join(lambda block, y: block.icdf(y), value)
-
-    def isf(self, value: Tensor) -> Tensor:
-        """Return the upper quantile of each target dimension."""
-        return self._join(lambda block, y: block.isf(y), value)
 
     # --- distributions made from this one ---
 
@@ -232,10 +160,10 @@ class Product(Component):
         whole = value.expand(*value.shape[:-1], self.event_shape[0]) if value.dim() else value.expand(self.event_shape)
         return [(block, whole[..., dims]) for block, dims in zip(self.blocks, self._dims(), strict=True)]
 
-    def _join(self, part: Callable[..., Tensor], value: Tensor | None = None) -> Tensor:
+    def _join(self, ask: Callable[..., Tensor], value: Tensor | None = None) -> Tensor:
         if value is None:
-            return torch.cat([part(block) for block in self.blocks], -1)
-        return torch.cat([part(block, y) for block, y in self._split(value)], -1)
+            return torch.cat([ask(block) for block in self.blocks], -1)
+        return torch.cat([ask(block, y) for block, y in self._split(value)], -1)
 
     def _runs(self, dims: list[int]) -> list[tuple[int, list[int]]]:
         """Return the chosen dimensions as runs of one block each: (block, its own dimensions)."""
@@ -301,9 +229,3 @@ class ProductBlueprint:
             out.append((part, slice(start, start + n_dims)))
             start += n_dims
         return out
-
-
-def padded(points: list[Tensor]) -> list[Tensor]:
-    """Return tensors (..., B) with their last axis filled up with NaN to the longest."""
-    longest = max(point.shape[-1] for point in points)
-    return [torch.nn.functional.pad(point, (0, longest - point.shape[-1]), value=torch.nan) for point in points]

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast, final
+from typing import cast, final
 
 import torch
 from torch import Tensor
 from torch.types import _size
 
 from manymodes import _checks
-from manymodes.distributions import constraints
 from manymodes.distributions.blueprints import Blueprint, Slot, Units, as_blueprint
-from manymodes.distributions.component import Change, Component, Kind
+from manymodes.distributions.component import Change, Component
 from manymodes.distributions.concatenation import Concatenation
 from manymodes.distributions.constraints import Scaling
 from manymodes.distributions.declared import Declared
 from manymodes.distributions.families.point_mass import PointMass
 from manymodes.distributions.limits import around
-from manymodes.distributions.quadrature import central_moment, lower_mean, mean, upper_mean
 from manymodes.distributions.transforms import Transform
+from manymodes.distributions.wrapped import Wrapped
 
 _LEVELS = (1e-12, 1e-9, 1e-7, 1e-5, 1e-4, 1e-3, 3e-3, *(level / 80 for level in range(1, 40)))  # of turning points
 
 
 @final
-class Transformed(Component):
+class Transformed(Wrapped):
     r"""The components of z carried to y = T(z).
 
     .. math:: \log p(y) = \log p_0(z) - \sum_d \log T'(z_d), \qquad z = T^{-1}(y)
@@ -38,8 +37,6 @@ class Transformed(Component):
     Raises:
         ValueError: Components of angles, counts or atoms, which have no Jacobian.
     """
-
-    everywhere = False
 
     def __init__(self, base: Component, transform: Transform) -> None:
         if any(kind != "real" for kind in base.kinds):
@@ -53,21 +50,6 @@ class Transformed(Component):
         return TransformedBlueprint(as_blueprint(family), transform)
 
     # --- what it is ---
-
-    @property
-    def arg_constraints(self) -> dict[str, Any]:
-        """Nothing: the base has the parameters."""
-        return {}
-
-    @property
-    def support(self) -> Any:
-        """The real space that holds every target."""
-        return constraints.real
-
-    @property
-    def kinds(self) -> tuple[Kind, ...]:
-        """Kind of each target dimension."""
-        return self.base.kinds
 
     def ends(self) -> tuple[Tensor, Tensor]:
         """Return the ends of the support of each target dimension."""
@@ -85,25 +67,6 @@ class Transformed(Component):
         inner = torch.cat([self.icdf(levels), self.isf(levels)])
         ends = torch.stack([neighbour for end in self.ends() for neighbour in around(end)])
         return torch.cat([inner, ends]).movedim(0, -1)
-
-    # --- moments, by quadrature ---
-
-    @property
-    def mean(self) -> Tensor:
-        """Means, (..., K, D)."""
-        return mean(self)
-
-    def central_moment(self, order: int) -> Tensor:
-        """Return E[(Y - mean)^order] of each target dimension."""
-        return central_moment(self, order)
-
-    def lower_mean(self, value: Tensor) -> Tensor:
-        """Return E[Y 1{Y <= value}] of each target dimension."""
-        return lower_mean(self, value)
-
-    def upper_mean(self, value: Tensor) -> Tensor:
-        """Return E[Y 1{Y > value}] of each target dimension."""
-        return upper_mean(self, value)
 
     # --- life and samples ---
 

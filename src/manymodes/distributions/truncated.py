@@ -5,26 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast, final
+from typing import cast, final
 
 import torch
 from torch import Tensor
 from torch.types import _size
 
 from manymodes import _checks
-from manymodes.distributions import constraints
 from manymodes.distributions.blueprints import Blueprint, Given, Slot, Units, as_blueprint, fits_dimensions
-from manymodes.distributions.component import Change, Component, Factorised, Kind
+from manymodes.distributions.component import Change, Component, Factorised
 from manymodes.distributions.constraints import Scaling
 from manymodes.distributions.declared import Declared
 from manymodes.distributions.limits import around
-from manymodes.distributions.quadrature import central_moment, lower_mean, mean, upper_mean
+from manymodes.distributions.quadrature import central_moment
+from manymodes.distributions.wrapped import Wrapped
 
 _DOUBLINGS = 60
 
 
 @final
-class Truncated(Factorised):
+class Truncated(Wrapped, Factorised):
     r"""Components restricted to [low, high], and scaled up to probability one there.
 
     .. math:: p(y) = \frac{p_0(y)}{F_0(h) - F_0(l)}, \qquad l \le y \le h
@@ -41,7 +41,7 @@ class Truncated(Factorised):
         ValueError: Components that cannot be truncated, or ``low >= high``.
     """
 
-    everywhere = False
+    base: Factorised
 
     def __init__(
         self, base: Component, low: Tensor | float, high: Tensor | float, *, validate_args: bool | None = None
@@ -65,21 +65,6 @@ class Truncated(Factorised):
 
     # --- what it is ---
 
-    @property
-    def arg_constraints(self) -> dict[str, Any]:
-        """Nothing: the base has the parameters."""
-        return {}
-
-    @property
-    def support(self) -> Any:
-        """The real space that holds every target."""
-        return constraints.real
-
-    @property
-    def kinds(self) -> tuple[Kind, ...]:
-        """Kind of each target dimension."""
-        return self.base.kinds
-
     def ends(self) -> tuple[Tensor, Tensor]:
         """Return the ends of the support of each target dimension."""
         low, high = self.base.ends()
@@ -97,26 +82,11 @@ class Truncated(Factorised):
         """That of the base."""
         return self.base.turning_order
 
-    # --- moments, by quadrature ---
-
-    @property
-    def mean(self) -> Tensor:
-        """Means, (..., K, D)."""
-        return mean(self)
-
     def central_moment(self, order: int) -> Tensor:
         """Return E[(Y - mean)^order] of each target dimension."""
         endless = (self.low == -torch.inf) | (self.high == torch.inf)
         none = endless & (self.base.central_moment(order) == torch.inf)
         return torch.where(none, torch.inf, central_moment(self, order))
-
-    def lower_mean(self, value: Tensor) -> Tensor:
-        """Return E[Y 1{Y <= value}] of each target dimension."""
-        return lower_mean(self, value)
-
-    def upper_mean(self, value: Tensor) -> Tensor:
-        """Return E[Y 1{Y > value}] of each target dimension."""
-        return upper_mean(self, value)
 
     # --- life and samples ---
 
@@ -212,15 +182,16 @@ class Truncated(Factorised):
         """Return targets pulled inside the ends, so that nothing outside reaches a formula."""
         return torch.minimum(torch.maximum(value, self.low), self.high)
 
-    def _log_mass(self, low: Tensor, high: Tensor) -> Tensor:
+    def log_mass(self, low: Tensor, high: Tensor) -> Tensor:
+        """Return log P(low <= Y <= high) of each target dimension; -inf where nothing of it lies inside."""
         outside = (high < self.low) | (low > self.high)
         return torch.where(outside, -torch.inf, self._between(self._pulled(low), self._pulled(high)))
 
     def _log_mass_kept(self) -> Tensor:
-        return self.base._log_mass(self.low, self.high)
+        return self.base.log_mass(self.low, self.high)
 
     def _between(self, low: Tensor, high: Tensor) -> Tensor:
-        return (self.base._log_mass(low, high) - self._log_mass_kept()).clamp_max(0.0)
+        return (self.base.log_mass(low, high) - self._log_mass_kept()).clamp_max(0.0)
 
     def _quantile(self, below: Tensor, above: Tensor) -> Tensor:
         """Return y with shares ``below`` and ``above`` of the kept mass on its sides."""
@@ -241,7 +212,7 @@ class Truncated(Factorised):
 
         def reached(distance: Tensor) -> Tensor:
             y = self._pulled(start + side * distance)
-            return self.base._log_mass(torch.minimum(start, y), torch.maximum(start, y)) >= target
+            return self.base.log_mass(torch.minimum(start, y), torch.maximum(start, y)) >= target
 
         near = torch.zeros_like(target)
         far = self.base.score(start).abs().reciprocal().expand_as(target)
