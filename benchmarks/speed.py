@@ -48,10 +48,27 @@ def log_density() -> Iterator[Figure]:
 
 def quantiles() -> Iterator[Figure]:
     """Time quantiles beside the cdf that the search evaluates."""
-    mixture, y = _mixture(10_000)
+    mixture, y = _mixture()
     seconds = median_seconds({"ours": lambda: mixture.icdf(0.9), "cdf": lambda: mixture.cdf(y)}, repeats=7)
-    rate = 10_000 / seconds["ours"]
-    yield Figure("quantiles of 5-component mixtures", f"{rate:,.0f} per second", _times(seconds, "cdf", "the cdf once"))
+    yield _rate(f"quantiles of {N:,} 5-component mixtures", seconds, "cdf", "the cdf once")
+
+
+def regions() -> Iterator[Figure]:
+    """Time highest-density regions, of two intervals on average, beside the cdf."""
+    mixture, y = _mixture()
+    calls = {"ours": lambda: mixture.highest_density_region(0.9), "cdf": lambda: mixture.cdf(y)}
+    seconds = median_seconds(calls, repeats=3)
+    yield _rate(f"highest-density regions of {N:,} 5-component mixtures", seconds, "cdf", "the cdf once")
+
+
+def modes() -> Iterator[Figure]:
+    """Time all modes, certified and in double precision, beside the density at one point."""
+    mixture, y = _mixture(20_000)
+    double = mixture.to(torch.float64)
+    calls = {"ours": lambda: mixture.modes(), "density": lambda: double.log_prob(y.double())}
+    yield _rate(
+        "all modes of 20,000 5-component mixtures", median_seconds(calls, repeats=3), "density", "log_prob once"
+    )
 
 
 def training_step() -> Iterator[Figure]:
@@ -100,8 +117,14 @@ def _ratio(name: str, seconds: dict[str, float], other: str, what: str) -> Figur
     return Figure(name, f"{1e6 * seconds['ours']:,.0f} us", _times(seconds, other, what))
 
 
+def _rate(name: str, seconds: dict[str, float], other: str, what: str) -> Figure:
+    rows = int(name.split(" of ")[1].split()[0].replace(",", ""))
+    value = f"{seconds['ours']:.3f} s, {rows / seconds['ours']:,.0f} a second"
+    return Figure(name, value, _times(seconds, other, what))
+
+
 def _times(seconds: dict[str, float], other: str, what: str) -> str:
     return f"{seconds['ours'] / seconds[other]:.2f} times {what}, {1e6 * seconds[other]:,.0f} us"
 
 
-ALL: tuple[Callable[[], Iterator[Figure]], ...] = (start_up, log_density, quantiles, training_step)
+ALL: tuple[Callable[[], Iterator[Figure]], ...] = (start_up, log_density, quantiles, regions, modes, training_step)

@@ -218,7 +218,8 @@ class Factorised(Component):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return joint log-densities, (..., K); -inf outside the support."""
-        return self.marginal_log_prob(value).sum(-1)
+        density = self.marginal_log_prob(value)
+        return density.squeeze(-1) if self.event_shape[0] == 1 else density.sum(-1)
 
     def gradient(self, value: Tensor) -> Tensor:
         """Return the gradient of ``log_prob`` in ``value``, (..., K, D)."""

@@ -202,7 +202,7 @@ def _above(line: Line, slopes: Slopes, log_level: Tensor) -> tuple[Tensor, Tenso
     here = line.take(row)
 
     def height(y: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
-        log_prob, slope = here.take(which).log_prob_and_score(y)
+        log_prob, slope = here.some(which).log_prob_and_score(y)
         return log_prob - want[which], slope
 
     peak, foot = (torch.where(fixed, start, place) for place in (slopes.peak, slopes.foot))

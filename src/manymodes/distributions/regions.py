@@ -26,8 +26,6 @@ from manymodes.distributions.line import Line
 from manymodes.distributions.results import Atoms, Region
 from manymodes.distributions.turning import find_extrema
 
-_ROUGHLY = 1e-7  # of the distance between turning points: densities at extrema are then right to 1e-14
-
 
 def find_region(line: Line, level: Tensor) -> Region:
     """Return the highest-density regions of mixtures on the line for levels in (0, 1), (N,)."""
@@ -62,7 +60,8 @@ def _atoms_taken(atoms: Atoms, level: Tensor) -> tuple[Atoms, Tensor]:
 
 def _intervals(line: Line, level: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return low, high and mass of intervals, (N, J) each, and the log-density on their border, (N,)."""
-    extrema = find_extrema(line, share=_ROUGHLY)
+    # A place that is off by the root of a rounding error leaves the density at an extremum right to the last digit.
+    extrema = find_extrema(line, share=0.3 * torch.finfo(level.dtype).eps ** 0.5)
     peak, valley = extrema.maximum, extrema.minimum
     least = _least_log_level(line, level)
     slopes = _slopes(line, peak, valley, least)

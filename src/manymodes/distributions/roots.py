@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+_WORTH_IT = 0.6
 _MAX_STEPS = 200  # halving alone takes about 64
 
 
@@ -41,7 +42,7 @@ def bracketed_root(
     (value_a, _), (value_b, slope_b) = f(a, active), f(b, active)
     eps = torch.finfo(low.dtype).eps
     least = torch.where(_by_ratio(a, b), 0.0, max(eps, share) * (b - a).abs())
-    moved = (b - a).abs()
+    moved, done = (b - a).abs(), torch.zeros_like(active, dtype=torch.bool)
     for number in range(_MAX_STEPS):
         if len(active) == 0:
             break
@@ -53,19 +54,20 @@ def bracketed_root(
         guess = torch.where(step.abs() < tolerance, b + tolerance * step.sign(), guess)
         trusted = (guess > torch.minimum(a, b)) & (guess < torch.maximum(a, b))
         trusted = trusted & (torch.tensor(number % 3 != 2) if slope_b is None else (guess - b).abs() <= 0.5 * moved)
-        x = torch.where(trusted, guess, middle)
+        x = torch.where(done, b, torch.where(trusted, guess, middle))
         value, slope_x = f(x, active)
         crossed = (value > 0) != (value_b > 0)
         # Illinois: an end that stays twice counts half.
         a, value_a = torch.where(crossed, b, a), torch.where(crossed, value_b, 0.5 * value_a)
         moved = (x - b).abs()
         b, value_b, slope_b = x, value, slope_x
+        done = done | (value.abs() <= enough) | ((b - a).abs() <= 2 * tolerance) | value.isnan()
         root[active] = x
-        keep = ~((value.abs() <= enough) | ((b - a).abs() <= 2 * tolerance) | value.isnan())
-        if not bool(keep.all()):
-            index = keep.nonzero().squeeze(-1)
-            active, a, b, value_a, value_b, moved, least = (
-                part[index] for part in (active, a, b, value_a, value_b, moved, least)
+        left = int((~done).sum())
+        if left <= _WORTH_IT * len(active):  # setting aside what is done costs, too
+            index = (~done).nonzero().squeeze(-1)
+            active, a, b, value_a, value_b, moved, least, done = (
+                part[index] for part in (active, a, b, value_a, value_b, moved, least, done)
             )
             slope_b = None if slope_b is None else slope_b[index]
     return root

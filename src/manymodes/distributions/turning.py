@@ -28,7 +28,7 @@ _MOST_CUTS = 24  # beside a pole, cuts by ratio come first, some ten from the sm
 _ROOM = 1 << _MOST_CUTS  # keys that a cell leaves to what it is cut into
 _RATIO = 4.0  # of the distances of both ends from a pole: cells beyond are cut by ratio
 _JUMP = 1e-6  # of log-density between neighbouring numbers: more is no rounding
-_CHUNK = 400_000  # values of (points, rows, components) at a time, which bounds the memory
+_CHUNK = 1_000_000  # values of (points, rows, components) at a time, which bounds the memory
 
 
 class Extrema(NamedTuple):
@@ -176,8 +176,8 @@ def _sign(ends: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     least, most = low.sum(-2), high.sum(-2)
     rounding = 8 * torch.finfo(ends.dtype).eps
     # Terms of one sign do not cancel, and may underflow at one end.
-    positive = (least > rounding * low.abs().sum(-2)) | ((low >= 0).all(-2) & (most > 0))
-    negative = (most < -rounding * high.abs().sum(-2)) | ((high <= 0).all(-2) & (least < 0))
+    positive = (least > rounding * low.abs().sum(-2)) | ((low.amin(-2) >= 0) & (most > 0))
+    negative = (most < -rounding * high.abs().sum(-2)) | ((high.amax(-2) <= 0) & (least < 0))
     return positive, negative, (least == 0) & (most == 0)
 
 
@@ -257,7 +257,7 @@ def _read_off(line: Line, points: Tensor, moves: _Moves, share: float) -> Extrem
     here = line.take(row)
 
     def slope(y: Tensor, which: Tensor) -> tuple[Tensor, Tensor | None]:
-        return here.take(which).score_and_slope(y)
+        return here.some(which).score_and_slope(y)
 
     place = bracketed_root(slope, low, high, share=share)
     # A jump may stand at an end of the bracket, and a flat top between: the best of ends and root is taken.

@@ -16,7 +16,7 @@ from manymodes.distributions.component import Factorised
 from manymodes.distributions.declared import Declared, Parameter
 from manymodes.distributions.special import log_normal_cdf, normal_cdf
 
-_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+_HALF_LOG_2PI, _ROOT_2PI = 0.5 * math.log(2 * math.pi), math.sqrt(2 * math.pi)
 _TURNS = (-math.sqrt(3), -1.0, 0.0, 1.0, math.sqrt(3))  # zeros of the first three derivatives of exp(-z^2 / 2)
 
 
@@ -63,7 +63,9 @@ class Normal(Declared):
 
     def marginal_log_prob(self, value: Tensor) -> Tensor:
         """Return the log-density of each target dimension by itself, (..., K, D)."""
-        return -(0.5 * self._standardised(value).square() + self.stddev.log() + _HALF_LOG_2PI)
+        z = self._standardised(value)
+        peak = (self.stddev.reciprocal() / _ROOT_2PI).log()
+        return torch.addcmul(peak, z, z, value=-0.5)
 
     def score(self, value: Tensor) -> Tensor:
         """Return the derivative of ``marginal_log_prob`` in ``value``, (..., K, D)."""
