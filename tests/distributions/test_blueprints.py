@@ -156,7 +156,7 @@ CASES = [
     ),
     Case(
         "Product with atoms",
-        lambda unit: Product.of(VonMises, Concatenation.of((PointMass, 1), (Gamma, 2))),
+        lambda unit: Concatenation.of((Product.of(VonMises, PointMass), 1), (Product.of(VonMises, Gamma), 2)),
         columns(angle, zero_or_positive),
     ),
     Case(

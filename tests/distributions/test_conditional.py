@@ -134,7 +134,7 @@ def test_one_dimension_may_be_named_by_a_number_and_from_the_end():
 
 
 def test_families_in_one_mixture_are_weighed_by_what_they_say_of_the_given():
-    parts = Concatenation(FAMILIES["full"], FAMILIES["product of four"])
+    parts = Concatenation(FAMILIES["full"], FAMILIES["low rank"])
     joint = Mixture(Categorical(logits=uniform(-1, 1, N, 2 * K, seed=12)), parts)
     for given in ([0], [1, 2], [3, 0], [2, 1, 0]):
         others, ordered = [dim for dim in range(D) if dim not in given], sorted(given)

@@ -384,7 +384,7 @@ def test_an_exceedance_counts_the_threshold_and_keeps_tiny_probabilities(name):
 def test_ends_out_of_order_and_nan_are_refused():
     with pytest.raises(InputError) as caught:
         make(d=1).probability(2.0, 1.0)
-    assert str(caught.value) == "low must be <= high; got 2 and 1."
+    assert str(caught.value) == "low must be <= high; got 2 and 1 at (0, 0)."
     with pytest.raises(InputError) as caught:
         make(d=1).exceedance(math.nan)
     assert str(caught.value) == "threshold must be a number; got NaN."
@@ -555,7 +555,9 @@ def test_the_mean_of_angles_is_their_direction(seam):
     assert mixture.variance.item() == pytest.approx(1 - length, rel=1e-7)
     with pytest.raises(InputError) as caught:
         mixture.central_moment(3)
-    assert str(caught.value) == "order must be 2 where a target is an angle; got 3."
+    assert str(caught.value) == (
+        "order must be 2 where a target is an angle; got 3. Take .marginal(dims) of the others first."
+    )
 
 
 @pytest.mark.parametrize("order", [1, 5, 2.5])

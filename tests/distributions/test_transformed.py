@@ -101,7 +101,7 @@ def test_a_power_outside_0_to_2_is_refused(power):
 def test_bounds_of_a_logit_out_of_order_are_refused(low, high):
     with pytest.raises(InputError) as caught:
         Logit.on(low, high)
-    assert str(caught.value) == f"low must be below high; got {low} and {high}."
+    assert str(caught.value) == f"low must be below high, and both finite; got {low} and {high}."
 
 
 # --- the log of normals is LogNormal, for every method ---

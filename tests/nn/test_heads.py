@@ -170,8 +170,8 @@ def test_leading_axes_of_features_are_those_of_the_mixture(case):
         ),
         (
             Product.of(Concatenation.of((PointMass, 1), (LogNormal, 3)), VonMises),
-            {"n_components": 3},
-            "n_components must be 4, the components of the concatenation; got 3.",
+            {"n_components": 4},
+            "blocks must each be of one family; got a Concatenation. Take a Concatenation of Products instead.",
         ),
         (
             given(PointMass, value=[0.0, 1.0, 2.0]),

@@ -228,6 +228,8 @@ def _step_counts(joint: Joint, points: Tensor, free: Tensor) -> Tensor:
 
 def _merge(joint: Joint, ends: Tensor, free: Tensor) -> Peaks:
     """Sort ends by density, and fold those that coincide or are no maxima into others."""
+    angle = torch.tensor([kind == "angle" for kind in joint.components.kinds], device=ends.device)
+    ends = _around(ends, angle)
     log_density = joint.log_prob(ends)  # (S, N)
     order = log_density.argsort(0, descending=True)
     ends = ends.gather(0, order.unsqueeze(-1).expand_as(ends))
@@ -241,10 +243,15 @@ def _merge(joint: Joint, ends: Tensor, free: Tensor) -> Peaks:
     total = torch.zeros_like(weight)
     for j in range(len(ends)):
         gaps = torch.stack(
-            [((ends[j] - ends[i]).abs() / local[i].unit).amax(-1) for i in range(j + 1)]
+            [(_around(ends[j] - ends[i], angle).abs() / local[i].unit).amax(-1) for i in range(j + 1)]
         )  # (j + 1, N): from end j to the ends before, in the units of those
         near = kept[:j] & (gaps[:j] < _SAME_MODE)
         kept[j] = ~near.any(0) & (concave[j] if j else True)
         home = torch.where(kept[: j + 1], gaps, torch.inf).argmin(0, keepdim=True)
         total.scatter_add_(0, home, weight[j : j + 1])
     return Peaks(ends, log_density, kept, total)
+
+
+def _around(values: Tensor, angle: Tensor) -> Tensor:
+    """Return values with angles taken into [-pi, pi)."""
+    return torch.where(angle, torch.remainder(values + torch.pi, 2 * torch.pi) - torch.pi, values)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar, overload
 
+import torch
+
 T = TypeVar("T")
 
 
@@ -25,6 +27,7 @@ class cached(Generic[T]):  # noqa: N801 - it reads like property
         """Return what is kept, or work it out; Python asks here only while nothing is kept."""
         if instance is None:
             return self
-        value = self._work_out(instance)
+        with torch.enable_grad():  # what is kept outlives a caller's no_grad
+            value = self._work_out(instance)
         instance.__dict__[self._name] = value
         return value

@@ -17,6 +17,7 @@ from torch.distributions import Distribution
 from torch.types import _size
 
 from manymodes import _checks
+from manymodes.distributions.limits import surely_none
 
 Kind = Literal["real", "angle", "count", "atom"]
 Change = Callable[[Tensor], Tensor]
@@ -264,7 +265,7 @@ class Factorised(Component):
         narrow = narrow & ~torch.tensor(stepped, device=low.device)
         wide = torch.where(narrow | (gap == 0), 1.0, gap)
         mass = torch.where(gap == 0, -torch.inf, large + torch.log(-torch.expm1(-wide)))
-        if not bool(narrow.any()):
+        if surely_none(narrow):
             return mass
         return torch.where(narrow, self._narrow_log_mass(low, high, narrow), mass)
 

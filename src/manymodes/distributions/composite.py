@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import constraints as torch_constraints
 
 from manymodes.distributions import constraints
 from manymodes.distributions.component import Component
@@ -33,7 +34,7 @@ class Composite(Component):
     @property
     def support(self) -> Any:
         """The real space that holds every target."""
-        return constraints.real
+        return torch_constraints.independent(constraints.real, 1)
 
     @property
     def everywhere(self) -> bool:  # type: ignore[override]

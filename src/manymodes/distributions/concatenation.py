@@ -37,6 +37,14 @@ class Concatenation(Composite):
         if not groups or any(group.event_shape != groups[0].event_shape for group in groups):
             shapes = ", ".join(_checks.shape_text(group.event_shape) for group in groups)
             raise _checks.InputError(f"groups must be components of one event shape; got {shapes or 'none'}.")
+        kinds = [{group.kinds[dim] for group in groups} - {"atom"} for dim in range(groups[0].event_shape[0])]
+        if any("angle" in kind and len(kind) > 1 for kind in kinds):
+            raise _checks.InputError("groups must agree on which dimensions are angles; got an angle beside a number.")
+        try:
+            torch.broadcast_shapes(*(group.batch_shape[:-1] for group in groups))
+        except RuntimeError:
+            shapes = ", ".join(_checks.shape_text(group.batch_shape) for group in groups)
+            raise _checks.InputError(f"groups must have batch shapes that agree but for K; got {shapes}.") from None
         leading = torch.broadcast_shapes(*(group.batch_shape[:-1] for group in groups))
         flat = [part for group in groups for part in group.groups]
         self._groups = tuple(part.expand(leading + part.batch_shape[-1:]) for part in flat)

@@ -37,6 +37,8 @@ class Incomplete:
     high: Tensor
 
     def __post_init__(self) -> None:
+        for name, end in (("low", self.low), ("high", self.high)):
+            _checks.instance(name, end, Tensor)
         _checks.matches_shape("high", self.high.shape, tuple(self.low.shape), "to match low")
         wrong = ~(self.low <= self.high)
         if bool(wrong.any()):

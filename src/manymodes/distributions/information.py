@@ -186,8 +186,10 @@ def _expectation(
             mean = total / n
             spread = ((squares / n - mean.square()).clamp_min(0.0) / max(n - 1, 1)).sqrt()
             error = (weights * spread).square().sum(-1).sqrt()
+            value = (weights * mean).sum(-1)
+            error = torch.where(value.isfinite(), error, 0.0)  # one infinite value settles it
             if n >= max_samples or bool((error <= standard_error).all()):
-                return Estimate((weights * mean).sum(-1), error, n)
+                return Estimate(value, error, n)
 
 
 def _pairwise(components: IndependentNormal) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,14 @@ def around(end: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return points[0], points[1], points[2]
 
 
+def surely_none(mask: Tensor) -> bool:
+    """Return whether a mask is False everywhere; where ``torch.vmap`` lets nobody look, it may be anything."""
+    try:
+        return not bool(mask.any())
+    except RuntimeError:
+        return False
+
+
 def filled(values: Tensor, filler: float) -> Tensor:
     """Return values with a filler in place of NaN; infinities stay what they are."""
     return torch.where(values.isnan(), filler, values)

@@ -61,6 +61,13 @@ class Mixture(PerDimension, MixtureSameFamily):
                 "component_distribution must be a manymodes.distributions.Component; "
                 f"got {type(component_distribution).__name__}."
             )
+        n_components = component_distribution.batch_shape[-1]
+        _checks.matches_shape(
+            "mixture_distribution's weights",
+            mixture_distribution.param_shape,
+            ("N",) * len(mixture_distribution.batch_shape) + (n_components,),
+            "to match the components",
+        )
         super().__init__(mixture_distribution, component_distribution, validate_args=validate_args)
 
     # --- parts ---
@@ -95,6 +102,8 @@ class Mixture(PerDimension, MixtureSameFamily):
     def mode(self) -> Tensor:
         """Location of the highest mode of the joint density, (N, D), or of an atom that holds more than its basin."""
         modes = self.modes()
+        if not self.batch_shape.numel():
+            return self.logits.new_empty(self.batch_shape + self.event_shape)
         if not modes.atoms.mask.shape[-1]:
             return modes.location[..., 0, :]
         if not modes.mask.shape[-1]:
@@ -186,7 +195,7 @@ class Mixture(PerDimension, MixtureSameFamily):
 
     def component_log_prob(self, value: Tensor | Incomplete) -> Tensor:
         """Return log(w_k p_k(y)), (S..., N, K), for targets of shape (S..., N, D)."""
-        self.check_target(value)
+        value = self.check_target(value)
         if isinstance(value, Incomplete):
             return self.logits + self.components.interval_log_prob(value.low.unsqueeze(-2), value.high.unsqueeze(-2))
         return self.logits + self.components.log_prob(value.unsqueeze(-2))
@@ -209,6 +218,9 @@ class Mixture(PerDimension, MixtureSameFamily):
         Raises:
             ValueError: A factor that is not > 0.
         """
+        for name, value in (("shift", shift), ("scale", scale)):
+            if torch.as_tensor(value).dim():
+                _checks.matches_shape(name, torch.as_tensor(value).shape, tuple(self.event_shape), "or be a number")
         if not bool((torch.as_tensor(scale, dtype=torch.float64) > 0).all()):
             raise _checks.InputError(f"scale must be > 0 in every dimension; got {scale}.")
         return self.with_components(self.components.affine(shift, scale))
@@ -230,13 +242,16 @@ class Mixture(PerDimension, MixtureSameFamily):
             dims: The given dimensions a, say ``0`` or ``[2, 0]``; at least one must be left.
             value: Their values, (N, len(dims)), in the order of ``dims``.
 
+        Where no component can have such values the weights stay as they are.
+
         Raises:
             ValueError: Dimensions that are not there or all of them, or values of another shape.
         """
         _checks.instance("value", value, Tensor)
         asked = self.dims(dims, some_left=True)
+        _checks.ends_with_shape("value", value.shape, (*self.batch_shape, len(asked)), "to match dims")
         given = sorted(asked)  # blocks of a product stay together
-        value = value[..., [asked.index(dim) for dim in given]] if value.shape[-1:] == (len(asked),) else value
+        value = value[..., [asked.index(dim) for dim in given]]
         parts = self.marginal(given).component_log_prob(value)
         nowhere = (parts == -torch.inf).all(-1, keepdim=True)
         weights = Categorical(logits=torch.where(nowhere, self.logits, parts), validate_args=False)
@@ -313,8 +328,12 @@ class Mixture(PerDimension, MixtureSameFamily):
         """Return the mixture of other components with the same weights."""
         return Mixture(self.mixture_distribution, components, validate_args=self._validate_args)
 
-    def check_target(self, value: Tensor | Incomplete) -> None:
-        """Refuse targets that do not fit this distribution, see the class's description."""
+    def entropy(self) -> Tensor:
+        """Refuse: a mixture's entropy has no closed form; ``distributions.entropy`` estimates it, with its error."""
+        raise _checks.InputError("the entropy of a mixture has no closed form; use manymodes.distributions.entropy.")
+
+    def check_target(self, value: Any) -> Any:
+        """Return targets as floating-point numbers, or refuse what does not fit, see the class's description."""
         if not isinstance(value, Incomplete):
             _checks.instance("y", value, Tensor)
         expected = self.batch_shape + self.event_shape
@@ -323,6 +342,9 @@ class Mixture(PerDimension, MixtureSameFamily):
             raise _checks.InputError(
                 "y must not hold NaN; drop the rows with missing targets, or use Incomplete.missing."
             )
+        if isinstance(value, Tensor) and not value.is_floating_point():
+            return value.to(self.logits.dtype)
+        return value
 
     # --- private ---
 
@@ -351,6 +373,7 @@ def pool(mixtures: Sequence[Mixture], weights: Sequence[float] | None = None) ->
         raise _checks.InputError("mixtures must hold at least 1 prediction; got none.")
     first = mixtures[0]
     for i, mixture in enumerate(mixtures):
+        _checks.instance(f"prediction {i + 1}", mixture, Mixture)
         shape, wanted = (*mixture.batch_shape, *mixture.event_shape), (*first.batch_shape, *first.event_shape)
         _checks.matches_shape(f"the targets of prediction {i + 1}", shape, wanted, "to match those of the first")
     share = torch.as_tensor([1.0] * len(mixtures) if weights is None else weights, dtype=torch.float64)

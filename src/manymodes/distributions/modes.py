@@ -115,16 +115,27 @@ def _line_spread(line: Line, location: Tensor) -> Tensor:
     """Return standard deviations, (N, J), of the components that make the density at places (N, J)."""
     share = torch.softmax(line.parts(filled(location.T, 0.0)), -2).nan_to_num(0.0)  # (J, K, N)
     mean, variance = (torch.cat(moments).flatten(1) for moments in line.moments())
-    centre = (share * mean).sum(-2, keepdim=True)
-    return (share * (variance + (mean - centre).square())).sum(-2).sqrt().T
+    angle = torch.tensor("angle" in [group.kinds[0] for group in line.groups], device=mean.device)
+    gap, own = _deviations(mean - filled(location.T, 0.0).unsqueeze(-2), variance, angle)
+    centre = torch.where(share > 0, share * gap, 0.0).sum(-2, keepdim=True)
+    return torch.where(share > 0, share * (own + (gap - centre).square()), 0.0).sum(-2).sqrt().T
 
 
 def _spread(joint: Joint, location: Tensor) -> Tensor:
     """Return standard deviations, (N, J, D), of the components that make the density at places (N, J, D)."""
     share = torch.softmax(joint.parts(filled(location.movedim(1, 0), 0.0)), -1).nan_to_num(0.0).unsqueeze(-1)
     mean, variance = joint.components.mean, joint.components.variance
-    centre = (share * mean).sum(-2, keepdim=True)
-    return (share * (variance + (mean - centre).square())).sum(-2).sqrt().movedim(0, 1)
+    angle = torch.tensor([kind == "angle" for kind in joint.components.kinds], device=mean.device)
+    gap, own = _deviations(mean - filled(location.movedim(1, 0), 0.0).unsqueeze(-2), variance, angle)
+    centre = torch.where(share > 0, share * gap, 0.0).sum(-2, keepdim=True)
+    return torch.where(share > 0, share * (own + (gap - centre).square()), 0.0).sum(-2).sqrt().movedim(0, 1)
+
+
+def _deviations(gap: Tensor, variance: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
+    """Return distances and variances; of angles the shorter way round and -2 log(1 - V) (Mardia 1972)."""
+    around = torch.remainder(gap + torch.pi, 2 * torch.pi) - torch.pi
+    circular = -2 * (-variance.clamp(0.0, 1.0)).log1p()
+    return torch.where(angle, around, gap), torch.where(angle, circular, variance)
 
 
 # --- several dimensions ---

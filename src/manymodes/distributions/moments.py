@@ -32,10 +32,19 @@ def central_moment(weights: Tensor, components: Component, order: int) -> Tensor
     if "angle" in components.kinds:
         angle = _angles(components)
         if order > 2:
-            raise _checks.InputError(f"order must be 2 where a target is an angle; got {order}.")
+            raise _checks.InputError(
+                f"order must be 2 where a target is an angle; got {order}. Take .marginal(dims) of the others first."
+            )
         length = torch.hypot(*_resultant(weights, components))
-        return torch.where(angle, 1 - length, _linear_moment(weights, components, order))
-    return _linear_moment(weights, components, order)
+        return torch.where(angle, 1 - length, _in_units(weights, components, order))
+    return _in_units(weights, components, order)
+
+
+def _in_units(weights: Tensor, components: Component, order: int) -> Tensor:
+    """Return the central moment of each target dimension, through units in which nothing overflows."""
+    unit = _reach(weights, components)
+    moment = _linear_moment(weights, components, order, unit)
+    return torch.where(moment == 0, 0.0, moment * unit**order)
 
 
 def expected_shortfall(
@@ -61,16 +70,34 @@ def expected_shortfall(
     return (_average(weights, parts) + quantile * (share - beyond)) / share
 
 
-def _linear_moment(weights: Tensor, components: Component, order: int) -> Tensor:
-    gap = components.mean - _average(weights, components.mean).unsqueeze(-2)  # (N, K, D)
+def standardised(weights: Tensor, components: Component, order: int) -> Tensor:
+    """Return the central moment of each target dimension in units of its standard deviation; 0 where nothing varies."""
+    central_moment(weights, components, order)  # refuses what has none
+    unit = _linear_moment(weights, components, 2, _reach(weights, components)).sqrt() * _reach(weights, components)
+    moment = _linear_moment(weights, components, order, torch.where(unit > 0, unit, 1.0))
+    return torch.where(unit > 0, moment, 0.0)
+
+
+def _reach(weights: Tensor, components: Component) -> Tensor:
+    """Return a size of deviations, (N, D), in whose units powers do not overflow."""
+    gap = (components.mean - _average(weights, components.mean).unsqueeze(-2)).abs()
+    size = torch.where((weights > 0).unsqueeze(-1), gap, 0.0).amax(-2)
+    own = torch.where((weights > 0).unsqueeze(-1), components.central_moment(2), 0.0).amax(-2).sqrt()
+    size = torch.maximum(size, torch.where(own.isfinite(), own, 0.0))
+    return torch.where(size > 0, size, 1.0)
+
+
+def _linear_moment(weights: Tensor, components: Component, order: int, unit: Tensor) -> Tensor:
+    """Return the central moment of each target dimension in given units, (N, D)."""
+    unit = unit.unsqueeze(-2)
+    gap = (components.mean - _average(weights, components.mean).unsqueeze(-2)) / unit  # (N, K, D)
     highest = components.central_moment(order)
-    total = gap**order + highest
+    total = gap**order + torch.where(highest == torch.inf, 0.0, highest) / unit**order
     for lower in range(2, order):
-        part = components.central_moment(lower)
+        part = components.central_moment(lower) / unit**lower
         total = total + math.comb(order, lower) * torch.where(gap == 0, 0.0, part * gap ** (order - lower))
     infinite = (highest == torch.inf) & (weights > 0).unsqueeze(-1)
-    finite = _average(weights, torch.where(highest == torch.inf, 0.0, total))
-    return torch.where(infinite.any(-2), torch.inf, finite)
+    return torch.where(infinite.any(-2), torch.inf, _average(weights, torch.where(infinite, 0.0, total)))
 
 
 def _resultant(weights: Tensor, components: Component) -> tuple[Tensor, Tensor]:

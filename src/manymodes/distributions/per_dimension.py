@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -43,8 +44,14 @@ class PerDimension(ABC):
         """Weights of the components, (N, K)."""
 
     @abstractmethod
-    def check_target(self, value: Tensor) -> None:
-        """Refuse targets that do not fit."""
+    def check_target(self, value: Any) -> Any:
+        """Return targets as floating-point numbers, or refuse what does not fit."""
+
+    def wrapped(self, value: Tensor) -> Tensor:
+        """Return targets, or differences of them, with angles taken around the circle into [-pi, pi)."""
+        angle = torch.tensor([kind == "angle" for kind in self.components.kinds], device=value.device)
+        around = torch.remainder(value + torch.pi, 2 * torch.pi) - torch.pi
+        return torch.where(angle, around, value)
 
     # --- moments ---
 
@@ -68,13 +75,13 @@ class PerDimension(ABC):
 
     @property
     def skewness(self) -> Tensor:
-        """Third standardised moment of each target dimension, (N, D)."""
-        return self.central_moment(3) / self.variance**1.5
+        """Third standardised moment of each target dimension, (N, D); 0 where nothing varies."""
+        return moments.standardised(self.weights, self.components, 3)
 
     @property
     def kurtosis(self) -> Tensor:
-        """Fourth standardised moment of each target dimension, less the 3 of a normal, (N, D)."""
-        return self.central_moment(4) / self.variance.square() - 3
+        """Excess kurtosis of each target dimension, (N, D): the fourth standardised moment less the 3 of a normal."""
+        return moments.standardised(self.weights, self.components, 4) - 3
 
     @property
     def median(self) -> Tensor:
@@ -85,12 +92,12 @@ class PerDimension(ABC):
 
     def cdf(self, value: Tensor) -> Tensor:
         """Return P(Y_d <= y_d) of every target dimension by itself, (S..., N, D)."""
-        self.check_target(value)
+        value = self.check_target(value)
         return self._weighted(self.components.cdf(value.unsqueeze(-2)))
 
     def sf(self, value: Tensor) -> Tensor:
         """Return P(Y_d > y_d) of every target dimension by itself, (S..., N, D), accurate in the upper tail."""
-        self.check_target(value)
+        value = self.check_target(value)
         return self._weighted(self.components.sf(value.unsqueeze(-2)))
 
     def probability(self, low: Tensor | float, high: Tensor | float) -> Tensor:
@@ -105,7 +112,8 @@ class PerDimension(ABC):
         """
         low, high = self._targets("low", low), self._targets("high", high)
         if not bool((low <= high).all()):
-            raise _checks.InputError(f"low must be <= high; got {low.max():g} and {high.min():g}.")
+            index = tuple((low > high).nonzero()[0].tolist())
+            raise _checks.InputError(f"low must be <= high; got {low[index]:g} and {high[index]:g} at {index}.")
         before = torch.nextafter(low, torch.full_like(low, -torch.inf))  # a closed interval holds its lower end
         upper, lower = self.sf(before) - self.sf(high), self.cdf(high) - self.cdf(before)
         return torch.where(self.cdf(before) > 0.5, upper, lower).clamp(0.0, 1.0)
@@ -192,6 +200,8 @@ class PerDimension(ABC):
                 "see highest_density_level."
             )
         wanted = torch.as_tensor(level, dtype=self.logits.dtype, device=self.logits.device)
+        if wanted.dim():
+            _checks.matches_shape("level", wanted.shape, tuple(self.batch_shape), "or be a number")
         if not bool(((wanted > 0) & (wanted < 1)).all()):
             raise _checks.InputError(f"level must be a number > 0 and < 1; got {level}.")
         with torch.no_grad():
@@ -201,7 +211,9 @@ class PerDimension(ABC):
 
     def dims(self, dims: int | list[int], *, some_left: bool = False) -> list[int]:
         """Return target dimensions as numbers from 0, or refuse what they cannot be."""
-        chosen = [dims] if isinstance(dims, int) else list(dims)
+        if not isinstance(dims, (int, list, tuple)) or not all(isinstance(dim, int) for dim in _listed(dims)):
+            raise TypeError(f"dims must be an integer or a list of integers; got {dims!r}.")
+        chosen = _listed(dims)
         target_dim = self.event_shape[0]
         if not chosen or any(not -target_dim <= dim < target_dim for dim in chosen):
             raise _checks.InputError(f"dims must name target dimensions from 0 to {target_dim - 1}; got {dims}.")
@@ -249,3 +261,7 @@ class PerDimension(ABC):
         if bool(targets.isnan().any()):
             raise _checks.InputError(f"{name} must be a number; got NaN.")
         return targets.expand(torch.broadcast_shapes(targets.shape, expected))
+
+
+def _listed(dims: int | Sequence[int]) -> list[int]:
+    return [dims] if isinstance(dims, int) else list(dims)

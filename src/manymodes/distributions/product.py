@@ -28,13 +28,17 @@ class Product(Composite):
         blocks: Components of one batch shape (..., K); their dimensions follow one another.
 
     Raises:
-        ValueError: No block, or batch shapes that differ.
+        ValueError: No block, a block of several families, or batch shapes that differ.
     """
 
     def __init__(self, *blocks: Component) -> None:
         if not blocks or any(block.batch_shape != blocks[0].batch_shape for block in blocks):
             shapes = ", ".join(_checks.shape_text(block.batch_shape) for block in blocks)
             raise _checks.InputError(f"blocks must be components of one batch shape; got {shapes or 'none'}.")
+        if any(len(block.groups) > 1 for block in blocks):
+            raise _checks.InputError(
+                "blocks must each be of one family; got a Concatenation. Take a Concatenation of Products instead."
+            )
         self.blocks = blocks
         target_dim = sum(block.event_shape[0] for block in blocks)
         super().__init__(blocks[0].batch_shape, torch.Size([target_dim]), validate_args=False)

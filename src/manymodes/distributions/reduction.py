@@ -71,7 +71,9 @@ def pruned(logits: Tensor, components: Component, max_kl: float) -> tuple[Tensor
     weights = logits.exp()
     light, order = weights.sort(-1)
     spare = -torch.expm1(torch.tensor(-max_kl, dtype=weights.dtype, device=weights.device))
-    dropped = torch.zeros_like(weights, dtype=torch.bool).scatter(-1, order, light.cumsum(-1) <= spare)
+    drop = light.cumsum(-1) <= spare
+    drop[..., -1] = False  # the heaviest stays, whatever rounding says
+    dropped = torch.zeros_like(weights, dtype=torch.bool).scatter(-1, order, drop)
     kept = torch.log_softmax(logits.masked_fill(dropped, -torch.inf), -1)
     return _compressed(kept, components)
 
@@ -105,14 +107,16 @@ def merged(logits: Tensor, components: Component, max_kl: float) -> tuple[Tensor
     double = components.transformed(lambda value: value.double())
     covariance = _covariance(double)
     clusters = _Clusters(logits.double().exp().expand(covariance.shape[:-2]), double.mean, covariance)
-    spent = torch.zeros_like(clusters.weight[..., 0])
+    spent, untouched = torch.zeros_like(clusters.weight[..., 0]), True
     for _ in range(logits.shape[-1] - 1):
         cost, pair = _cheapest(clusters, family)
         allowed = spent + cost <= max_kl
         if not bool(allowed.any()):
             break
-        clusters = _merge(clusters, pair, allowed, family)
+        clusters, untouched = _merge(clusters, pair, allowed, family), False
         spent = torch.where(allowed, spent + cost, spent)
+    if untouched:
+        return logits, components
     result = _normals(clusters, family).transformed(lambda value: value.to(dtype))
     return _compressed(clusters.weight.log().to(dtype), result)
 
@@ -194,4 +198,7 @@ def _normals(clusters: _Clusters, family: type[Normal]) -> Normal:
         if family is SphericalNormal:
             return SphericalNormal(clusters.mean, scale[..., :1], validate_args=False)
         return DiagonalNormal(clusters.mean, scale, validate_args=False)
-    return FullNormal(clusters.mean, torch.linalg.cholesky(clusters.covariance), validate_args=False)
+    scale_tril, failed = torch.linalg.cholesky_ex(clusters.covariance)
+    if bool((failed != 0).any()):
+        raise _checks.InputError("merging needs covariances that are not nearly singular; prune or keep them instead.")
+    return FullNormal(clusters.mean, scale_tril, validate_args=False)

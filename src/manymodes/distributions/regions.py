@@ -2,7 +2,7 @@ r"""Highest-density regions on the line: the smallest sets that hold a given pro
 
 The set where the density exceeds a level t is a union of intervals, one around every maximum whose density exceeds t,
 joined where the minimum between them does too. Its ends are roots of :math:`\log p = \log t`, each within a stretch
-where the density is monotone; its probability M(t) comes from the cdf, and falls as t grows,. The level with
+where the density is monotone; its probability M(t) comes from the cdf, and falls as t grows. The level with
 :math:`M(t) = \alpha` is found in ``distributions.levels``.
 
 An atom holds probability on no length: atoms enter first, the heaviest first, and the intervals hold what is missing,

@@ -60,6 +60,9 @@ class _Ragged:
             ", ".join(f"{key}={value:.4g}" for key, value in zip(self.to_dict(), line, strict=True) if key != "row")
             for line in zip(*self.to_dict().values(), strict=True)
         ]
+        atoms = getattr(self, "atoms", None)
+        if atoms is not None and atoms.mask.any():
+            entries.append(f"atoms: {atoms!r}")
         return f"{name}({'; '.join(entries)})"
 
 

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from scipy import special
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 _STEP = 2e-2  # of the parameter: differences of sixth order err by about _STEP^6 = 6e-11
 _DIFFERENCES = ((1, 0.75), (2, -0.15), (3, 1 / 60))  # offsets in steps and their weights (Fornberg 1988)
@@ -74,18 +73,29 @@ class _Cumulative(torch.autograd.Function):
         return _Cumulative.apply(*inputs[:3], *moved), 0  # type: ignore[no-untyped-call]
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         value, *shapes = ctx.saved_tensors
         gradients: list[Tensor | None] = [None] * (1 + len(shapes))
         if ctx.needs_input_grad[3]:
             slope = ctx.sign * ctx.log_density(value, *shapes).exp()
-            gradients[0] = (grad * slope.nan_to_num(0.0)).sum_to_size(value.shape)
+            gradients[0] = (grad * torch.where(slope.isnan(), 0.0, slope)).sum_to_size(value.shape)
         for i, shape in enumerate(shapes):
             if ctx.needs_input_grad[4 + i]:
-                slope = _difference(ctx.function, shapes, i, value)
+                slope = _Once.apply(_difference(ctx.function, shapes, i, value), value, *shapes)  # type: ignore[no-untyped-call]
                 gradients[1 + i] = (grad * slope).sum_to_size(shape.shape)
         return None, None, None, *gradients
+
+
+class _Once(torch.autograd.Function):
+    """A gradient in a shape, which is a number here and no function: a second one is refused, not taken for 0."""
+
+    @staticmethod
+    def forward(ctx: Any, slope: Tensor, *_: Tensor) -> Tensor:
+        return slope.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        raise NotImplementedError("second derivatives in the shape of a cdf that SciPy evaluates are not known")
 
 
 def _difference(function: str, shapes: list[Tensor], i: int, value: Tensor) -> Tensor:

@@ -41,6 +41,8 @@ class Transformed(Wrapped):
     def __init__(self, base: Component, transform: Transform) -> None:
         if any(kind != "real" for kind in base.kinds):
             raise _checks.InputError(f"base must have a density on the line; got {type(base).__name__}.")
+        if len(base.groups) > 1:
+            raise _checks.InputError("base must be of one family; got several. Transform the groups one by one.")
         self.base, self.transform = base, transform
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
 

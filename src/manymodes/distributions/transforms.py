@@ -36,6 +36,13 @@ class Transform(ABC):
     scaling = Scaling.AFFINE
     bounds = (-torch.inf, torch.inf)  # of g
 
+    def __post_init__(self) -> None:
+        for name, value in (("shift", self.shift), ("scale", self.scale)):
+            if not bool(torch.as_tensor(value).isfinite().all()):
+                raise _checks.InputError(f"{name} must be finite; got {value}.")
+        if not bool((torch.as_tensor(self.scale) > 0).all()):
+            raise _checks.InputError(f"scale must be > 0; got {self.scale}.")
+
     @abstractmethod
     def _g(self, z: Tensor) -> Tensor:
         """Return g(z)."""
@@ -137,8 +144,8 @@ class Logit(Transform):
         Raises:
             ValueError: ``low`` that is not below ``high``.
         """
-        if not low < high:
-            raise _checks.InputError(f"low must be below high; got {low} and {high}.")
+        if not -torch.inf < low < high < torch.inf:
+            raise _checks.InputError(f"low must be below high, and both finite; got {low} and {high}.")
         return cls(low, high - low)
 
     def _g(self, z: Tensor) -> Tensor:
@@ -177,6 +184,7 @@ class YeoJohnson(Transform):
     power: float = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _checks.number_between("power", self.power, 0.0, 2.0, including=(0.0, 2.0))
 
     def _g(self, z: Tensor) -> Tensor:

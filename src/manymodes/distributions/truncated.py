@@ -52,6 +52,9 @@ class Truncated(Wrapped, Factorised):
             )
         self.base = base
         like = base.anchor()
+        for name, end in (("low", low), ("high", high)):
+            if torch.as_tensor(end).dim() == 1:
+                _checks.matches_shape(name, torch.as_tensor(end).shape, tuple(base.event_shape), "or be a number")
         self.low = torch.as_tensor(low, dtype=like.dtype, device=like.device).expand_as(like)
         self.high = torch.as_tensor(high, dtype=like.dtype, device=like.device).expand_as(like)
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)

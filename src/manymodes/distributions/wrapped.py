@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from torch import Tensor
+from torch.distributions import constraints as torch_constraints
 
 from manymodes.distributions import constraints, quadrature
 from manymodes.distributions.component import Component, Kind
@@ -24,7 +25,7 @@ class Wrapped(Component):
     @property
     def support(self) -> Any:
         """The real space that holds every target."""
-        return constraints.real
+        return torch_constraints.independent(constraints.real, 1)
 
     @property
     def kinds(self) -> tuple[Kind, ...]:

@@ -10,7 +10,9 @@ from manymodes.metrics.targets import refuse_incomplete
 
 
 def pit(distribution: Mixture, y: Tensor) -> Tensor:
-    """Probability integral transform, F_d(y_d); uniform on [0, 1] when predictions are calibrated.
+    """Probability integral transform, F_d(y_d); uniform on [0, 1] when predictions are calibrated and have a density.
+
+    Of counts and beside atoms F jumps, and its values cannot be uniform.
 
     Args:
         distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
@@ -26,7 +28,7 @@ def pit(distribution: Mixture, y: Tensor) -> Tensor:
         Dawid (1984), Statistical theory: the prequential approach, J. R. Stat. Soc. A 147.
     """
     refuse_incomplete("pit", y)
-    return distribution.cdf(y)
+    return distribution.cdf(distribution.wrapped(y))
 
 
 def coverage(distribution: Mixture, y: Tensor, level: float = 0.9) -> Tensor:
@@ -48,5 +50,9 @@ def coverage(distribution: Mixture, y: Tensor, level: float = 0.9) -> Tensor:
     """
     refuse_incomplete("coverage", y)
     level = _checks.number_between("level", level, 0.0, 1.0)
-    inside = (pit(distribution, y) - 0.5).abs() <= 0.5 * level
-    return inside.to(y.dtype)
+    if distribution.has_rsample:  # densities only: the cdf is cheaper than two quantiles
+        inside = (pit(distribution, y) - 0.5).abs() <= 0.5 * level
+    else:
+        low, high = distribution.central_interval(level)
+        inside = (y >= low) & (y <= high)
+    return inside.to(distribution.mean.dtype)

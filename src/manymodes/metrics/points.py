@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from manymodes._checks import InputError
 from manymodes.distributions import Mixture
 from manymodes.metrics.targets import refuse_incomplete
 
 
 def rmse(distribution: Mixture, y: Tensor) -> Tensor:
-    """Root mean squared error of the mean, in the units of y.
+    """Root mean squared error of the mean, in the units of y; of angles, the shorter way around.
 
     Args:
         distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
@@ -23,7 +24,8 @@ def rmse(distribution: Mixture, y: Tensor) -> Tensor:
     """
     refuse_incomplete("rmse", y)
     distribution.check_target(y)
-    return (y - distribution.mean).square().reshape(-1, y.shape[-1]).mean(0).sqrt()
+    error = distribution.wrapped(y - distribution.mean)
+    return error.square().reshape(-1, y.shape[-1]).mean(0).sqrt()
 
 
 def mae(distribution: Mixture, y: Tensor) -> Tensor:
@@ -38,7 +40,10 @@ def mae(distribution: Mixture, y: Tensor) -> Tensor:
 
     Raises:
         TypeError: Targets that are not exact.
+        ValueError: A target that is an angle.
     """
     refuse_incomplete("mae", y)
     distribution.check_target(y)
+    if "angle" in distribution.components.kinds:
+        raise InputError("mae needs targets on a line; got an angle, which has no median. Take rmse.")
     return (y - distribution.median).abs().reshape(-1, y.shape[-1]).mean(0)
