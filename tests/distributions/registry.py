@@ -20,8 +20,8 @@ from torch import Tensor
 
 from manymodes.distributions import constraints
 from manymodes.distributions.component import Component
-from manymodes.distributions.declared import Declared
 from manymodes.distributions.constraints import Scaling
+from manymodes.distributions.declared import Declared
 from manymodes.distributions.families.beta import Beta
 from manymodes.distributions.families.counts import NegativeBinomial, Poisson
 from manymodes.distributions.families.gamma import Gamma

@@ -255,3 +255,48 @@ def test_nothing_is_nan_for_finite_parameters_and_targets(loc, log_scale, logits
     ):
         assert not values.isnan().any()
     assert np.isclose(modes.mass.sum().item(), 1)
+
+
+def test_a_sample_drawn_first_changes_no_gradient_that_comes_after():
+    logits = torch.zeros(2, 3, dtype=torch.float64, requires_grad=True)
+    parts = make(n=2).components
+    mixture, y = Mixture(Categorical(logits=logits), parts), torch.ones(2, 2, dtype=torch.float64)
+    mixture.sample()
+    mixture.log_prob(y).sum().backward()
+    fresh = torch.zeros(2, 3, dtype=torch.float64, requires_grad=True)
+    Mixture(Categorical(logits=fresh), parts).log_prob(y).sum().backward()
+    torch.testing.assert_close(logits.grad, fresh.grad)
+
+
+def test_whole_numbers_are_targets_like_others():
+    mixture = make(n=2)
+    y = torch.tensor([[1, -2], [0, 3]])
+    torch.testing.assert_close(mixture.log_prob(y), mixture.log_prob(y.double()))
+    torch.testing.assert_close(mixture.cdf(y), mixture.cdf(y.double()))
+
+
+def test_a_shift_per_row_is_refused_and_not_taken_for_one_per_component():
+    with pytest.raises(InputError, match=r"^shift must have shape \(2,\) or be a number; got \(3, 2\)\.$"):
+        make(n=3, k=3).affine(torch.zeros(3, 2), 1.0)
+
+
+def test_weights_of_another_number_than_the_components_are_refused():
+    with pytest.raises(InputError, match=r"^mixture_distribution's weights must have shape \(N, 3\) to match"):
+        Mixture(Categorical(torch.ones(4, 2)), make().components)
+
+
+def test_moments_of_components_far_apart_are_numbers():
+    loc = torch.tensor([[[-1e200], [1e200]]], dtype=torch.float64)
+    mixture = Mixture(Categorical(torch.ones(1, 2)), DiagonalNormal(loc, torch.ones_like(loc)))
+    assert mixture.central_moment(3).item() == 0
+    assert mixture.skewness.item() == 0
+    assert mixture.kurtosis.item() == pytest.approx(-2)  # two equal points
+
+
+def test_the_mode_of_an_empty_batch_is_empty():
+    assert make(n=0).mode.shape == (0, 2)
+
+
+def test_the_entropy_of_a_mixture_points_to_its_estimate():
+    with pytest.raises(InputError, match=r"no closed form; use manymodes\.distributions\.entropy\.$"):
+        make().entropy()

@@ -473,3 +473,15 @@ def test_atoms_in_a_joint_density_are_refused():
     assert str(caught.value) == (
         "modes of a joint density need components without atoms; take the marginal of one dimension."
     )
+
+
+def test_joint_modes_of_angles_meet_across_the_seam():
+    angle = torch.tensor([[[3.13], [-3.13]]], dtype=torch.float64)
+    parts = Product(
+        VonMises(angle, torch.full_like(angle, 20.0)), DiagonalNormal(torch.zeros_like(angle), torch.ones_like(angle))
+    )
+    modes = Mixture(Categorical(torch.ones(1, 2, dtype=torch.float64)), parts).modes()
+    assert modes.count.item() == 1
+    assert modes.mass[0, 0].item() == pytest.approx(1)
+    assert abs(modes.location[0, 0, 0].item()) == pytest.approx(math.pi, abs=1e-6)
+    assert modes.spread[0, 0, 0].item() == pytest.approx(20**-0.5, rel=0.05)

@@ -12,12 +12,14 @@ from torch.distributions import Categorical
 
 from manymodes._checks import InputError
 from manymodes.distributions import (
+    Concatenation,
     DiagonalNormal,
     FullNormal,
     Gamma,
     LogNormal,
     LowRankNormal,
     Mixture,
+    PointMass,
     Poisson,
     Product,
     StudentT,
@@ -362,3 +364,14 @@ def test_a_low_rank_block_gives_the_conditional_of_its_own_covariance():
     close(conditional.mean[0, :2], mean)
     variance = covariance[[0, 2], [0, 2]] - gain * covariance[1, [0, 2]]
     close(conditional.variance[0, :2], variance)
+
+
+def test_a_block_of_several_families_is_refused():
+    loc = torch.zeros(1, 1, 1)
+    groups = Concatenation(PointMass(loc), DiagonalNormal(loc, loc + 1))
+    two = torch.zeros(1, 2, 1)
+    with pytest.raises(InputError) as caught:
+        Product(groups, VonMises(two, two + 1))
+    assert str(caught.value) == (
+        "blocks must each be of one family; got a Concatenation. Take a Concatenation of Products instead."
+    )

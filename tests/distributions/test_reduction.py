@@ -328,3 +328,18 @@ def test_a_bound_that_is_not_positive_is_refused():
         for max_kl in (0.0, -1.0):
             with pytest.raises(InputError, match="^max_kl must be a number > 0"):
                 getattr(mixture(normals("diagonal", 1, 2)), method)(max_kl)
+
+
+@pytest.mark.parametrize("max_kl", [20.0, 50.0, 1e3])
+def test_pruning_without_a_bound_worth_the_name_leaves_the_heaviest(max_kl):
+    probs = torch.tensor([[0.2, 0.5, 0.3]], dtype=torch.float64)
+    loc = torch.tensor([[[0.0], [1.0], [2.0]]], dtype=torch.float64)
+    left = Mixture(Categorical(probs), DiagonalNormal(loc, torch.ones_like(loc))).pruned(max_kl)
+    assert left.weights.tolist() == [[1.0]]
+    assert left.components.loc.item() == 1.0
+
+
+def test_a_low_rank_mixture_in_which_nothing_is_merged_stays_what_it_is():
+    loc = torch.tensor([[[0.0, 0.0], [50.0, 50.0]]], dtype=torch.float64)
+    parts = LowRankNormal(loc, torch.ones(1, 2, 2, 1, dtype=torch.float64), torch.ones_like(loc))
+    assert type(Mixture(Categorical(torch.ones(1, 2)), parts).merged(1e-3).components) is LowRankNormal

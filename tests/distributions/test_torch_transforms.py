@@ -1,5 +1,7 @@
 """Mixtures inside torch.compile, torch.vmap and torch.autocast: the numbers are those of plain execution."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -15,6 +17,7 @@ from manymodes.distributions import (
     LowRankNormal,
     Mixture,
     StudentT,
+    Truncated,
     VonMises,
 )
 from manymodes.nn import MixtureHead
@@ -205,3 +208,18 @@ def test_a_head_under_autocast_gives_finite_losses_close_to_full_precision(famil
     torch.testing.assert_close(cast.float(), plain, rtol=0.05, atol=0.1)
     cast.float().mean().backward()
     assert all(p.grad.isfinite().all() for p in net.parameters())
+
+
+@pytest.mark.parametrize("name", ["truncated", "incomplete"])
+def test_truncation_and_intervals_are_mapped_over_a_batch_too(name):
+    def run(y, logits, loc, scale):
+        parts = DiagonalNormal(loc, scale, validate_args=False)
+        if name == "truncated":
+            parts, target = Truncated(parts, -5.0, 5.0, validate_args=False), y
+        else:
+            low = torch.where(y > 0, y, -math.inf)
+            return parts.interval_log_prob(low.unsqueeze(-2), y.unsqueeze(-2) + 1e-9)
+        return parts.log_prob(target.unsqueeze(-2))
+
+    expected = run(Y, LOGITS, LOC, SCALE)
+    torch.testing.assert_close(torch.vmap(run)(Y, LOGITS, LOC, SCALE), expected)

@@ -1,9 +1,12 @@
 import pytest
 import torch
 from scipy import stats
+from torch.distributions import Categorical
 
 from manymodes import metrics
 from manymodes._checks import InputError
+from manymodes.distributions import Concatenation, DiagonalNormal, Mixture, PointMass, VonMises
+from manymodes.metrics import coverage, mae, pit, rmse
 
 from .test_scores import make
 
@@ -42,3 +45,21 @@ def test_a_level_that_is_no_probability_is_refused():
     with pytest.raises(InputError) as caught:
         metrics.coverage(mixture, y, 1.0)
     assert str(caught.value) == "level must be a number > 0 and < 1; got 1.0."
+
+
+def test_coverage_beside_an_atom_is_that_of_the_central_interval():
+    zero = torch.zeros(1, 1, 1, dtype=torch.float64)
+    parts = Concatenation(PointMass(zero), DiagonalNormal(zero + 5, zero + 1))
+    mixture = Mixture(Categorical(torch.tensor([[0.99, 0.01]], dtype=torch.float64)), parts)
+    assert coverage(mixture, torch.zeros(1, 1, dtype=torch.float64)).item() == 1
+    assert coverage(mixture, torch.ones(1, 1, dtype=torch.float64)).item() == 0
+
+
+def test_angles_are_measured_around_the_circle():
+    loc = torch.tensor([[[3.1]]], dtype=torch.float64)
+    mixture = Mixture(Categorical(torch.ones(1, 1, dtype=torch.float64)), VonMises(loc, torch.full_like(loc, 50.0)))
+    y = torch.tensor([[-3.1]], dtype=torch.float64)
+    assert rmse(mixture, y).item() == pytest.approx(2 * torch.pi - 6.2)
+    assert pit(mixture, y + 2 * torch.pi).item() == pytest.approx(pit(mixture, y).item())
+    with pytest.raises(InputError, match="^mae needs targets on a line"):
+        mae(mixture, y)

@@ -127,7 +127,7 @@ def log_normal_cdf(z: Tensor) -> Tensor:
     z = -3000 and by all of it at -1e5; farther out it is not a number.
     """
     lower = z < -1
-    near: Tensor = torch.special.log_ndtr(torch.where(lower, -1.0, z))
+    near = torch.log1p(-0.5 * torch.special.erfc(math.sqrt(0.5) * torch.where(lower, -1.0, z)))
     tail = torch.where(lower, z, -1.0)
     far = torch.special.erfcx(-math.sqrt(0.5) * tail).log() - math.log(2) - 0.5 * tail.square()
     return torch.where(lower, far, near)
