@@ -374,7 +374,7 @@ def assert_same_predictions(first: MDNRegressor, second: MDNRegressor, X) -> Non
     assert torch.equal(a.components.scale, b.components.scale)
 
 
-@pytest.mark.parametrize("covariance_type", ["diag", "spherical"])
+@pytest.mark.parametrize("covariance_type", ["diag", "full", "low_rank", "spherical"])
 def test_a_loaded_model_predicts_the_same_bit_for_bit(table, tmp_path, covariance_type):
     X, y = table
     frame = pd.DataFrame(X, columns=["a", "b", "c"])
