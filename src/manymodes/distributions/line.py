@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from manymodes.distributions.component import Component
+from manymodes.distributions.limits import filled
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +122,11 @@ class Line:
         upper = self.sf(low) - self.sf(high)
         below = self.cdf(low)
         return torch.where(below > 0.5, upper, self.cdf(high) - below).clamp(0.0, 1.0)
+
+    def masses(self, low: Tensor, high: Tensor) -> Tensor:
+        """Return the probability of intervals, (N, J), 0 where they are NaN."""
+        mass = self.mass(filled(low.T, 0.0), filled(high.T, 0.0)).T
+        return torch.where(low.isnan(), 0.0, mass)
 
     def ends(self) -> tuple[Tensor, Tensor]:
         """Return the ends of the support of components with weight, (N,) each."""

@@ -12,7 +12,6 @@ from manymodes.distributions.component import Component, Kind
 from manymodes.distributions.lattice import peaks, stretches
 from manymodes.distributions.limits import filled
 from manymodes.distributions.line import Line
-from manymodes.distributions.regions import line_mass
 from manymodes.distributions.results import Atoms, Modes
 from manymodes.distributions.turning import find_extrema
 
@@ -54,7 +53,7 @@ def _certified(line: Line, kind: Kind) -> tuple[Tensor, Tensor]:
     left = torch.cat([low, minimum], -1)
     last = torch.arange(maximum.shape[-1], device=low.device) == there.sum(-1, keepdim=True) - 1
     right = torch.where(last, high, torch.nn.functional.pad(minimum, (0, 1), value=torch.nan))
-    mass = line_mass(line, torch.where(there, left, torch.nan), torch.where(there, right, torch.nan))
+    mass = line.masses(torch.where(there, left, torch.nan), torch.where(there, right, torch.nan))
     return _around_the_circle(line, maximum, mass) if kind == "angle" else (maximum, mass)
 
 

@@ -68,7 +68,7 @@ def _intervals(line: Line, level: Tensor) -> tuple[Tensor, Tensor, Tensor, Tenso
     most = torch.where(peak.isnan(), -torch.inf, _at(line, peak)).amax(-1)
     log_level, ends = solve(line, slopes, level, torch.minimum(least, most), most)
     low, high = _joined(line, peak, valley, ends, log_level)
-    return low, high, line_mass(line, low, high), log_level
+    return low, high, line.masses(low, high), log_level
 
 
 def _slopes(line: Line, peak: Tensor, valley: Tensor, least: Tensor) -> Slopes:
@@ -142,12 +142,6 @@ def _joined(line: Line, peak: Tensor, valley: Tensor, ends: Tensor, log_level: T
     last = last.scatter_reduce(-1, number, torch.where(kept, high, -torch.inf), "amax")
     empty = last < first
     return torch.where(empty, torch.nan, first), torch.where(empty, torch.nan, last)
-
-
-def line_mass(line: Line, low: Tensor, high: Tensor) -> Tensor:
-    """Return the probability of intervals, (N, J), 0 where they are NaN."""
-    mass = line.mass(filled(low.T, 0.0), filled(high.T, 0.0)).T
-    return torch.where(low.isnan(), 0.0, mass)
 
 
 def _at(line: Line, places: Tensor) -> Tensor:

@@ -66,7 +66,8 @@ class MixtureHead(nn.Module):
             units: Units of the head's targets, in which values that the user gave, say bounds, are expressed.
         """
         logits, raw = self._split(self.linear(features))
-        values = {name: self._forward(name, value) for name, value in raw.items()}
+        slots = self._slots()
+        values = {name: self._forward(slots[name], value) for name, value in raw.items()}
         components = self.family.build(values, logits.shape, self.target_dim, units)
         return Mixture(Categorical(logits=logits, validate_args=False), components, validate_args=False)
 
@@ -92,17 +93,17 @@ class MixtureHead(nn.Module):
     def support(self) -> Support:
         """Return where targets may lie, in the user's units; it depends on the family alone, not on the weights."""
         with torch.device("cpu"):  # also while a network is made without memory, on the device "meta"
+            slots = self._slots()
             logits, raw = self._split(torch.zeros(self.linear.out_features, dtype=torch.float64))
-            values = {name: self._forward(name, value) for name, value in raw.items()}
+            values = {name: self._forward(slots[name], value) for name, value in raw.items()}
             components = self.family.build(values, logits.shape, self.target_dim, _OWN_UNITS)
             return Support.of(self.family.settled(components.transformed(torch.Tensor.double)))
 
     def _slots(self) -> dict[str, Slot]:
         return self.family.slots(self.n_components, self.target_dim)
 
-    def _forward(self, name: str, raw: Tensor) -> Tensor:
+    def _forward(self, slot: Slot, raw: Tensor) -> Tensor:
         """Return a parameter, (..., K, *shape), for its raw numbers, (..., K * size)."""
-        slot = self._slots()[name]
         return LINKS[slot.constraint].forward(raw.unflatten(-1, (slot.n_components, -1)), slot.shape, self.min_scale)
 
     def _inverse(self, name: str, value: Tensor) -> Tensor:
