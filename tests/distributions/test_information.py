@@ -258,3 +258,10 @@ def test_an_empty_batch_has_no_estimates():
     empty = entropy(three()[:0])
     assert empty.value.shape == (0,)
     assert [bound.shape for bound in entropy_bounds(three()[:0])] == [(0,), (0,)]
+
+
+def test_estimates_carry_no_gradient_that_would_be_half_of_one():
+    loc = torch.tensor([[[0.0], [1.0]]], requires_grad=True)
+    mixture = Mixture(Categorical(torch.ones(1, 2)), DiagonalNormal(loc, torch.ones(1, 2, 1)))
+    assert not entropy(mixture).value.requires_grad
+    assert not kl_divergence(mixture, mixture).value.requires_grad

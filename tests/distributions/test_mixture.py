@@ -300,3 +300,11 @@ def test_the_mode_of_an_empty_batch_is_empty():
 def test_the_entropy_of_a_mixture_points_to_its_estimate():
     with pytest.raises(InputError, match=r"no closed form; use manymodes\.distributions\.entropy\.$"):
         make().entropy()
+
+
+def test_weights_and_components_broadcast_over_rows_both_ways():
+    parts = make(n=1).components
+    many = Mixture(Categorical(torch.rand(4, 3, dtype=torch.float64) + 0.1), parts)
+    assert many.batch_shape == (4,)
+    assert many.log_prob(torch.zeros(4, 2, dtype=torch.float64)).shape == (4,)
+    assert many.modes().count.shape == (4,)

@@ -441,7 +441,7 @@ def test_rows_with_fewer_modes_are_filled_up():
 def test_modes_are_a_long_table_and_print_themselves():
     modes = alone(DiagonalNormal(column([-5.0, 5.0]), column([1.0, 0.5])), [0.75, 0.25]).modes()
     table = modes.to_dict()
-    assert list(table) == ["row", "location", "log_density", "mass", "spread"]
+    assert list(table) == ["row", "location", "log_density", "mass", "spread", "kind"]
     assert table["location"] == pytest.approx([-5.0, 5.0])
     assert repr(modes).startswith("Modes(location=-5, log_density=-1.207, mass=0.75, spread=1; location=5, ")
     assert repr(make(n=4, d=1).modes()).startswith("Modes(rows=4, count=")
@@ -453,6 +453,7 @@ def test_modes_are_a_long_table_and_print_themselves():
         "mass",
         "spread_0",
         "spread_1",
+        "kind",
     ]
 
 

@@ -364,11 +364,23 @@ def test_a_region_is_a_long_table_and_prints_its_intervals():
     loc = column([-5.0, 5.0])
     region = alone(DiagonalNormal(loc, torch.ones_like(loc))).highest_density_region(0.9)
     table = region.to_dict()
-    assert list(table) == ["row", "low", "high", "mass"]
+    assert list(table) == ["row", "low", "high", "mass", "kind"]
     assert table["row"] == [0, 0]
     assert table["mass"] == pytest.approx([0.45, 0.45])
     assert repr(region) == "Region(low=-6.645, high=-3.355, mass=0.45; low=3.355, high=6.645, mass=0.45)"
     assert repr(make(n=4, d=1).highest_density_region(0.9)).startswith("Region(rows=4, count=")
+
+
+def test_a_table_of_regions_and_modes_holds_the_atoms_too():
+    zero = column([0.0])
+    mixture = alone(Concatenation(PointMass(zero), DiagonalNormal(zero + 5, zero + 1)), [0.3, 0.7])
+    region = mixture.highest_density_region(0.9)
+    table = region.to_dict()
+    assert table["kind"] == ["interval", "atom"]
+    assert sum(table["mass"]) == pytest.approx(0.9)
+    assert (table["low"][1], table["high"][1]) == (0, 0)
+    assert repr(region).endswith("; atom: low=0, high=0, mass=0.3)")
+    assert mixture.modes().to_dict()["kind"] == ["mode", "atom"]
 
 
 @pytest.mark.parametrize("backend", ["pandas", "polars"])
@@ -376,7 +388,7 @@ def test_a_region_becomes_a_data_frame(backend):
     region = make(n=4, d=1).highest_density_region(0.9)
     frame = region.to_frame(backend)
     assert type(frame).__module__.startswith(backend)
-    assert list(frame.columns) == ["row", "low", "high", "mass"]
+    assert list(frame.columns) == ["row", "low", "high", "mass", "kind"]
     np.testing.assert_allclose(np.asarray(frame["mass"]), region.mass[region.mask].numpy())
 
 

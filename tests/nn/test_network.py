@@ -573,3 +573,10 @@ def test_targets_of_another_kind_are_refused():
     with pytest.raises(TypeError) as caught:
         mm.fit(alone(DiagonalNormal), (Incomplete(torch.zeros(2, 1), torch.ones(2, 1)), torch.zeros(2, 1)))
     assert str(caught.value) == "x in data must be a torch tensor; got Incomplete."
+
+
+def test_angles_in_degrees_are_refused():
+    network = MixtureDensityNetwork(MLP(4, (8,)), MixtureHead(8, target_dim=1, n_components=2, family=VonMises))
+    y = torch.tensor([[3.0], [-3.0], [6.2], [103.0]])
+    with pytest.raises(InputError, match=r"VonMises; got 103 first in row 4\.$"):
+        network.initialise(torch.randn(4, 4, generator=generator()), y, generator())

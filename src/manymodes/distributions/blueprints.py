@@ -8,6 +8,7 @@ that a network works in, and back exactly, so that a target on a bound stays on 
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -174,7 +175,7 @@ def as_blueprint(family: type[Declared] | Blueprint) -> Blueprint:
     Raises:
         TypeError: Something else.
     """
-    if isinstance(family, type) and issubclass(family, Declared):
+    if isinstance(family, type) and issubclass(family, Declared) and not inspect.isabstract(family):
         return FamilyBlueprint(family)
     if isinstance(family, Blueprint) and not isinstance(family, type):
         return family

@@ -18,7 +18,8 @@ class Incomplete:
 
     An interval of one point is an exact value, whose density counts; one of (-inf, inf) is missing and tells nothing;
     any other counts with its probability. ``Mixture.log_prob``, and with it ``metrics.log_score``, ``objectives.nll``
-    and ``fit``, take it in place of a tensor: all kinds of rows in one likelihood.
+    and ``fit``, take it in place of a tensor: all kinds of rows in one likelihood. Where target dimensions are
+    correlated, as in ``FullNormal``, a row may hold one interval beside exact and missing values.
 
     Args:
         low: Lower ends, (N, D), in the units of y.
@@ -65,6 +66,8 @@ class Incomplete:
         for name, mask in (("left", left), ("right", right)):
             if mask is not None:
                 _checks.matches_shape(name, mask.shape, tuple(y.shape), "to match y")
+        if left is not None and right is not None and bool((left & right).any()):
+            raise _checks.InputError("left and right must not both mark a value; one that nobody knows is NaN in y.")
         known = cls.missing(y)
         low = known.low if left is None else known.low.masked_fill(left, -torch.inf)
         high = known.high if right is None else known.high.masked_fill(right, torch.inf)

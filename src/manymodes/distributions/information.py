@@ -1,5 +1,7 @@
 """Entropy, divergence and mutual information of mixtures: Monte Carlo until a wanted standard error is reached.
 
+Estimates carry no gradient; for one, average ``log_prob`` over samples of ``Mixture.rsample``.
+
 Samples are stratified: every component gives as many, and their averages are weighed, so that no variance comes from
 which component a sample is of. Where components know their entropy, only the overlap between them is left to chance.
 """
@@ -40,6 +42,7 @@ class Estimate:
         return f"Estimate(rows={self.value.numel()}, standard_error<={worst:.2g}, n_samples={self.n_samples})"
 
 
+@torch.no_grad()
 def entropy(
     distribution: Mixture,
     *,
@@ -103,6 +106,7 @@ def entropy_bounds(distribution: Mixture) -> tuple[Tensor, Tensor]:
     return tuple(torch.where(weights > 0, weights * (own - gain), 0.0).sum(-1) for gain in (near, far))  # type: ignore[return-value]
 
 
+@torch.no_grad()
 def kl_divergence(
     first: Mixture,
     second: Mixture,
@@ -130,6 +134,7 @@ def kl_divergence(
     )
 
 
+@torch.no_grad()
 def mutual_information(
     distribution: Mixture,
     dims: int | list[int],

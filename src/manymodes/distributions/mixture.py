@@ -56,6 +56,7 @@ class Mixture(PerDimension, MixtureSameFamily):
         *,
         validate_args: bool | None = None,
     ) -> None:
+        _checks.instance("mixture_distribution", mixture_distribution, Categorical, " of the weights")
         if not isinstance(component_distribution, Component):
             raise TypeError(
                 "component_distribution must be a manymodes.distributions.Component; "
@@ -68,6 +69,9 @@ class Mixture(PerDimension, MixtureSameFamily):
             ("N",) * len(mixture_distribution.batch_shape) + (n_components,),
             "to match the components",
         )
+        shape = torch.broadcast_shapes(mixture_distribution.batch_shape, component_distribution.batch_shape[:-1])
+        if shape != component_distribution.batch_shape[:-1]:
+            component_distribution = component_distribution.expand(shape + torch.Size([n_components]))
         super().__init__(mixture_distribution, component_distribution, validate_args=validate_args)
 
     # --- parts ---
@@ -250,6 +254,8 @@ class Mixture(PerDimension, MixtureSameFamily):
         _checks.instance("value", value, Tensor)
         asked = self.dims(dims, some_left=True)
         _checks.ends_with_shape("value", value.shape, (*self.batch_shape, len(asked)), "to match dims")
+        if bool(value.isnan().any()):
+            raise _checks.InputError("value must not hold NaN; take the marginal of what is missing instead.")
         given = sorted(asked)  # blocks of a product stay together
         value = value[..., [asked.index(dim) for dim in given]]
         parts = self.marginal(given).component_log_prob(value)

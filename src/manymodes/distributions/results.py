@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ class _Ragged:
     """Tensors (..., J) or (..., J, D) of which ``mask``, (..., J), says what is meant."""
 
     mask: Tensor
+    _kind: ClassVar[str]
 
     @property
     def count(self) -> Tensor:
@@ -24,12 +26,25 @@ class _Ragged:
         """Return the entries as columns of a long table, without those masked."""
         raise NotImplementedError
 
-    def to_dict(self) -> dict[str, list[float]]:
-        """Return a long table: one entry a line, named by its row, counted from 0 in a flattened batch."""
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Return a long table: one entry a line, named by its row, counted from 0 in a flattened batch, atoms last."""
         rows = torch.arange(self.mask.shape[:-1].numel(), device=self.mask.device).reshape(self.mask.shape[:-1])
         rows = rows.unsqueeze(-1).expand_as(self.mask)
         columns = {"row": rows, **self._columns()}
-        return {name: value[self.mask].tolist() for name, value in columns.items()}
+        table = {name: value[self.mask].tolist() for name, value in columns.items()}
+        table["kind"] = [self._kind] * len(table["row"])
+        atoms: Atoms | None = getattr(self, "atoms", None)
+        if atoms is not None:
+            for name, values in self._of_atoms(atoms.to_dict()).items():
+                table[name] += values
+        return table
+
+    def _of_atoms(self, atoms: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        """Return a table of atoms with the columns of this one."""
+        place, n = atoms["location"], len(atoms["row"])
+        known = {"low": place, "high": place, "location": place, "spread": [0.0] * n, "log_density": [math.inf] * n}
+        columns = ["row", *self._columns(), "kind"]
+        return {name: atoms.get(name, known.get(name, [])) for name in columns}
 
     def to_frame(self, backend: Literal["pandas", "polars", "pyarrow"] = "pandas") -> Any:
         """Return the long table of ``to_dict`` as a data frame.
@@ -56,13 +71,11 @@ class _Ragged:
         if rows != 1:
             low, high = (int(value) for value in self.count.aminmax()) if rows else (0, 0)
             return f"{name}(rows={rows}, count={low} to {high})"
-        entries = [
-            ", ".join(f"{key}={value:.4g}" for key, value in zip(self.to_dict(), line, strict=True) if key != "row")
-            for line in zip(*self.to_dict().values(), strict=True)
-        ]
-        atoms = getattr(self, "atoms", None)
-        if atoms is not None and atoms.mask.any():
-            entries.append(f"atoms: {atoms!r}")
+        table = self.to_dict()
+        entries = []
+        for kind, *line in zip(table.pop("kind"), *list(table.values())[1:], strict=True):
+            numbers = ", ".join(f"{key}={value:.4g}" for key, value in zip(list(table)[1:], line, strict=True))
+            entries.append(numbers if kind == self._kind else f"{kind}: {numbers}")
         return f"{name}({'; '.join(entries)})"
 
 
@@ -79,6 +92,7 @@ class Atoms(_Ragged):
     location: Tensor
     mass: Tensor
     mask: Tensor
+    _kind: ClassVar[str] = "atom"
 
     def _columns(self) -> Mapping[str, Tensor]:
         return {"location": self.location, "mass": self.mass}
@@ -105,6 +119,7 @@ class Modes(_Ragged):
     mass: Tensor
     spread: Tensor
     mask: Tensor
+    _kind: ClassVar[str] = "mode"
     atoms: Atoms
 
     def count_above(self, mass: float) -> Tensor:
@@ -139,6 +154,7 @@ class Region(_Ragged):
     high: Tensor
     mass: Tensor
     mask: Tensor
+    _kind: ClassVar[str] = "interval"
     log_level: Tensor
     atoms: Atoms
 

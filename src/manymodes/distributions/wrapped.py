@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 from torch.distributions import constraints as torch_constraints
 
@@ -39,7 +40,7 @@ class Wrapped(Component):
 
     def central_moment(self, order: int) -> Tensor:
         """Return E[(Y - mean)^order] of each target dimension."""
-        return quadrature.central_moment(self, order)
+        return torch.where(self.mean.isinf(), torch.inf, quadrature.central_moment(self, order))
 
     def lower_mean(self, value: Tensor) -> Tensor:
         """Return E[Y 1{Y <= value}] of each target dimension."""

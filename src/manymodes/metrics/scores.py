@@ -64,7 +64,9 @@ def crps(distribution: Mixture, y: Tensor) -> Tensor:
     refuse_incomplete("crps", y)
     components = distribution.components
     if not isinstance(components, Normal):
-        raise TypeError(f"crps is exact for normal components; got {type(components).__name__}.")
+        raise TypeError(
+            f"crps is exact for normal components; got {type(components).__name__}. Take log_score, or sample."
+        )
     distribution.check_target(y)
     offset = y.unsqueeze(-2) - components.loc  # (N, K, D)
     scale = components.stddev

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions import Component, Incomplete
+
+_ONE_TURN = 2 * math.pi + 1e-5  # single precision rounds
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +25,7 @@ class Support:
         holds_low: Whether the lower end itself is a legal target.
         holds_high: Whether the upper end itself is.
         whole: Whether only integers are legal.
-        angle: Whether any number is legal, being the same angle as one inside.
+        angle: Whether numbers up to one turn are legal, being the same angle as one inside.
         names: Names of the families in each dimension.
         components: The components themselves.
     """
@@ -92,7 +95,10 @@ class Support:
         reached = (last > low) | (holds_low & (last == low))
         reached = reached & ((first < high) | (holds_high & (first == high)))
         integer = torch.maximum(first, low).ceil() <= torch.minimum(last, high).floor()
-        fits: Tensor = (reached & (integer | ~whole)) | (angle & (first == last))
+        turned = (
+            angle & (first == last) & (first.abs() <= _ONE_TURN)
+        )  # one turn further is the same angle, degrees are not
+        fits: Tensor = (reached & (integer | ~whole)) | turned
         return fits
 
     def _sentence(self, name: str, y: Incomplete, row: int, alone: list[int]) -> str:
