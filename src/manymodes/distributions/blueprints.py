@@ -21,7 +21,7 @@ from torch.distributions.constraints import Constraint
 from manymodes import _checks
 from manymodes.distributions.component import Component
 from manymodes.distributions.constraints import Scaling
-from manymodes.distributions.declared import Declared
+from manymodes.distributions.declared import DEFAULT_RANK, Declared
 
 Given = float | Sequence[float]
 
@@ -149,7 +149,7 @@ class FamilyBlueprint:
     def _rank(self, target_dim: int) -> int:
         if not self._has_rank():
             return 0
-        return min(target_dim, _DEFAULT_RANK) if self.rank is None else self.rank
+        return min(target_dim, DEFAULT_RANK) if self.rank is None else self.rank
 
     def _has_rank(self) -> bool:
         return any("R" in parameter.shape for parameter in self.family.parameters.values())
@@ -202,9 +202,6 @@ def nested(values: Mapping[str, Tensor], part: int) -> dict[str, Tensor]:
     """Return the values of one part of a blueprint that is made of others."""
     prefix = f"{part}."
     return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
-
-
-_DEFAULT_RANK = 2
 
 
 def _on_cpu(value: Tensor | float) -> Tensor:

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, constraints
 from torch.types import _size
 
 from manymodes import _checks
@@ -34,6 +34,12 @@ class Component(Distribution, ABC):
     """
 
     everywhere: ClassVar[bool] = True  # whether the density is positive on the whole line
+    support = constraints.independent(constraints.real, 1)  # the space that holds every target
+
+    @property
+    def arg_constraints(self) -> dict[str, constraints.Constraint]:
+        """Constraint of every parameter; components made of others have none of their own."""
+        return {}
 
     # --- what it is ---
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints as torch_constraints
 
-from manymodes.distributions import constraints
 from manymodes.distributions.component import Component
 
 
@@ -25,16 +22,6 @@ class Composite(Component):
     @abstractmethod
     def _join(self, ask: Callable[..., Tensor], value: Tensor | None = None) -> Tensor:
         """Return the answers of all parts, each asked with its own share of ``value``, as one tensor (..., K, D)."""
-
-    @property
-    def arg_constraints(self) -> dict[str, Any]:
-        """Nothing: the parts have parameters."""
-        return {}
-
-    @property
-    def support(self) -> Any:
-        """The real space that holds every target."""
-        return torch_constraints.independent(constraints.real, 1)
 
     @property
     def everywhere(self) -> bool:  # type: ignore[override]

@@ -109,14 +109,14 @@ class Concatenation(Composite):
 
     def sample_at(self, index: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return one sample, (S..., ..., D), of the component that ``index``, (S..., ...), names in each row."""
-        drawn, start = None, 0
+        drawn, start = torch.empty(0), 0
         for group, size in zip(self.groups, self.sizes, strict=True):
             own = (index - start).clamp(0, size - 1)
             here = ((index >= start) & (index < start + size)).unsqueeze(-1)
             sample = group.sample_at(own, generator)
-            drawn = sample if drawn is None else torch.where(here, sample, drawn)
+            drawn = sample if start == 0 else torch.where(here, sample, drawn)
             start += size
-        return torch.empty(0) if drawn is None else drawn
+        return drawn
 
     # --- density ---
 

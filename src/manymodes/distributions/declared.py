@@ -38,6 +38,9 @@ class Parameter:
         return tuple(known[size] if isinstance(size, str) else size for size in self.shape)
 
 
+DEFAULT_RANK = 2  # of families that have one
+
+
 class Declared(Component):
     """A family with a declared list of parameters, at least one of them of shape ``("D",)``. Abstract.
 
@@ -47,7 +50,6 @@ class Declared(Component):
     parameters: ClassVar[Mapping[str, Parameter]]
     scaling: ClassVar[Scaling] = Scaling.AFFINE
     kind: ClassVar[Kind] = "real"
-    support = constraints.independent(constraints.real, 1)
 
     @property
     def arg_constraints(self) -> dict[str, constraints.Constraint]:

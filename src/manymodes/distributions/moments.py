@@ -73,7 +73,8 @@ def expected_shortfall(
 def standardised(weights: Tensor, components: Component, order: int) -> Tensor:
     """Return the central moment of each target dimension in units of its standard deviation; 0 where nothing varies."""
     central_moment(weights, components, order)  # refuses what has none
-    unit = _linear_moment(weights, components, 2, _reach(weights, components)).sqrt() * _reach(weights, components)
+    reach = _reach(weights, components)
+    unit = reach * _linear_moment(weights, components, 2, reach).sqrt()
     moment = _linear_moment(weights, components, order, torch.where(unit == 0, 1.0, unit))
     return torch.where(unit == 0, 0.0, moment)
 

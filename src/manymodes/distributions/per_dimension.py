@@ -115,8 +115,8 @@ class PerDimension(ABC):
             index = tuple((low > high).nonzero()[0].tolist())
             raise _checks.InputError(f"low must be <= high; got {low[index]:g} and {high[index]:g} at {index}.")
         before = torch.nextafter(low, torch.full_like(low, -torch.inf))  # a closed interval holds its lower end
-        upper, lower = self.sf(before) - self.sf(high), self.cdf(high) - self.cdf(before)
-        return torch.where(self.cdf(before) > 0.5, upper, lower).clamp(0.0, 1.0)
+        below = self.cdf(before)
+        return torch.where(below > 0.5, self.sf(before) - self.sf(high), self.cdf(high) - below).clamp(0.0, 1.0)
 
     def exceedance(self, threshold: Tensor | float) -> Tensor:
         """Return P(Y_d >= threshold) of every target dimension by itself, (S..., N, D), accurate when it is tiny."""

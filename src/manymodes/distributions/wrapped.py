@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints as torch_constraints
 
-from manymodes.distributions import constraints, quadrature
+from manymodes.distributions import quadrature
 from manymodes.distributions.component import Component, Kind
 
 
@@ -17,16 +16,6 @@ class Wrapped(Component):
 
     everywhere: ClassVar[bool] = False
     base: Component
-
-    @property
-    def arg_constraints(self) -> dict[str, Any]:
-        """Nothing: the base has the parameters."""
-        return {}
-
-    @property
-    def support(self) -> Any:
-        """The real space that holds every target."""
-        return torch_constraints.independent(constraints.real, 1)
 
     @property
     def kinds(self) -> tuple[Kind, ...]:

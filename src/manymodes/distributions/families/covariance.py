@@ -21,11 +21,9 @@ from torch.types import _size
 from manymodes import _checks
 from manymodes.distributions import constraints
 from manymodes.distributions.caching import cached
-from manymodes.distributions.declared import Parameter
+from manymodes.distributions.declared import DEFAULT_RANK, Parameter
 from manymodes.distributions.families.normal import DiagonalNormal, Normal
 from manymodes.distributions.special import normal_cdf
-
-DEFAULT_RANK = 2
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 _UNROLLED = 4  # rows, up to which plain arithmetic is faster than LAPACK
