@@ -26,7 +26,8 @@ def nll(distribution: Mixture, y: Tensor | Incomplete, weight: Tensor | None = N
         weight: Weight of each example, (N,), about one on average; None weighs all alike.
 
     Returns:
-        The weighted sum of log scores divided by N, a scalar.
+        The weighted sum of log scores divided by N: a scalar, or one number for each member, (M,), where the
+        predictions have ``batch_shape`` (M, N).
 
     References:
         Bishop (1994), Mixture density networks, eq. 29.
@@ -38,4 +39,4 @@ OBJECTIVES: Mapping[str, Objective] = {"nll": nll}
 
 
 def _mean(score: Tensor, weight: Tensor | None) -> Tensor:
-    return score.mean() if weight is None else (score * weight).mean()
+    return (score if weight is None else score * weight).mean(-1)

@@ -1,19 +1,34 @@
 import pytest
 
-from manymodes.training.schedule import WarmUpAndDecay, default_batch_size, default_max_epochs
+from manymodes.training.schedule import Pace, WarmUpAndDecay, default_batch_size, default_max_epochs
 
 
 def test_the_learning_rate_rises_and_then_falls_to_nothing():
-    factors = list(map(WarmUpAndDecay(1.0, 0.1, 100), range(100)))
+    pace = Pace(100, None)
+    factors = [WarmUpAndDecay(1.0, 0.1)(pace.advance()) for _ in range(100)]
     assert factors[:10] == sorted(factors[:10])
-    assert max(factors) == 1
+    assert max(factors) > 0.99
     assert factors[10:] == sorted(factors[10:], reverse=True)
     assert 0 <= factors[-1] < 0.001
 
 
 @pytest.mark.parametrize("n_steps", [1, 2, 3])
 def test_the_shortest_schedules_take_a_step(n_steps):
-    assert 0 < WarmUpAndDecay(1.0, 0.1, n_steps)(0) <= 1
+    pace = Pace(n_steps, None)
+    assert all(0 < WarmUpAndDecay(1.0, 0.1)(pace.advance()) <= 1 for _ in range(n_steps))
+
+
+def test_a_time_limit_lets_the_learning_rate_fall_with_the_time(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    pace = Pace(1000, 20.0)
+    assert pace.advance() == 0.0005
+    now[0] = 110.0
+    assert pace.advance() == 0.5
+    assert not pace.is_over
+    now[0] = 121.0
+    assert pace.advance() == 1.0
+    assert pace.is_over
 
 
 @pytest.mark.parametrize(("rows", "batch"), [(1, 16), (100, 16), (1000, 128), (10_000, 512), (10**7, 512)])

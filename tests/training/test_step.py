@@ -4,13 +4,19 @@ from torch import nn
 
 import manymodes as mm
 from manymodes.training.data import Rows
+from manymodes.training.schedule import Pace
 from manymodes.training.step import Stepper
 
 from .test_loop import network
 
 
 def stepper(net, objective=mm.objectives.nll, **settings) -> Stepper:
-    return Stepper(net, objective, **{"lr": lambda step: 0.1, "weight_decay": 0.0, "clip_norm": 1.0, **settings})
+    defaults = {"schedule": lambda progress: 0.1, "pace": Pace(1000, None), "weight_decay": 0.0, "clip_norm": 1.0}
+    return Stepper(net, objective, **{**defaults, **settings})
+
+
+def epoch(one: Stepper, data: Rows, n_batches: int = 1, generator: torch.Generator | None = None) -> list[torch.Tensor]:
+    return one.epoch(data, torch.arange(len(data)), n_batches, generator or torch.Generator())
 
 
 def rows(n=40) -> Rows:
@@ -34,7 +40,7 @@ def test_weight_decay_shrinks_matrices_by_lr_times_decay_and_leaves_vectors():
     net = network()
     nn.init.constant_(net.head.linear.bias, 1.0)
     before = copy(net)
-    stepper(net, without_gradient, weight_decay=0.5).epoch(rows(), 1, torch.Generator())
+    epoch(stepper(net, without_gradient, weight_decay=0.5), rows())
     for parameter, old in zip(net.parameters(), before, strict=True):
         factor = 1 - 0.1 * 0.5 if parameter.dim() > 1 else 1.0
         torch.testing.assert_close(parameter.detach(), factor * old)
@@ -46,7 +52,7 @@ def test_gradients_are_clipped_to_their_norm():
     for clip_norm in (1e-14, 1.0):
         net = network()
         before = copy(net)
-        stepper(net, clip_norm=clip_norm).epoch(rows(), 1, torch.Generator())
+        epoch(stepper(net, clip_norm=clip_norm), rows())
         moved.append(largest_change(net, before))
     assert moved[0] < 1e-5
     assert moved[1] > 0.05
@@ -55,18 +61,18 @@ def test_gradients_are_clipped_to_their_norm():
 def test_every_step_has_its_own_learning_rate():
     asked = []
 
-    def lr(step):
-        asked.append(step)
-        return 0.1 if step == 1 else 0.0
+    def schedule(progress):
+        asked.append(progress)
+        return 0.1 if len(asked) == 2 else 0.0
 
     net = network()
     before, changes = copy(net), []
-    one = stepper(net, lr=lr)
+    one = stepper(net, schedule=schedule, pace=Pace(3, None))
     for _ in range(3):
-        one.epoch(rows(), 1, torch.Generator())
+        epoch(one, rows())
         changes.append(largest_change(net, before))
         before = copy(net)
-    assert asked == [0, 1, 2]
+    assert asked == pytest.approx([1 / 6, 3 / 6, 5 / 6])
     assert changes[0] == changes[2] == 0
     assert changes[1] > 0.05
 
@@ -83,8 +89,8 @@ def test_every_row_is_seen_once_an_epoch_in_an_order_that_the_generator_draws():
     orders = []
     for _ in range(2):
         seen.clear()
-        one.epoch(data, 3, generator)
-        assert [len(batch) for batch in seen] == [14, 14, 12]
+        epoch(one, data, 3, generator)
+        assert [len(batch) for batch in seen] == [14, 13, 13]
         orders.append(torch.cat(seen))
         torch.testing.assert_close(orders[-1].sort().values, data.y[:, 0].sort().values)
     assert not torch.equal(orders[0], data.y[:, 0])

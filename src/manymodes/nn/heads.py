@@ -11,6 +11,7 @@ from manymodes.distributions import DiagonalNormal, Mixture
 from manymodes.distributions.blueprints import Blueprint, Slot, Units, as_blueprint
 from manymodes.distributions.declared import Declared
 from manymodes.nn.links import LINKS
+from manymodes.nn.members import linear
 from manymodes.nn.spread import spread_centres
 from manymodes.nn.support import Support
 
@@ -32,6 +33,8 @@ class MixtureHead(nn.Module):
         family: Class of the components, or a blueprint such as ``Product.of(...)``, see ``manymodes.distributions``.
         min_scale: Smallest scale, in the units of the head's targets (standardised, in a
             ``MixtureDensityNetwork``).
+        n_members: Number of members side by side, M, whose features are (M, N, in_features) and whose mixtures have
+            ``batch_shape`` (M, N); None for one head without a member axis.
 
     Raises:
         ValueError: A size below 1 or one that does not fit the family, ``min_scale`` <= 0, or bounds out of order.
@@ -45,6 +48,7 @@ class MixtureHead(nn.Module):
         n_components: int,
         family: type[Declared] | Blueprint = DiagonalNormal,
         min_scale: float = 1e-3,
+        n_members: int | None = None,
     ) -> None:
         super().__init__()
         self.in_features = _checks.integer_at_least("in_features", in_features, 1)
@@ -53,7 +57,9 @@ class MixtureHead(nn.Module):
         self.min_scale = _checks.positive("min_scale", min_scale)
         self.family = as_blueprint(family)
         self.sizes = {name: LINKS[slot.constraint].size(slot) for name, slot in self._slots().items()}
-        self.linear = nn.Linear(self.in_features, self.n_components + sum(self.sizes.values()))
+        self.n_members = None if n_members is None else _checks.integer_at_least("n_members", n_members, 1)
+        self.out_features = self.n_components + sum(self.sizes.values())
+        self.linear = linear(self.in_features, self.out_features, self.n_members)
         with torch.no_grad():
             self.linear.weight.mul_(_SMALL_START)
         self.support()
@@ -87,14 +93,14 @@ class MixtureHead(nn.Module):
         logits, raw = self._split(self.linear.bias)
         logits.zero_()
         for name, value in self.family.start(centres, typical, units).items():
-            raw[name].copy_(self._inverse(name, value))
+            raw[name].copy_(self._inverse(name, value))  # the same for every member
 
     @torch.no_grad()
     def support(self) -> Support:
         """Return where targets may lie, in the user's units; it depends on the family alone, not on the weights."""
         with torch.device("cpu"):  # also while a network is made without memory, on the device "meta"
             slots = self._slots()
-            logits, raw = self._split(torch.zeros(self.linear.out_features, dtype=torch.float64))
+            logits, raw = self._split(torch.zeros(self.out_features, dtype=torch.float64))
             values = {name: self._forward(slots[name], value) for name, value in raw.items()}
             components = self.family.build(values, logits.shape, self.target_dim, _OWN_UNITS)
             return Support.of(self.family.settled(components.transformed(torch.Tensor.double)))

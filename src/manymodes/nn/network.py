@@ -23,6 +23,10 @@ class MixtureDensityNetwork(nn.Module):
     integers (tokens), reach the backbone as they are. The answer has the precision of the question: float64 inputs
     give a float64 distribution.
 
+    A head with members makes an ensemble of it: every parameter carries a leading member axis, the backbone maps
+    (M, N, ...) to (M, N, ``head.in_features``), and the prediction is the members' mixtures pooled into one, each with
+    the same weight (Lakshminarayanan, Pritzel and Blundell 2017). ``members`` keeps them apart.
+
     Args:
         backbone: Maps inputs, (N, ...), to features, (N, ``head.in_features``).
         head: Maps features to a mixture.
@@ -46,8 +50,18 @@ class MixtureDensityNetwork(nn.Module):
         self.target_scaling = Standardizer()
 
     def forward(self, x: Tensor) -> Mixture:
-        """Return p(y | x) for inputs (N, ...), in the user's units."""
+        """Return p(y | x) for inputs (N, ...), in the user's units; members are pooled."""
+        mixture = self.members(x)
+        return mixture if self.n_members is None else mixture.pooled(0)
+
+    def members(self, x: Tensor) -> Mixture:
+        """Return each member's p(y | x) for inputs (N, ...), ``batch_shape`` (M, N), in the user's units.
+
+        Without members it is the prediction itself, ``batch_shape`` (N,).
+        """
         scaled_input = self.scale_input(x)
+        if self.n_members is not None:
+            scaled_input = scaled_input.expand(self.n_members, *scaled_input.shape)
         dtype = x.dtype if x.is_floating_point() else self.dtype
         scaled = self.scaled_distribution(scaled_input).to(dtype)
         shift, scale = (value.to(dtype) for value in (self.target_scaling.loc, self.target_scaling.scale))
@@ -55,10 +69,28 @@ class MixtureDensityNetwork(nn.Module):
         return scaled.with_components(self.head.family.settled(components))
 
     def scaled_distribution(self, x_scaled: Tensor) -> Mixture:
-        """Return the density of scaled targets for scaled inputs; training works on these."""
+        """Return the density of scaled targets for scaled inputs, (M, N, ...) with members; training works on these."""
         features = self.backbone(x_scaled)
         mixture: Mixture = self.head(features, self.units)
         return mixture
+
+    @property
+    def n_members(self) -> int | None:
+        """Number of members, M; None for one network without a member axis."""
+        return self.head.n_members
+
+    def member_state(self) -> dict[str, Tensor]:
+        """Return what training changes, parameters and running statistics, as views with the member axis in front.
+
+        Without members that axis has length 1.
+        """
+        parts = {"backbone": self.backbone, "head": self.head}
+        values = {
+            f"{part}.{name}": value.detach()
+            for part, module in parts.items()
+            for name, value in (*module.named_parameters(), *module.named_buffers())
+        }
+        return values if self.n_members is not None else {name: value[None] for name, value in values.items()}
 
     def scale_input(self, x: Tensor) -> Tensor:
         """Return inputs as the backbone takes them, in the network's precision."""

@@ -1,39 +1,42 @@
-"""Early stopping: the weights of the best epoch so far, and when to give up."""
+"""Early stopping, member by member: the weights of each one's best epoch so far, and when to give up."""
 
 from __future__ import annotations
 
-import math
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from manymodes import _checks
+from manymodes.nn import MixtureDensityNetwork
 
 
 class BestWeights:
-    """Keeps a copy of the weights of the epoch with the lowest validation loss.
+    """Keeps, for each member, a copy of the weights of its epoch with the lowest validation loss.
 
     Args:
-        network: Module whose parameters and buffers are kept.
-        patience: Epochs without improvement after which the fit may stop; None never stops it.
+        network: Network whose parameters and running statistics are kept; without members it counts as one.
+        patience: Epochs without improvement of any member after which the fit may stop; None never stops it.
     """
 
-    def __init__(self, network: nn.Module, patience: int | None) -> None:
-        self._network = network
+    def __init__(self, network: MixtureDensityNetwork, patience: int | None) -> None:
+        self._now = network.member_state()
         self._patience = None if patience is None else _checks.integer_at_least("patience", patience, 1)
-        self._state: dict[str, Tensor] = {}
-        self._loss = math.inf
-        self.epoch = -1
+        self._kept = {name: value.clone() for name, value in self._now.items()}
+        n_members = network.n_members or 1
+        self.losses = torch.full((n_members,), torch.inf)
+        self.epochs = torch.full((n_members,), -1)
 
-    def update(self, epoch: int, loss: float) -> bool:
-        """Take note of an epoch's validation loss; return whether training should stop."""
-        if loss < self._loss:
-            self._loss, self.epoch = loss, epoch
-            self._state = {name: value.clone() for name, value in self._network.state_dict().items()}
-        return self._patience is not None and epoch - self.epoch >= self._patience
+    def update(self, epoch: int, losses: Tensor) -> bool:
+        """Take note of each member's validation loss, (M,), after an epoch; return whether training should stop."""
+        losses = losses.to("cpu", self.losses.dtype)
+        better = (losses < self.losses).nonzero().squeeze(-1)
+        if len(better):
+            self.losses[better], self.epochs[better] = losses[better], epoch
+            for name, value in self._now.items():
+                self._kept[name][better] = value[better]
+        return self._patience is not None and epoch - int(self.epochs.max()) >= self._patience
 
     def restore(self) -> None:
-        """Put the best weights back into the network."""
-        if self._state:
-            with torch.no_grad():
-                self._network.load_state_dict(self._state)
+        """Put the best weights back into the network; a member without any keeps what it has."""
+        known = (self.epochs >= 0).nonzero().squeeze(-1)
+        for name, value in self._now.items():
+            value[known] = self._kept[name][known]

@@ -28,7 +28,7 @@ class Rows:
         return len(self.y)
 
     def take(self, index: Tensor) -> Rows:
-        """Return the rows that ``index`` names."""
+        """Return the rows that ``index`` names, of any shape."""
         weight = None if self.weight is None else self.weight[index]
         return Rows(self.x[index], self.y[index], weight)
 
@@ -69,15 +69,49 @@ def as_rows(name: str, data: Data, network: MixtureDensityNetwork) -> Rows:
     return Rows(x, y, weight).take((weight > 0).nonzero().squeeze(-1))  # a row of weight 0 is no row
 
 
-def split(rows: Rows, fraction: float, generator: torch.Generator) -> tuple[Rows, Rows]:
-    """Draw ``fraction`` of the rows, at least one, as validation rows: (training rows, validation rows)."""
-    n_validation = max(1, round(fraction * len(rows)))
-    if len(rows) < 2 or n_validation >= len(rows):
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Rows that are resident in the network's scaled units, and which of them each member trains and is judged on.
+
+    Attributes:
+        train: Rows to learn from.
+        train_index: Which of them, (M, n), or (n,) without members.
+        held_out: Rows that choose the best epoch; the same as ``train`` where they were drawn from the data.
+        held_out_index: Which of them, likewise.
+    """
+
+    train: Rows
+    train_index: Tensor
+    held_out: Rows
+    held_out_index: Tensor
+
+    def scaled(self, network: MixtureDensityNetwork) -> Split:
+        """Return the split with its rows in the network's scaled units, on its device."""
+        train = self.train.scaled(network)
+        held_out = train if self.held_out is self.train else self.held_out.scaled(network)
+        indices = (index.to(network.device) for index in (self.train_index, self.held_out_index))
+        return Split(train, next(indices), held_out, next(indices))
+
+
+def split(rows: Rows, validation: float | Rows, n_members: int | None, generator: torch.Generator) -> Split:
+    """Hold out a share of the rows, at least one, for each member, or take the rows that are given for that.
+
+    Members hold out neighbouring stretches of one random order, so that M of them hold out every row as often as
+    possible: with a share of 1 / M each row is held out by just one.
+    """
+    n_rows, leading = len(rows), () if n_members is None else (n_members,)
+    if isinstance(validation, Rows):
+        every, given = (torch.arange(len(part)).expand(*leading, -1) for part in (rows, validation))
+        return Split(rows, every, validation, given)
+    n_held_out = max(1, round(validation * n_rows))
+    if n_rows < 2 or n_held_out >= n_rows:
         raise _checks.InputError(
-            f"data must have at least {n_validation + 1} rows, {n_validation} of them for validation; got {len(rows)}."
+            f"data must have at least {n_held_out + 1} rows, {n_held_out} of them for validation; got {n_rows}."
         )
-    order = torch.randperm(len(rows), generator=generator).to(rows.y.device)
-    return rows.take(order[n_validation:]), rows.take(order[:n_validation])
+    order = torch.randperm(n_rows, generator=generator)
+    first = torch.arange(n_members or 1) * n_held_out
+    orders = order[(first[:, None] + torch.arange(n_rows)) % n_rows].reshape(*leading, n_rows)
+    return Split(rows, orders[..., n_held_out:], rows, orders[..., :n_held_out])
 
 
 def _parts(name: str, data: Data) -> tuple[Tensor, Tensor | Incomplete, Tensor | None]:

@@ -14,19 +14,22 @@ class History:
     """The record of one fit; losses are values of the objective in scaled units.
 
     Attributes:
-        train_loss: Mean objective over the batches of each epoch, while the weights were changing.
-        validation_loss: Objective on the validation rows after each epoch.
-        best_epoch: Epoch whose weights were kept, counted from 0; -1 before the first.
+        train_loss: Mean objective over members and batches of each epoch, while the weights were changing.
+        validation_loss: Objective on the validation rows after each epoch, averaged over members.
+        best_epochs: Epoch whose weights each member kept, counted from 0; -1 before the first.
+        best_losses: Validation loss of each member at that epoch.
         max_epochs: Epochs that were planned.
-        skipped_batches: Batches whose loss or gradient was not finite; they never reached the weights.
-        n_train: Rows that the weights were fitted to.
-        n_validation: Rows that chose the best epoch.
+        skipped_batches: Batches whose loss or gradient was not finite, counted for each member; they never reached
+            its weights.
+        n_train: Rows that the weights of a member were fitted to.
+        n_validation: Rows that chose its best epoch.
         seconds: Time that the fit took.
     """
 
     train_loss: list[float] = field(default_factory=list)
     validation_loss: list[float] = field(default_factory=list)
-    best_epoch: int = -1
+    best_epochs: list[int] = field(default_factory=lambda: [-1])
+    best_losses: list[float] = field(default_factory=lambda: [math.nan])
     max_epochs: int = 0
     skipped_batches: int = 0
     n_train: int = 0
@@ -39,9 +42,19 @@ class History:
         return len(self.train_loss)
 
     @property
+    def n_members(self) -> int:
+        """Number of members that were trained side by side; 1 for a network without."""
+        return len(self.best_epochs)
+
+    @property
+    def best_epoch(self) -> int:
+        """Epoch whose weights were kept, counted from 0; of several members the middle one (the lower median)."""
+        return sorted(self.best_epochs)[(self.n_members - 1) // 2]
+
+    @property
     def best_validation_loss(self) -> float:
-        """Validation loss of the epoch whose weights were kept."""
-        return self.validation_loss[self.best_epoch] if self.best_epoch >= 0 else float("nan")
+        """Validation loss at the epochs whose weights were kept, averaged over members."""
+        return sum(self.best_losses) / self.n_members
 
     @property
     def stopped_early(self) -> bool:
@@ -70,7 +83,7 @@ class History:
         )
 
 
-_LOSSES = ("train_loss", "validation_loss")
+_LOSSES = ("train_loss", "validation_loss", "best_losses")
 
 
 def _finite_or_none(loss: float) -> float | None:

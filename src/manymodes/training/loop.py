@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 
 import torch
@@ -16,8 +15,8 @@ from manymodes.training.data import Data, Rows, as_rows, split
 from manymodes.training.history import History
 from manymodes.training.progress import progress_bar
 from manymodes.training.randomness import isolated
-from manymodes.training.schedule import WarmUpAndDecay, default_batch_size, default_max_epochs
-from manymodes.training.step import Stepper
+from manymodes.training.schedule import Pace, WarmUpAndDecay, default_batch_size, default_max_epochs
+from manymodes.training.step import Stepper, member_losses
 
 Callback = Callable[[History], None]
 
@@ -35,6 +34,7 @@ def fit(
     warm_up: float = 0.1,
     clip_norm: float = 1.0,
     patience: int | None = None,
+    time_limit: float | None = None,
     initialise: bool = True,
     random_state: int | None = None,
     callbacks: Iterable[Callback] = (),
@@ -43,21 +43,23 @@ def fit(
     """Fit a network to data, in place, and leave it with the weights of its best epoch.
 
     AdamW with warm-up and cosine decay; gradients are clipped; a batch whose loss or gradient is not finite is
-    skipped and counted. Scaling and the spread of initial locations are learned from the training rows.
+    skipped and counted. Scaling and the spread of initial locations are learned from the training rows. The members
+    of a network are trained in one pass, each with validation rows, batches, clipping and a best epoch of its own.
 
     Args:
         network: The network; it stays on its device.
         data: ``(x, y)`` or ``(x, y, weight)`` with x (N, ...), y (N, D), weight (N,), in the user's units. Targets
             that are missing, censored or rounded are handed in as ``distributions.Incomplete``.
         objective: What to minimise, a function of ``(distribution, y, weight)``.
-        validation: Share of rows held out to choose the best epoch, or those rows themselves.
+        validation: Share of rows that each member holds out to choose its best epoch, or those rows themselves.
         max_epochs: Passes over the training rows; by default enough for some 3,000 steps.
         batch_size: Rows per step; by default about an eighth of them, from 16 to 512.
         lr: Highest learning rate.
         weight_decay: Decay of weight matrices (not of biases) by AdamW.
         warm_up: Share of the steps over which the learning rate rises.
         clip_norm: Largest norm of the gradient.
-        patience: Stop after so many epochs without improvement; None runs them all.
+        patience: Stop after so many epochs without improvement of any member; None runs them all.
+        time_limit: Seconds that the fit may take: the learning rate then falls with the time, too; None for any.
         initialise: Learn scaling and initial locations; False continues a fitted network.
         random_state: Seed of validation rows, batches and dropout; None draws a fresh one.
         callbacks: Called with the history after every epoch.
@@ -75,37 +77,42 @@ def fit(
     References:
         Loshchilov and Hutter (2019), Decoupled weight decay regularization.
     """
-    started = time.monotonic()
     _check_kinds(network, objective, callbacks)
     rows = as_rows("data", data, network)
     with isolated(random_state, network.device) as generator:
-        train, held_out = _training_and_validation(network, rows, validation, generator)
-        n_batches = -(-len(train) // _or_default("batch_size", batch_size, default_batch_size(len(train))))
+        parts = split(rows, _validation(network, validation), network.n_members, generator)
+        n_train, n_held_out = parts.train_index.shape[-1], parts.held_out_index.shape[-1]
+        n_batches = -(-n_train // _or_default("batch_size", batch_size, default_batch_size(n_train)))
         max_epochs = _or_default("max_epochs", max_epochs, default_max_epochs(n_batches))
-        schedule = WarmUpAndDecay(lr, warm_up, max_epochs * n_batches)
-        stepper = Stepper(network, objective, lr=schedule, weight_decay=weight_decay, clip_norm=clip_norm)
+        pace = Pace(max_epochs * n_batches, time_limit)
+        schedule = WarmUpAndDecay(lr, warm_up)
+        stepper = Stepper(
+            network, objective, schedule=schedule, pace=pace, weight_decay=weight_decay, clip_norm=clip_norm
+        )
         best = BestWeights(network, patience)
-        history = History(max_epochs=max_epochs, n_train=len(train), n_validation=len(held_out))
+        history = History(max_epochs=max_epochs, n_train=n_train, n_validation=n_held_out)
         if initialise:
-            network.initialise(train.x, train.y, generator)
-        train, held_out = train.scaled(network), held_out.scaled(network)
+            seen = rows.take(parts.train_index.unique())
+            network.initialise(seen.x, seen.y, generator)
+        parts = parts.scaled(network)
         try:
             with progress_bar(progress, max_epochs) as show:
                 followers: list[Callback] = [show, *callbacks]
                 for epoch in range(max_epochs):
-                    losses = stepper.epoch(train, n_batches, generator)
-                    history.skipped_batches += n_batches - len(losses)
-                    _record(history, losses, evaluate(network, held_out, objective))
-                    stop = best.update(epoch, history.validation_loss[-1])
-                    history.best_epoch, history.seconds = best.epoch, time.monotonic() - started
+                    losses = stepper.epoch(parts.train, parts.train_index, n_batches, generator)
+                    held_out_losses = evaluate(network, parts.held_out, parts.held_out_index, objective)
+                    stop = best.update(epoch, held_out_losses)
+                    _record(history, torch.stack(losses), held_out_losses)
+                    history.best_epochs, history.best_losses = best.epochs.tolist(), best.losses.tolist()
+                    history.seconds = pace.seconds
                     for follower in followers:
                         follower(history)
-                    if stop:
+                    if stop or pace.is_over:
                         break
         finally:  # an interruption, too, leaves the best weights so far
             best.restore()
             network.eval()
-    if best.epoch < 0:
+    if bool((best.epochs < 0).any()):
         raise FloatingPointError(
             "the objective was not finite on the validation rows after any epoch, so no weights could be chosen; check "
             "the objective and the backbone, or lower lr."
@@ -114,14 +121,14 @@ def fit(
 
 
 @torch.no_grad()
-def evaluate(network: MixtureDensityNetwork, scaled: Rows, objective: Objective, chunk: int = 10_000) -> float:
-    """Return the objective on rows in scaled units, averaged over chunks of bounded size."""
+def evaluate(
+    network: MixtureDensityNetwork, rows: Rows, index: Tensor, objective: Objective, chunk: int = 10_000
+) -> Tensor:
+    """Return each member's objective on its rows, (M, n) or (n,), in scaled units: (M,), averaged over chunks."""
     network.eval()
-    total = 0.0
-    for index in torch.arange(len(scaled), device=scaled.y.device).split(chunk):
-        part = scaled.take(index)
-        total += float(objective(network.scaled_distribution(part.x), part.y, part.weight)) * len(part)
-    return total / len(scaled)
+    n_rows = index.shape[-1]
+    losses = [member_losses(network, rows.take(part), objective) * part.shape[-1] for part in index.split(chunk, -1)]
+    return torch.stack(losses).sum(0) / n_rows
 
 
 def _check_kinds(network: object, objective: object, callbacks: object) -> None:
@@ -132,24 +139,24 @@ def _check_kinds(network: object, objective: object, callbacks: object) -> None:
         raise TypeError("callbacks must be a list of functions; got a function.")
 
 
-def _training_and_validation(
-    network: MixtureDensityNetwork, rows: Rows, validation: float | Data, generator: torch.Generator
-) -> tuple[Rows, Rows]:
+def _validation(network: MixtureDensityNetwork, validation: float | Data) -> float | Rows:
     if isinstance(validation, (tuple, list)):
-        return rows, as_rows("validation", validation, network)
-    fraction = _checks.number_between("validation", validation, 0.0, 1.0)
-    return split(rows, fraction, generator)
+        return as_rows("validation", validation, network)
+    return _checks.number_between("validation", validation, 0.0, 1.0)
 
 
 def _or_default(name: str, value: int | None, default: int) -> int:
     return default if value is None else _checks.integer_at_least(name, value, 1)
 
 
-def _record(history: History, losses: list[Tensor], validation_loss: float) -> None:
-    if not losses:
+def _record(history: History, losses: Tensor, validation_losses: Tensor) -> None:
+    """Take note of an epoch: the losses of each batch and member, NaN where skipped, and those on validation rows."""
+    skipped = losses.isnan()
+    if bool(skipped.all(0).any()):
         raise FloatingPointError(
             f"every batch of epoch {history.n_epochs + 1} had a loss or gradient that is not finite, so nothing "
             "could be learned from it; check the objective and the backbone, or lower lr."
         )
-    history.train_loss.append(float(torch.stack(losses).mean()))
-    history.validation_loss.append(validation_loss)
+    history.skipped_batches += int(skipped.sum())
+    history.train_loss.append(float(losses.nanmean()))
+    history.validation_loss.append(float(validation_losses.mean()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 from manymodes import _checks
 
@@ -21,22 +22,50 @@ def default_max_epochs(n_batches: int) -> int:
 
 
 class WarmUpAndDecay:
-    """The learning rate of each step: linear up over a share of the steps, then half a cosine to 0.
+    """The learning rate at each point of a fit: linear up over its first share, then half a cosine to 0.
 
     Args:
         lr: Highest learning rate.
-        warm_up: Share of the steps over which it rises, in [0, 1].
-        n_steps: Steps of the whole fit.
+        warm_up: Share of the fit over which it rises, in [0, 1].
     """
 
-    def __init__(self, lr: float, warm_up: float, n_steps: int) -> None:
+    def __init__(self, lr: float, warm_up: float) -> None:
         self._lr = _checks.positive("lr", lr)
-        warm_up = _checks.number_between("warm_up", warm_up, 0.0, 1.0, including=(0.0, 1.0))
-        self._n_warm = max(1, round(warm_up * n_steps))
-        self._n_decay = max(1, n_steps - self._n_warm)
+        self._warm_up = _checks.number_between("warm_up", warm_up, 0.0, 1.0, including=(0.0, 1.0))
 
-    def __call__(self, step: int) -> float:
-        """Return the learning rate of a step, counted from 0."""
-        if step < self._n_warm:
-            return self._lr * (step + 1) / self._n_warm
-        return self._lr * 0.5 * (1 + math.cos(math.pi * (step - self._n_warm) / self._n_decay))
+    def __call__(self, progress: float) -> float:
+        """Return the learning rate at a share of the fit, in [0, 1]."""
+        if progress < self._warm_up:
+            return self._lr * progress / self._warm_up
+        decay = (progress - self._warm_up) / max(1 - self._warm_up, 1e-12)
+        return self._lr * 0.5 * (1 + math.cos(math.pi * min(decay, 1.0)))
+
+
+class Pace:
+    """How much of a fit is over: its share of the planned steps, or of the time limit, whichever is more.
+
+    Args:
+        n_steps: Planned steps.
+        time_limit: Seconds that the fit may take; None for any.
+    """
+
+    def __init__(self, n_steps: int, time_limit: float | None) -> None:
+        self._n_steps = n_steps
+        self._time_limit = math.inf if time_limit is None else _checks.positive("time_limit", time_limit)
+        self._started = time.monotonic()
+        self._step = 0
+
+    def advance(self) -> float:
+        """Begin one more step; return the share of the fit that is over in its middle, at most 1."""
+        self._step += 1
+        return min(1.0, max((self._step - 0.5) / self._n_steps, self.seconds / self._time_limit))
+
+    @property
+    def seconds(self) -> float:
+        """Time since the start."""
+        return time.monotonic() - self._started
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time limit is reached."""
+        return self.seconds >= self._time_limit
