@@ -17,7 +17,7 @@ FIXTURES = Path(__file__).parent / "fixtures"
 @pytest.fixture
 def saved(tmp_path):
     X, y = mm.datasets.load_geyser()
-    model = mm.MDNRegressor(2, hidden_sizes=(4,), max_epochs=2, random_state=0).fit(X, y)
+    model = mm.MDNRegressor(2, n_members=2, frequency=0.1, hidden_sizes=(4,), max_epochs=2, random_state=0).fit(X, y)
     model.save(tmp_path / "model.mm")
     return tmp_path / "model.mm"
 
@@ -85,7 +85,7 @@ def test_a_newer_version_asks_for_an_upgrade(saved, monkeypatch):
     monkeypatch.setattr(model_file, "FORMAT_VERSION", 99)
     model.save(saved)
     monkeypatch.undo()
-    with pytest.raises(InputError, match=r"has format version 99, and this manymodes reads up to 1; upgrade manymodes"):
+    with pytest.raises(InputError, match=r"has format version 99, and this manymodes reads up to 2; upgrade manymodes"):
         mm.load(saved)
 
 

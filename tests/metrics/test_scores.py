@@ -7,7 +7,7 @@ from torch.distributions import Categorical
 
 from manymodes import metrics
 from manymodes._checks import InputError
-from manymodes.distributions import DiagonalNormal, Incomplete, Mixture, SphericalNormal
+from manymodes.distributions import DiagonalNormal, Incomplete, Laplace, Mixture, SphericalNormal
 from manymodes.distributions.families import FullNormal, LowRankNormal
 
 
@@ -138,6 +138,21 @@ def test_the_gradient_of_crps_is_right_where_a_target_meets_a_location():
     assert loc.grad[0, 0, 0].item() == pytest.approx(expected, abs=1e-6)
 
 
+def test_crps_of_components_that_are_not_normal_is_refused():
+    mixture, y = make()
+    laplace = mixture.with_components(Laplace(mixture.components.loc, mixture.components.scale))
+    with pytest.raises(TypeError) as caught:
+        metrics.crps(laplace, y)
+    assert str(caught.value) == ("crps is exact for normal components; got Laplace. Take log_score or energy_score.")
+
+
+def test_crps_of_samples_of_targets_is_that_of_each():
+    mixture, y = make(d=2)
+    targets = torch.stack([y, y + 1, 2 * y])
+    expected = torch.stack([metrics.crps(mixture, target) for target in targets])
+    torch.testing.assert_close(metrics.crps(mixture, targets), expected)
+
+
 def test_crps_of_an_infinite_target_is_infinite():
     mixture, y = make(n=2)
     y[0], y[1] = torch.inf, -torch.inf
@@ -149,7 +164,9 @@ def test_log_score_is_the_negative_log_likelihood():
     torch.testing.assert_close(metrics.log_score(mixture, y), -mixture.log_prob(y))
 
 
-@pytest.mark.parametrize("score", [metrics.crps, metrics.log_score, metrics.pit, metrics.rmse, metrics.mae])
+@pytest.mark.parametrize(
+    "score", [metrics.crps, metrics.energy_score, metrics.log_score, metrics.pit, metrics.rmse, metrics.mae]
+)
 def test_targets_of_another_shape_are_refused(score):
     mixture, y = make()
     with pytest.raises(InputError, match=r"^y must have shape \(\.\.\., 6, 1\)"):
@@ -164,7 +181,9 @@ def test_the_log_score_of_incomplete_targets_is_that_of_what_is_known():
     torch.testing.assert_close(score[1:], metrics.log_score(mixture[1:], y[1:]))
 
 
-@pytest.mark.parametrize("metric", [metrics.crps, metrics.pit, metrics.coverage, metrics.rmse, metrics.mae])
+@pytest.mark.parametrize(
+    "metric", [metrics.crps, metrics.energy_score, metrics.pit, metrics.coverage, metrics.rmse, metrics.mae]
+)
 def test_metrics_of_exact_targets_refuse_incomplete_ones(metric):
     mixture, y = make()
     with pytest.raises(TypeError) as caught:

@@ -1,7 +1,10 @@
+import json
+
 import pytest
 
 from manymodes._checks import InputError
 from manymodes.training import History
+from manymodes.training.diagnosis import Findings
 
 
 def test_a_history_survives_json_and_refuses_what_it_does_not_know():
@@ -21,3 +24,18 @@ def test_the_best_epoch_of_several_members_is_the_middle_one():
     assert history.n_members == 4
     assert history.best_epoch == 5
     assert history.best_validation_loss == 3.0
+
+
+def test_a_record_of_an_old_version_is_read_without_findings():
+    record = History(train_loss=[2.0], validation_loss=[2.5], best_epochs=[0], best_losses=[2.5]).to_dict()
+    old = {name: value for name, value in record.items() if name not in ("ended_by", "findings")}
+    history = History.from_dict(old)
+    assert history.findings is None
+    assert history.ended_by == ""
+    assert "kept the weights of epoch 1" in history.diagnosis()
+
+
+def test_findings_survive_json():
+    findings = Findings(5, 1.5, 0.0, 1e-3, 0.25, (3, 8), -0.5, None)
+    history = History(train_loss=[2.0], validation_loss=[2.5], ended_by="patience", findings=findings)
+    assert repr(History.from_dict(json.loads(json.dumps(history.to_dict()))).findings) == repr(findings)

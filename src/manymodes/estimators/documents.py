@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from manymodes import __version__, _checks
 from manymodes.estimators.architecture import Architecture
+from manymodes.estimators.fitting import Race
 from manymodes.estimators.model_file import UNSTORABLE, as_json
+from manymodes.estimators.target_facts import TargetFacts
 from manymodes.training import History
 
 
@@ -28,6 +30,8 @@ def describe(model: BaseEstimator) -> dict[str, Any]:
         "params_left_out": sorted(name for name, value in params.items() if value is UNSTORABLE),
         "architecture": {name: as_json(value) for name, value in asdict(model.architecture_).items()},
         "history": model.history_.to_dict(),
+        "race": model.race_.to_dict(),
+        "target_facts": [asdict(facts) for facts in model.target_facts_],
         "n_features_in": model.n_features_in_,
         "feature_names_in": None if names is None else list(names),
         "target_names": model.target_names_,
@@ -42,10 +46,13 @@ def restore(
     backbone: nn.Module | None,
 ) -> BaseEstimator:
     """Return the fitted estimator that ``describe`` described."""
+    document = upgraded(document)
     architecture = Architecture(**_with_tuples(document["architecture"]))
     model = model_class(**{**_with_tuples(document["params"]), "backbone": backbone})
     model.network_, model.architecture_ = _network(architecture, tensors, backbone), architecture
     model.history_ = History.from_dict(document["history"])
+    model.race_ = Race(**_with_tuples(document["race"]))
+    model.target_facts_ = tuple(TargetFacts.from_dict(facts) for facts in document["target_facts"])
     model.n_features_in_ = document["n_features_in"]
     if document["feature_names_in"] is not None:
         model.feature_names_in_ = np.asarray(document["feature_names_in"], dtype=object)
@@ -58,6 +65,16 @@ def restore(
             stacklevel=3,
         )
     return model
+
+
+def upgraded(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a document of any format version as the newest one has it."""
+    if "race" in document:
+        return document
+    history = document["history"]  # version 1: one network, one best epoch, no race
+    best = history.pop("best_epoch")
+    history |= {"best_epochs": [best], "best_losses": [history["validation_loss"][best]]}
+    return document | {"race": Race.without(0.0).to_dict(), "target_facts": []}
 
 
 def _network(architecture: Architecture, tensors: dict[str, Tensor], backbone: nn.Module | None) -> nn.Module:

@@ -39,6 +39,21 @@ def read_training_data(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Floats
     return X_values, y_values
 
 
+def category_levels(estimator: BaseEstimator, features: Floats) -> tuple[tuple[int, int], ...]:
+    """Return the place and the number of levels of every column that ``categorical_features`` names."""
+    names = getattr(estimator, "feature_names_in_", None)
+    places = [_place(column, features.shape[1], names) for column in estimator.categorical_features]
+    return tuple((place, len(np.unique(features[:, place]))) for place in sorted(set(places)))
+
+
+def _place(column: Any, n_features: int, names: Any) -> int:
+    if isinstance(column, str):
+        known = [] if names is None else list(names)
+        _checks.known_columns([column], known, "X")
+        return known.index(column)
+    return _checks.integer_at_least("every place in categorical_features", column, 0, n_features - 1)
+
+
 def read_features(estimator: BaseEstimator, X: Any) -> Floats:
     """Return features (N, F) for a fitted estimator, whose names and number they must match.
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.training.files import write_atomically
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MODEL_FILE = "model.mm"  # its name inside a folder that the command line writes
 
 UNSTORABLE = object()  # stands for a value that JSON cannot hold

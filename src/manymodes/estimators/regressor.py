@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -13,15 +13,20 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from torch import Tensor, nn
 
-from manymodes import _checks, training
-from manymodes.distributions import Mixture
+from manymodes import _checks
+from manymodes.distributions import Incomplete, Mixture
 from manymodes.estimators.architecture import Architecture, output_width
 from manymodes.estimators.documents import describe
-from manymodes.estimators.inputs import read_features, read_training_data
+from manymodes.estimators.fitting import Fitter, Race, cycled
+from manymodes.estimators.inputs import category_levels, read_features, read_training_data
 from manymodes.estimators.model_file import write_model_file
+from manymodes.estimators.presets import HIDDEN_SIZES, PRESETS, Preset
 from manymodes.estimators.tables import Floats
-from manymodes.objectives import OBJECTIVES, Objective
-from manymodes.training.randomness import isolated, seeded
+from manymodes.estimators.target_facts import inspect_target
+from manymodes.objectives import Objective, named, regularised
+from manymodes.training.randomness import seeded
+
+T = TypeVar("T")
 
 _POINTS: Mapping[str, Callable[[Mixture], Tensor]] = {
     "mean": lambda distribution: distribution.mean,
@@ -33,25 +38,42 @@ _POINTS: Mapping[str, Callable[[Mixture], Tensor]] = {
 class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Regression that predicts a whole density p(y | x): a mixture of normals from a neural network.
 
-    Inputs and targets are standardised inside, so units do not matter. A share of the rows is held out
-    to choose the best epoch. Several targets are modelled as one joint density.
+    The default is meant for any table: an ensemble of networks trained in one pass, each with validation rows of its
+    own, whose predictions are pooled into one mixture. How fast predictions may change along a feature is decided by
+    a race of candidates on folds of the training rows. Inputs and targets are scaled inside, so units do not matter.
+    Several targets are modelled as one joint density.
 
     Args:
-        n_components: Number of mixture components, K.
-        covariance_type: ``"diag"`` (a scale per target dimension), ``"spherical"`` (one for all), ``"full"`` (with
-            correlations) or ``"low_rank"`` (correlations of rank 2).
-        hidden_sizes: Width of each hidden layer.
+        n_components: Number of mixture components of each member, K.
+        preset: ``"fast"``, ``"default"`` or ``"best"``: how much is computed for what the other settings leave open.
+        time_limit: Seconds that a fit may take; None for as long as it needs.
+        n_members: Number of networks, M; None for the preset's number, and for one with a ``backbone`` of your own.
+        frequency: How fast predictions may change along a feature at the start, in turns per standard deviation, say
+            0.02 for smooth tables and 1.5 for rough ones; None decides by a race.
+        hidden_sizes: Width of each hidden layer; None for three of 256.
         dropout: Share of hidden units left out at random while training.
         backbone: Your own ``nn.Module``, (N, F) -> (N, any), in place of the default network; it is
-            copied, and ``hidden_sizes`` and ``dropout`` are ignored.
-        objective: Name in ``objectives.OBJECTIVES`` or a function of ``(distribution, y, weight)``.
-        max_epochs: Passes over the training rows; by default enough for some 3,000 steps.
+            copied, and ``hidden_sizes``, ``dropout`` and ``frequency`` are ignored.
+        covariance_type: ``"diag"`` (a scale per target dimension), ``"spherical"`` (one for all), ``"full"`` (with
+            correlations) or ``"low_rank"`` (correlations of rank 2).
+        family: ``"normal"``, ``"student_t"`` (for targets with outliers), ``"laplace"`` or ``"logistic"``.
+        atoms: Values with a probability of their own, say ``(0.0,)`` for exact zeros, in the units of a single target.
+        rounding: Step to which a single target was rounded: the probability of the cell counts in place of a density.
+        categorical_features: Columns, by place or name, whose numbers are names of categories.
+        objective: Name in ``objectives.OBJECTIVES``, a mix such as ``"0.7 nll + 0.3 crps"``, or a function of
+            ``(distribution, y, weight)``.
+        weight_entropy: Reward for the entropy of the weights, which keeps components alive.
+        scale_prior: Penalty for scales far from the target's own, see ``objectives.scale_prior``.
+        input_noise: Standard deviation of noise on scaled inputs, drawn for every batch.
+        target_noise: The same on scaled targets.
+        max_epochs: Passes over the training rows; None for as many as the preset's steps make.
         batch_size: Rows per step; by default about an eighth of them, from 16 to 512.
         lr: Highest learning rate.
         weight_decay: Decay of weight matrices.
-        patience: Stop after so many epochs without improvement; None runs them all.
-        validation_fraction: Share of rows held out to choose the best epoch.
-        min_scale: Smallest scale of a component, as a share of the target's standard deviation.
+        patience: Stop after so many epochs without improvement of any member; None runs them all.
+        validation_fraction: Share of rows that each member holds out to choose its best epoch.
+        min_scale: Smallest scale of a component, as a share of the target's standard deviation; a target on a lattice
+            has a larger one, a sixth of its step.
         random_state: Seed for reproducible fits; None draws a fresh one.
         device: Where to train and predict, say ``"cpu"`` or ``"cuda"``.
         verbose: Show a progress bar when above 0.
@@ -59,6 +81,8 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     Attributes:
         network_: The fitted ``MixtureDensityNetwork``.
         history_: What happened while training.
+        target_facts_: What the values of each target column told, see ``target_notes``.
+        race_: Which candidates for ``frequency`` ran, how well, and which were chosen.
         n_features_in_: Number of features.
         feature_names_in_: Their names, where X had any.
         target_names_: Names of the targets, where y had any, else None.
@@ -67,6 +91,8 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     References:
         Bishop (1994), Mixture density networks, Aston University NCRG/94/004.
+        Lakshminarayanan, Pritzel and Blundell (2017), Simple and scalable predictive uncertainty estimation using
+        deep ensembles.
 
     Example:
         >>> from manymodes.datasets import load_geyser
@@ -80,28 +106,52 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self,
         n_components: int = 5,
         *,
-        covariance_type: str = "diag",
-        hidden_sizes: Sequence[int] = (128, 128, 128),
+        preset: str = "default",
+        time_limit: float | None = None,
+        n_members: int | None = None,
+        frequency: float | None = None,
+        hidden_sizes: Sequence[int] | None = None,
         dropout: float = 0.1,
         backbone: nn.Module | None = None,
+        covariance_type: str = "diag",
+        family: str = "normal",
+        atoms: Sequence[float] = (),
+        rounding: float | None = None,
+        categorical_features: Sequence[int | str] = (),
         objective: str | Objective = "nll",
+        weight_entropy: float = 0.0,
+        scale_prior: float = 0.0,
+        input_noise: float = 0.0,
+        target_noise: float = 0.0,
         max_epochs: int | None = None,
         batch_size: int | None = None,
         lr: float = 2e-3,
         weight_decay: float = 1e-2,
         patience: int | None = None,
-        validation_fraction: float = 0.1,
+        validation_fraction: float = 0.125,
         min_scale: float = 1e-3,
         random_state: int | np.random.RandomState | None = None,
         device: str = "cpu",
         verbose: int = 0,
     ) -> None:
         self.n_components = n_components
-        self.covariance_type = covariance_type
+        self.preset = preset
+        self.time_limit = time_limit
+        self.n_members = n_members
+        self.frequency = frequency
         self.hidden_sizes = hidden_sizes
         self.dropout = dropout
         self.backbone = backbone
+        self.covariance_type = covariance_type
+        self.family = family
+        self.atoms = atoms
+        self.rounding = rounding
+        self.categorical_features = categorical_features
         self.objective = objective
+        self.weight_entropy = weight_entropy
+        self.scale_prior = scale_prior
+        self.input_noise = input_noise
+        self.target_noise = target_noise
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.lr = lr
@@ -140,29 +190,25 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _fit(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> None:
         features, targets = read_training_data(self, X, y)
-        data = [features, targets.reshape(len(targets), -1)]
+        columns = targets.reshape(len(targets), -1)
+        self.target_facts_ = tuple(inspect_target(column) for column in columns.T)
+        data = [_tensor(features), self._targets(columns)]
         if sample_weight is not None:
-            data.append(_check_sample_weight(sample_weight, features, dtype=np.float64, ensure_non_negative=True))
-        objective = self.objective
-        if not callable(objective):
-            objective = _checks.one_of("objective", objective, OBJECTIVES)
-        seed, device = _seed(self.random_state), _usable_device(self.device)
-        with isolated(seed, device):
-            self.architecture_ = self._plan(features, data[1])
-            network = self.architecture_.build(self.backbone).to(device)
-        self.history_ = training.fit(
-            network,
-            tuple(map(_tensor, data)),
-            objective=objective,
-            validation=_checks.number_between("validation_fraction", self.validation_fraction, 0.0, 1.0),
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
-            lr=self.lr,
-            weight_decay=self.weight_decay,
-            patience=self.patience,
-            random_state=seed,
-            progress=bool(self.verbose),
+            weight = _check_sample_weight(sample_weight, features, dtype=np.float64, ensure_non_negative=True)
+            data.append(_tensor(weight))
+        preset = _checks.one_of("preset", self.preset, PRESETS)
+        fitter = Fitter(
+            architecture=self._plan(features, columns),
+            data=tuple(data),
+            options=self._options(preset),
+            backbone=self.backbone,
+            seed=_seed(self.random_state),
+            device=_usable_device(self.device),
+            time_limit=None if self.time_limit is None else _checks.positive("time_limit", self.time_limit),
         )
+        self.race_ = self._race(fitter, preset)
+        frequencies = cycled(self.race_.chosen, self._n_members(preset))
+        self.architecture_, network, self.history_ = fitter.fit(frequencies, self.race_.seconds)
         if self.backbone is None:  # in double precision the prediction of a row does not depend on those beside it
             network.double()
         self.network_, self.target_ndim_ = network, targets.ndim
@@ -246,6 +292,24 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         generator = seeded(_seed(random_state))
         return self._as_target(self.predict_distribution(X).sample((n_samples,), generator=generator))
 
+    # --- what was found ---
+
+    def target_notes(self) -> list[str]:
+        """Return what was found in the targets of the fit (lattices, repeated values, outliers), and what was done.
+
+        Nothing is known of models that were saved by format version 1.
+        """
+        check_is_fitted(self)
+        names = (self.target_names_ or _default_names(self.architecture_.target_dim))[: len(self.target_facts_)]
+        done: dict[str, Any] = {
+            "min_scale": self.min_scale,
+            "rounding": self.rounding,
+            "atoms": self.atoms,
+            "family": self.family,
+        }
+        told = zip(names, self.target_facts_, strict=True)
+        return [sentence for name, facts in told for sentence in facts.sentences(name, **done)]
+
     # --- files ---
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -260,18 +324,60 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     # --- private ---
 
     def _plan(self, features: Floats, targets: Floats) -> Architecture:
-        own = self.backbone
+        own, n_members = self.backbone, self.n_members
         example = _tensor(features[:2]).to(torch.float32)
+        min_scale = _checks.positive("min_scale", self.min_scale)
         return Architecture(
             n_features=features.shape[1],
             target_dim=targets.shape[1],
             n_components=_checks.integer_at_least("n_components", self.n_components, 1),
             covariance_type=self.covariance_type,
-            min_scale=_checks.positive("min_scale", self.min_scale),
-            hidden_sizes=_plain(self.hidden_sizes),
+            min_scale=min(facts.floor(min_scale) for facts in self.target_facts_),
+            hidden_sizes=_plain(HIDDEN_SIZES if self.hidden_sizes is None else self.hidden_sizes),
             dropout=_checks.number_between("dropout", self.dropout, 0.0, 1.0, including=(0.0,)),
             own_backbone_features=None if own is None else output_width(own, example),
+            n_members=None if n_members == 1 else n_members,
+            categories=category_levels(self, features),
+            family=self.family,
+            atoms=_single_target("atoms", tuple(map(float, self.atoms)), targets),
         )
+
+    def _race(self, fitter: Fitter, preset: Preset) -> Race:
+        """Return which first frequencies the members take; no race is run where there is nothing to choose."""
+        if self.backbone is not None:
+            return Race.without(0.0)
+        if self.frequency is not None:
+            return Race.without(_checks.positive("frequency", self.frequency))
+        if len(preset.frequencies) == 1:
+            return Race.without(preset.frequencies[0])
+        return fitter.race(preset)
+
+    def _n_members(self, preset: Preset) -> int:
+        if self.n_members is None:
+            return 1 if self.backbone is not None else preset.n_members
+        return _checks.integer_at_least("n_members", self.n_members, 1)
+
+    def _targets(self, columns: Floats) -> Tensor | Incomplete:
+        """Return targets, (N, D), as tensors, or as the cells that they were rounded from."""
+        y = _tensor(columns)
+        if self.rounding is None:
+            return y
+        step = _single_target("rounding", _checks.positive("rounding", self.rounding), columns)
+        if len(tuple(self.atoms)):
+            raise _checks.InputError("atoms must be left out with rounding: a cell of values holds no single one.")
+        return Incomplete.rounded(y, step)
+
+    def _options(self, preset: Preset) -> dict[str, Any]:
+        """Return what ``training.fit`` is told."""
+        objective = regularised(named(self.objective), weight_entropy=self.weight_entropy, scale_prior=self.scale_prior)
+        names = ("max_epochs", "batch_size", "lr", "weight_decay", "patience", "input_noise", "target_noise")
+        return {name: getattr(self, name) for name in names} | {
+            "objective": objective,
+            "validation": _checks.number_between("validation_fraction", self.validation_fraction, 0.0, 1.0),
+            "n_steps": preset.steps,
+            "precision": "auto" if self.backbone is None else "full",
+            "progress": bool(self.verbose),
+        }
 
     def _as_target(self, values: Tensor) -> Floats:
         """Turn (..., D) into an array of the shape that y had."""
@@ -301,6 +407,16 @@ def _tensor(array: Floats) -> Tensor:
 def _plain(value: Any) -> Any:
     """Return NumPy's arrays, which searches hand over, as tuples of Python's numbers."""
     return tuple(value.tolist()) if isinstance(value, np.ndarray) else value
+
+
+def _default_names(n_targets: int) -> list[str]:
+    return ["y"] if n_targets == 1 else [f"y{d}" for d in range(n_targets)]
+
+
+def _single_target(name: str, value: T, targets: Floats) -> T:
+    if value and targets.shape[1] > 1:
+        raise _checks.InputError(f"{name} must be left out for several targets; got {targets.shape[1]} of them.")
+    return value
 
 
 def _seed(random_state: Any) -> int | None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from manymodes.distributions import Incomplete, Mixture, Normal
-from manymodes.distributions.special import normal_cdf
+from manymodes.metrics.normal_crps import normal_crps
 from manymodes.metrics.targets import refuse_incomplete
 
 
@@ -39,12 +37,8 @@ def crps(distribution: Mixture, y: Tensor) -> Tensor:
 
     .. math:: \mathrm{CRPS}(F, y) = \mathbb{E}|Y - y| - \tfrac12 \mathbb{E}|Y - Y'|
 
-    Exact for normal components, in closed form; lower is better; in the units of y. The double sum is
-    arranged so that no two large numbers are subtracted: with :math:`a_k = y - m_k` and
-    :math:`\mathbb{E}|a + s Z| = |a| + B(a, s)`,
-
-    .. math:: \mathrm{CRPS} = \tfrac12 \sum_{jk} w_j w_k \left[ 2 \min(|a_j|, |a_k|)\, 1\{a_j a_k > 0\}
-        + B(a_j, s_j) + B(a_k, s_k) - B(a_j - a_k, \sqrt{s_j^2 + s_k^2}) \right].
+    Exact for normal components, in closed form, see ``metrics.normal_crps``. In the units of y; lower is better.
+    Strictly proper in one dimension; in several, only for the marginals, see ``energy_score``.
 
     Args:
         distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,), normal components.
@@ -65,30 +59,16 @@ def crps(distribution: Mixture, y: Tensor) -> Tensor:
     components = distribution.components
     if not isinstance(components, Normal):
         raise TypeError(
-            f"crps is exact for normal components; got {type(components).__name__}. Take log_score, or sample."
+            f"crps is exact for normal components; got {type(components).__name__}. Take log_score or energy_score."
         )
-    distribution.check_target(y)
-    offset = y.unsqueeze(-2) - components.loc  # (N, K, D)
-    scale = components.stddev
-    reach = _folded_excess(offset, scale)
-    first, second = offset.unsqueeze(-2), offset.unsqueeze(-3)  # (N, K, 1, D), (N, 1, K, D)
-    same_side = _twice_positive(torch.minimum(first, second)) + _twice_positive(-torch.maximum(first, second))
-    gap = components.loc.unsqueeze(-2) - components.loc.unsqueeze(-3)
-    gap_reach = _folded_excess(gap, torch.hypot(scale.unsqueeze(-2), scale.unsqueeze(-3)))
-    pair = same_side + reach.unsqueeze(-2) + reach.unsqueeze(-3) - gap_reach  # (N, K, K, D)
-    weights = distribution.weights
-    pair_weight = weights.unsqueeze(-1) * weights.unsqueeze(-2)
-    score: Tensor = 0.5 * (pair_weight.unsqueeze(-1) * pair).sum((-1, -2, -3))
-    return score
+    y = distribution.check_target(y)
+    loc, scale = components.loc, components.stddev
+    shape = torch.broadcast_shapes(y.unsqueeze(-2).shape, loc.shape)  # (..., N, K, D)
+    dtype = torch.promote_types(y.dtype, loc.dtype)
 
+    def rows(value: Tensor) -> Tensor:
+        return value.to(dtype).expand(shape).movedim(-2, 0).flatten(1)  # (K, R)
 
-def _twice_positive(x: Tensor) -> Tensor:
-    """Return 2 max(x, 0), with the gradient 1 at 0: the average of both sides, which makes that of crps exact."""
-    return torch.where(x < 0, 0.0, x * (1 + x.sign()))
-
-
-def _folded_excess(offset: Tensor, scale: Tensor) -> Tensor:
-    """Return B(a, s) = E|a + s Z| - |a| = 2 s (phi(z) - z Phi(-z)) with z = |a| / s, never negative."""
-    z = (offset.abs() / scale).clamp_max(40.0)  # nothing is left beyond, and infinity times zero is not a number
-    density = torch.exp(-0.5 * z.square()) / math.sqrt(2 * math.pi)
-    return 2 * scale * (density - z * normal_cdf(-z)).clamp_min(0)
+    targets = y.to(dtype).expand(shape[:-2] + shape[-1:])
+    score = normal_crps(rows(distribution.weights.unsqueeze(-1)), rows(loc), rows(scale), targets.flatten())
+    return score.reshape(targets.shape).sum(-1)

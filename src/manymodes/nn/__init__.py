@@ -1,8 +1,20 @@
-"""Networks that return a distribution: backbones, the mixture head, and the two joined with scaling."""
+"""Networks that return a distribution: backbones, embeddings, the mixture head, and all joined with scaling."""
 
 from manymodes.nn.backbones import MLP
+from manymodes.nn.embeddings import CategoryEmbedding, PeriodicEmbedding, TableEmbedding
 from manymodes.nn.heads import MixtureHead
+from manymodes.nn.members import Members
 from manymodes.nn.network import MixtureDensityNetwork
-from manymodes.nn.scaling import Standardizer
+from manymodes.nn.scaling import Standardizer, TableScaling
 
-__all__ = ["MLP", "MixtureDensityNetwork", "MixtureHead", "Standardizer"]
+__all__ = [
+    "MLP",
+    "CategoryEmbedding",
+    "Members",
+    "MixtureDensityNetwork",
+    "MixtureHead",
+    "PeriodicEmbedding",
+    "Standardizer",
+    "TableEmbedding",
+    "TableScaling",
+]

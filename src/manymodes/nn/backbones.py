@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from manymodes import _checks
@@ -19,6 +20,7 @@ class MLP(nn.Module):
         hidden_sizes: Width of each hidden layer; the last one is ``out_features``.
         dropout: Share of hidden units left out at random while training, in [0, 1).
         activation: Makes the nonlinearity after every layer.
+        residual: Whether a layer's input is added to its output where both have the same width.
         n_members: Number of members side by side, M; None for one network without a member axis.
 
     Raises:
@@ -32,6 +34,7 @@ class MLP(nn.Module):
         *,
         dropout: float = 0.0,
         activation: Callable[[], nn.Module] = nn.SiLU,
+        residual: bool = False,
         n_members: int | None = None,
     ) -> None:
         super().__init__()
@@ -45,10 +48,40 @@ class MLP(nn.Module):
         for wide, next_wide in pairwise(sizes):
             layers += [linear(wide, next_wide, n_members), activation()]
             if dropout:
-                layers.append(nn.Dropout(dropout))
+                layers.append(Dropout(dropout))
         self.layers = nn.Sequential(*layers)
+        self._block = len(layers) // (len(sizes) - 1)  # modules in a layer
+        self._skips = [residual and wide == next_wide for wide, next_wide in pairwise(sizes[1:])]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features, (..., N, out_features)."""
-        features: Tensor = self.layers(x)
+        first, *others = (self.layers[i : i + self._block] for i in range(0, len(self.layers), self._block))
+        features: Tensor = first(x)
+        for layer, skips in zip(others, self._skips, strict=True):
+            features = features + layer(features) if skips else layer(features)
         return features
+
+
+class Dropout(nn.Module):
+    """Dropout with a share in multiples of 1/256, which one random byte for each number decides.
+
+    Drawing numbers is what dropout costs on a CPU; torch's own draws eight bytes for each.
+
+    Args:
+        share: Share of numbers left out at random while training, in (0, 1); rounded to multiples of 1/256.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = min(255, max(1, round(256 * share))) / 256
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x, with a share of its numbers replaced by 0 and the others enlarged to match, while training."""
+        if not self.training:
+            return x
+        words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device).random_(_LEAST, None)
+        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= round(256 * self.share)
+        return x * kept.to(x.dtype).mul_(1 / (1 - self.share))
+
+
+_LEAST = -(2**63)  # random_ draws from here to the largest integer: all 64 bits

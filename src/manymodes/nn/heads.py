@@ -71,7 +71,8 @@ class MixtureHead(nn.Module):
             features: What the backbone returns.
             units: Units of the head's targets, in which values that the user gave, say bounds, are expressed.
         """
-        logits, raw = self._split(self.linear(features))
+        output = self.linear(features).to(self.linear.weight.dtype)  # autocast lowers products only, not likelihoods
+        logits, raw = self._split(output)
         slots = self._slots()
         values = {name: self._forward(slots[name], value) for name, value in raw.items()}
         components = self.family.build(values, logits.shape, self.target_dim, units)

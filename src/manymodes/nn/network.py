@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from manymodes import _checks
 from manymodes.distributions import Incomplete, Mixture
 from manymodes.distributions.blueprints import Units
+from manymodes.nn.embeddings import TableEmbedding
 from manymodes.nn.heads import MixtureHead
-from manymodes.nn.scaling import Standardizer
+from manymodes.nn.scaling import Standardizer, TableScaling
 
 
 class MixtureDensityNetwork(nn.Module):
@@ -30,6 +31,7 @@ class MixtureDensityNetwork(nn.Module):
     Args:
         backbone: Maps inputs, (N, ...), to features, (N, ``head.in_features``).
         head: Maps features to a mixture.
+        input_scaling: How tables are scaled; None standardises each column.
 
     Raises:
         TypeError: A backbone that is no ``nn.Module``, or a head that is no ``MixtureHead``.
@@ -40,13 +42,15 @@ class MixtureDensityNetwork(nn.Module):
         Mixture(n_components=5, family=DiagonalNormal, batch_shape=(4,), event_shape=(2,))
     """
 
-    def __init__(self, backbone: nn.Module, head: MixtureHead) -> None:
+    def __init__(
+        self, backbone: nn.Module, head: MixtureHead, *, input_scaling: Standardizer | TableScaling | None = None
+    ) -> None:
         super().__init__()
         _checks.instance("backbone", backbone, nn.Module)
         _checks.instance("head", head, MixtureHead)
         self.backbone = backbone
         self.head = head
-        self.input_scaling = Standardizer(constant_scale=math.inf)
+        self.input_scaling = Standardizer(constant_scale=math.inf) if input_scaling is None else input_scaling
         self.target_scaling = Standardizer()
 
     def forward(self, x: Tensor) -> Mixture:
@@ -84,19 +88,20 @@ class MixtureDensityNetwork(nn.Module):
 
         Without members that axis has length 1.
         """
-        parts = {"backbone": self.backbone, "head": self.head}
-        values = {
-            f"{part}.{name}": value.detach()
-            for part, module in parts.items()
-            for name, value in (*module.named_parameters(), *module.named_buffers())
+        modules = {"backbone": self.backbone, "head": self.head}
+        state = {
+            f"{name}.{key}": value.detach() for name, part in modules.items() for key, value in part.named_parameters()
         }
-        return values if self.n_members is not None else {name: value[None] for name, value in values.items()}
+        if self.n_members is not None:
+            return state
+        state |= {f"backbone.{key}": value for key, value in self.backbone.named_buffers()}
+        return {name: value[None] for name, value in state.items()}
 
     def scale_input(self, x: Tensor) -> Tensor:
         """Return inputs as the backbone takes them, in the network's precision."""
         _checks.instance("x", x, Tensor)
-        if self.input_scaling.loc.dim() == 1:
-            n_features = len(self.input_scaling.loc)
+        n_features = self.input_scaling.n_features
+        if n_features is not None:
             _checks.matches_shape("x", x.shape, ("N", n_features), "as the network was fitted with")
             x = self.input_scaling(x)
         return x.to(self.dtype) if x.is_floating_point() else x
@@ -125,6 +130,9 @@ class MixtureDensityNetwork(nn.Module):
         points = y.points() if isinstance(y, Incomplete) else y
         if x.is_floating_point() and x.dim() == 2:
             self.input_scaling.learn(x)
+            for module in self.backbone.modules():
+                if isinstance(module, TableEmbedding):
+                    module.learn(self.scale_input(x))
         self.target_scaling.learn(points, self.head.family.scalings(self.head.target_dim))
         self.head.spread(self._scaled(points.to(self.device)), generator, self.units)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import torch
@@ -14,6 +15,9 @@ from manymodes.distributions.constraints import Scaling
 
 class Standardizer(nn.Module):
     """Maps each column to mean 0 and standard deviation 1, (N, F) -> (N, F).
+
+    A value further from the middle half of its column than ten times the width of that half counts as if it were that
+    far: a few gross outliers do not squeeze all others together.
 
     Until ``learn`` is called it changes nothing. Statistics are kept in float64 and differences are taken
     there, so that large offsets (years, timestamps) cost no precision when the network works in float32; casts of
@@ -37,6 +41,11 @@ class Standardizer(nn.Module):
         self.register_buffer("loc", torch.zeros((), dtype=torch.float64))
         self.register_buffer("scale", torch.ones((), dtype=torch.float64))
 
+    @property
+    def n_features(self) -> int | None:
+        """Number of columns that it takes; None before it has learned."""
+        return len(self.loc) if self.loc.dim() else None
+
     def learn(self, values: Tensor, scalings: Sequence[Scaling] | None = None) -> None:
         """Take the mean and standard deviation of each column of ``values``, (N, F).
 
@@ -47,11 +56,11 @@ class Standardizer(nn.Module):
         """
         values = values.detach().to(self.loc.device, torch.float64)
         _checks.matches_shape("values", values.shape, ("N", "F"), "to be standardised column by column")
-        low, high = values.aminmax(dim=0)
+        low, high = _fences(values)
         middle = 0.5 * low + 0.5 * high
         reach = torch.where(high > low, 0.5 * high - 0.5 * low, 1.0)
         # Statistics of values within [-1, 1]: their squares neither overflow nor vanish.
-        unit = (values - middle) / reach
+        unit = ((values - middle) / reach).clamp(-1.0, 1.0)
         self.loc = middle + reach * unit.mean(0)
         self.scale = torch.where(high > low, reach * unit.std(0, correction=0), self._constant_scale)
         for column, scaling in enumerate(scalings or ()):
@@ -64,9 +73,7 @@ class Standardizer(nn.Module):
         return (values - self.loc) / self.scale
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        loc, scale = self.loc, self.scale
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self.loc, self.scale = loc.to(self.loc.device), scale.to(self.scale.device)
+        _in_double(self, super()._apply, fn, recurse)
         return self
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
@@ -76,6 +83,84 @@ class Standardizer(nn.Module):
             if stored is not None:
                 setattr(self, name, torch.empty_like(stored, device=self.loc.device))
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class TableScaling(nn.Module):
+    """Maps the columns of a table to numbers that a network takes well, (N, F) -> (N, F).
+
+    Numbers are standardised, and bent beyond ``reach`` standard deviations, where they go on as logarithms: no outlier
+    is far away. Categories become the number of their level in ascending order, counted from 1; 0 is a level that was
+    not there.
+
+    Args:
+        categories: Number of levels of each column that holds categories, by its place.
+        reach: Standard deviations up to which numbers stay as they are.
+    """
+
+    levels: Tensor
+
+    def __init__(self, *, categories: Mapping[int, int] | None = None, reach: float = 4.0) -> None:
+        super().__init__()
+        self._reach = _checks.positive("reach", reach)
+        self._categories = dict(categories or {})
+        self.numbers = Standardizer(constant_scale=math.inf)
+        most = max(self._categories.values(), default=0)
+        self.register_buffer("levels", torch.full((len(self._categories), most), torch.inf, dtype=torch.float64))
+
+    @property
+    def n_features(self) -> int | None:
+        """Number of columns that it takes; None before it has learned."""
+        return self.numbers.n_features
+
+    def learn(self, values: Tensor) -> None:
+        """Take the spread of each column of numbers and the levels of each one of categories, from ``values``, (N, F).
+
+        Raises:
+            ValueError: More levels in a column of categories than were announced.
+        """
+        self.numbers.learn(values)
+        for place, (column, n_levels) in enumerate(self._categories.items()):
+            found = values[:, column].double().unique()
+            if len(found) > n_levels:
+                raise _checks.InputError(f"column {column} must have at most {n_levels} levels; got {len(found)}.")
+            self.levels[place, : len(found)] = found
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return scaled numbers and numbers of levels, (N, F), in float64."""
+        z: Tensor = self.numbers(values)
+        beyond = (z.abs() - self._reach).clamp_min(0.0)
+        scaled = z.clamp(-self._reach, self._reach) + z.sign() * beyond.log1p()
+        for levels, column in zip(self.levels, self._categories, strict=True):
+            value = values[:, column].double().contiguous()
+            place = torch.searchsorted(levels, value).clamp_max(len(levels) - 1)
+            scaled[:, column] = torch.where(levels[place] == value, place + 1.0, 0.0)
+        return scaled
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        _in_double(self, super()._apply, fn, recurse)
+        return self
+
+
+def _in_double(module: nn.Module, apply: Callable[..., Any], fn: Callable[[Tensor], Tensor], recurse: bool) -> None:
+    """Move a module's buffers as ``fn`` wants, but keep what they hold in double precision."""
+    kept = dict(module.named_buffers(recurse=False))
+    apply(fn, recurse)
+    for name, value in kept.items():
+        setattr(module, name, value.to(getattr(module, name).device))
+
+
+_FENCE = 10.0  # widths of the middle half of a column, beyond which a value is pulled in
+_MANY_ROWS = 100_000  # quartiles of a thinned column are good enough to tell outliers
+
+
+def _fences(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the ends of each column, (F,), or how far from its middle half a value counts, where that is nearer."""
+    low, high = values.aminmax(dim=0)
+    thinned = values[:: 1 + len(values) // _MANY_ROWS]
+    quarters = torch.quantile(thinned, torch.tensor([0.25, 0.75], dtype=values.dtype, device=values.device), dim=0)
+    width = _FENCE * (quarters[1] - quarters[0])
+    width = torch.where(width > 0, width, torch.inf)  # more than half of the column is one number: nothing is pulled in
+    return torch.maximum(low, quarters[0] - width), torch.minimum(high, quarters[1] + width)
 
 
 def _size(column: Tensor) -> Tensor:

@@ -96,8 +96,8 @@ class Split:
 def split(rows: Rows, validation: float | Rows, n_members: int | None, generator: torch.Generator) -> Split:
     """Hold out a share of the rows, at least one, for each member, or take the rows that are given for that.
 
-    Members hold out neighbouring stretches of one random order, so that M of them hold out every row as often as
-    possible: with a share of 1 / M each row is held out by just one.
+    Members hold out one stretch of a random order after another, and begin again when no whole one is left: with a
+    share of 1 / F the members m, m + F, ... hold out the same rows, and F in a row hold out all.
     """
     n_rows, leading = len(rows), () if n_members is None else (n_members,)
     if isinstance(validation, Rows):
@@ -109,7 +109,7 @@ def split(rows: Rows, validation: float | Rows, n_members: int | None, generator
             f"data must have at least {n_held_out + 1} rows, {n_held_out} of them for validation; got {n_rows}."
         )
     order = torch.randperm(n_rows, generator=generator)
-    first = torch.arange(n_members or 1) * n_held_out
+    first = torch.arange(n_members or 1) % (n_rows // n_held_out) * n_held_out
     orders = order[(first[:, None] + torch.arange(n_rows)) % n_rows].reshape(*leading, n_rows)
     return Split(rows, orders[..., n_held_out:], rows, orders[..., :n_held_out])
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from manymodes import _checks
+from manymodes.training.diagnosis import Findings, in_words
 
 
 @dataclass
@@ -24,6 +25,8 @@ class History:
         n_train: Rows that the weights of a member were fitted to.
         n_validation: Rows that chose its best epoch.
         seconds: Time that the fit took.
+        ended_by: ``"patience"`` or ``"time_limit"``, whichever ended the fit; empty where it ran as planned.
+        findings: What the components of the fitted network do; None before the end, and in records of old versions.
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -35,6 +38,8 @@ class History:
     n_train: int = 0
     n_validation: int = 0
     seconds: float = 0.0
+    ended_by: str = ""
+    findings: Findings | None = None
 
     @property
     def n_epochs(self) -> int:
@@ -61,9 +66,14 @@ class History:
         """Whether the fit ended before the planned number of epochs."""
         return self.n_epochs < self.max_epochs
 
+    def diagnosis(self) -> str:
+        """Return what happened, in words, and what to try next, line by line."""
+        return in_words(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON can hold it: losses that are not finite become None."""
-        return asdict(self) | {name: [_finite_or_none(loss) for loss in getattr(self, name)] for name in _LOSSES}
+        losses = {name: [_finite_or_none(loss) for loss in getattr(self, name)] for name in _LOSSES}
+        return asdict(self) | losses | {"findings": None if self.findings is None else self.findings.to_dict()}
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Self:
@@ -73,7 +83,8 @@ class History:
         if unknown:
             raise _checks.InputError(f"a history has no {_checks.quoted(unknown)}.")
         losses = {name: [math.nan if loss is None else loss for loss in record[name]] for name in _LOSSES}
-        return cls(**(record | losses))
+        found = record.get("findings")
+        return cls(**(record | losses | {"findings": None if found is None else Findings.from_dict(found)}))
 
     def __repr__(self) -> str:
         return (

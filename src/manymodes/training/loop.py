@@ -12,6 +12,7 @@ from manymodes.nn import MixtureDensityNetwork
 from manymodes.objectives import Objective
 from manymodes.training.best import BestWeights
 from manymodes.training.data import Data, Rows, as_rows, split
+from manymodes.training.diagnosis import examine
 from manymodes.training.history import History
 from manymodes.training.progress import progress_bar
 from manymodes.training.randomness import isolated
@@ -28,11 +29,15 @@ def fit(
     objective: Objective = objectives.nll,
     validation: float | Data = 0.1,
     max_epochs: int | None = None,
+    n_steps: int | None = None,
     batch_size: int | None = None,
     lr: float = 2e-3,
     weight_decay: float = 1e-2,
     warm_up: float = 0.1,
     clip_norm: float = 1.0,
+    input_noise: float = 0.0,
+    target_noise: float = 0.0,
+    precision: str = "full",
     patience: int | None = None,
     time_limit: float | None = None,
     initialise: bool = True,
@@ -52,12 +57,17 @@ def fit(
             that are missing, censored or rounded are handed in as ``distributions.Incomplete``.
         objective: What to minimise, a function of ``(distribution, y, weight)``.
         validation: Share of rows that each member holds out to choose its best epoch, or those rows themselves.
-        max_epochs: Passes over the training rows; by default enough for some 3,000 steps.
+        max_epochs: Passes over the training rows; by default enough for ``n_steps``.
+        n_steps: Steps to take, about, where ``max_epochs`` is left open; by default some 3,000.
         batch_size: Rows per step; by default about an eighth of them, from 16 to 512.
         lr: Highest learning rate.
         weight_decay: Decay of weight matrices (not of biases) by AdamW.
         warm_up: Share of the steps over which the learning rate rises.
         clip_norm: Largest norm of the gradient.
+        input_noise: Standard deviation of normal noise, fresh in every batch, on inputs in scaled units.
+        target_noise: The same on targets.
+        precision: Of matrix products while training: ``"full"``, ``"bfloat16"``, or ``"auto"`` for bfloat16 on devices
+            that have instructions for it. Likelihoods, weights and validation keep the network's precision.
         patience: Stop after so many epochs without improvement of any member; None runs them all.
         time_limit: Seconds that the fit may take: the learning rate then falls with the time, too; None for any.
         initialise: Learn scaling and initial locations; False continues a fitted network.
@@ -83,18 +93,25 @@ def fit(
         parts = split(rows, _validation(network, validation), network.n_members, generator)
         n_train, n_held_out = parts.train_index.shape[-1], parts.held_out_index.shape[-1]
         n_batches = -(-n_train // _or_default("batch_size", batch_size, default_batch_size(n_train)))
-        max_epochs = _or_default("max_epochs", max_epochs, default_max_epochs(n_batches))
+        max_epochs = _or_default("max_epochs", max_epochs, default_max_epochs(n_batches, n_steps))
         pace = Pace(max_epochs * n_batches, time_limit)
         schedule = WarmUpAndDecay(lr, warm_up)
         stepper = Stepper(
-            network, objective, schedule=schedule, pace=pace, weight_decay=weight_decay, clip_norm=clip_norm
+            network,
+            objective,
+            schedule=schedule,
+            pace=pace,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+            input_noise=input_noise,
+            target_noise=target_noise,
+            precision=precision,
         )
-        best = BestWeights(network, patience)
         history = History(max_epochs=max_epochs, n_train=n_train, n_validation=n_held_out)
         if initialise:
             seen = rows.take(parts.train_index.unique())
             network.initialise(seen.x, seen.y, generator)
-        parts = parts.scaled(network)
+        best, parts = BestWeights(network, patience), parts.scaled(network)
         try:
             with progress_bar(progress, max_epochs) as show:
                 followers: list[Callback] = [show, *callbacks]
@@ -108,6 +125,7 @@ def fit(
                     for follower in followers:
                         follower(history)
                     if stop or pace.is_over:
+                        history.ended_by = "patience" if stop else "time_limit"
                         break
         finally:  # an interruption, too, leaves the best weights so far
             best.restore()
@@ -117,6 +135,7 @@ def fit(
             "the objective was not finite on the validation rows after any epoch, so no weights could be chosen; check "
             "the objective and the backbone, or lower lr."
         )
+    history.findings = examine(network, parts)
     return history
 
 

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from manymodes import _checks
+from manymodes.distributions.constraints import Scaling
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.objectives import Objective
 from manymodes.training.data import Rows
+from manymodes.training.precision import autocast
 from manymodes.training.schedule import Pace, WarmUpAndDecay
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW
@@ -30,6 +32,9 @@ class Stepper:
         pace: Tells which share of the fit is over.
         weight_decay: Decay of weight matrices; biases and other vectors do not decay.
         clip_norm: Largest norm of a member's gradient.
+        input_noise: Standard deviation of normal noise on the inputs of every batch, in scaled units.
+        target_noise: The same on targets.
+        precision: Of the network's matrix products, see ``training.precision``.
     """
 
     def __init__(
@@ -41,10 +46,18 @@ class Stepper:
         pace: Pace,
         weight_decay: float,
         clip_norm: float,
+        input_noise: float = 0.0,
+        target_noise: float = 0.0,
+        precision: str = "full",
     ) -> None:
         self._network, self._objective = network, objective
         self._schedule, self._pace = schedule, pace
+        self._precision = precision
         self._n_members = network.n_members or 1
+        self._input_noise = _checks.number_between("input_noise", input_noise, 0.0, math.inf, including=(0.0,))
+        self._target_noise = _checks.number_between("target_noise", target_noise, 0.0, math.inf, including=(0.0,))
+        if self._target_noise:
+            _refuse_noise_on_targets(network)
         self._clip_norm = _checks.positive("clip_norm", clip_norm)
         weight_decay = _checks.number_between("weight_decay", weight_decay, 0.0, math.inf, including=(0.0,))
         self._parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -84,7 +97,7 @@ class Stepper:
             group["lr"] = lr
         self._optimizer.zero_grad()
         before = [statistic.clone() for statistic in self._statistics]
-        losses = member_losses(self._network, batch, self._objective)
+        losses = member_losses(self._network, self._noisy(batch), self._objective, self._precision)
         losses.sum().backward()
         norms = self._clip()
         losses = losses.detach()
@@ -98,14 +111,26 @@ class Stepper:
             self._step_without(bad.nonzero().squeeze(-1))
         return losses.masked_fill(bad, torch.nan)
 
+    def _noisy(self, batch: Rows) -> Rows:
+        """Return the batch with fresh noise on its inputs and targets."""
+        x, y = batch.x, batch.y
+        if self._input_noise and x.is_floating_point():
+            x = x + self._input_noise * torch.randn_like(x)
+        if self._target_noise:
+            if not isinstance(y, Tensor):
+                raise _checks.InputError("target_noise must be 0 for Incomplete targets, which say how exact they are.")
+            y = y + self._target_noise * torch.randn_like(y)
+        return Rows(x, y, batch.weight)
+
     def _clip(self) -> Tensor:
         """Shorten the gradient of each member to the largest norm; return their norms, (M,)."""
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-        flat = [gradient.reshape(self._n_members, -1) for gradient in gradients]
+        flat = [gradient.view(self._n_members, -1) for gradient in gradients]
         norms: Tensor = torch.stack([torch.linalg.vector_norm(part, dim=-1) for part in flat]).norm(dim=0)
-        factor = (self._clip_norm / norms.clamp_min(_LEAST_NORM)).clamp_max(1.0).unsqueeze(-1)
-        for part, gradient in zip(flat, gradients, strict=True):
-            gradient.copy_((part * factor).reshape(gradient.shape))
+        if bool((norms > self._clip_norm).any()):
+            factor = (self._clip_norm / norms.clamp_min(_LEAST_NORM)).clamp_max(1.0).unsqueeze(-1)
+            for part in flat:
+                part.mul_(factor)
         return norms
 
     def _step_without(self, members: Tensor) -> None:
@@ -122,12 +147,19 @@ class Stepper:
             value[members] = old
 
 
-def member_losses(network: MixtureDensityNetwork, rows: Rows, objective: Objective) -> Tensor:
+def _refuse_noise_on_targets(network: MixtureDensityNetwork) -> None:
+    scalings = network.head.family.scalings(network.head.target_dim)
+    if any(scaling is not Scaling.AFFINE for scaling in scalings):
+        raise _checks.InputError("target_noise must be 0 for families of counts, angles or bounded targets.")
+
+
+def member_losses(network: MixtureDensityNetwork, rows: Rows, objective: Objective, precision: str = "full") -> Tensor:
     """Return the objective of each member on rows of its own in scaled units, (M,); without members, (1,).
 
     An objective that averages over everything, as one number, is asked member by member.
     """
-    distribution = network.scaled_distribution(rows.x)
+    with autocast(network, precision):
+        distribution = network.scaled_distribution(rows.x)
     loss = objective(distribution, rows.y, rows.weight)
     n_members = network.n_members
     if n_members is None or loss.shape == (n_members,):

@@ -1,0 +1,142 @@
+"""What all baselines share: fitting, standardised tables, mixtures of normals, choices by held-out likelihood."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import Any, Self, TypeVar
+
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor
+from torch.distributions import Categorical
+
+from manymodes.distributions import DiagonalNormal, Mixture, Normal, pool
+from manymodes.estimators.inputs import read_features, read_training_data
+from manymodes.estimators.predictions import DensityRegressorMixin, as_seed, as_tensor, checked, restored_on_failure
+from manymodes.nn import Standardizer
+from manymodes.training.randomness import seeded
+
+T = TypeVar("T")
+
+_FARTHEST = 1e6  # standard deviations: squares of distances stay finite, and all is equally far away out there
+
+
+class Baseline(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """A simple estimator of p(y | x) with the interface of ``MDNRegressor``; abstract.
+
+    Attributes:
+        n_features_in_: Number of features.
+        feature_names_in_: Their names, where X had any.
+        target_names_: Names of the targets, where y had any, else None.
+        target_ndim_: Number of axes that y had, 1 or 2; predictions have as many.
+    """
+
+    random_state: Any = None  # of those that draw random numbers
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fit the baseline.
+
+        Args:
+            X: Features, (N, F): an array, a data frame of numbers, or a mapping of names to columns.
+            y: Targets, (N,) or (N, D), of the same kinds.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            ValueError: Values that are not finite numbers, a constant target, too few or too many rows, settings
+                out of range.
+        """
+        with restored_on_failure(self):
+            features, targets = read_training_data(self, X, y)
+            self._learn(as_tensor(features), as_tensor(targets.reshape(len(targets), -1)))
+            self.target_ndim_ = targets.ndim
+        return self
+
+    @torch.no_grad()
+    def predict_distribution(self, X: Any) -> Mixture:
+        """Return p(y | x) for features (N, F): a mixture of normals in float64, (N,) of events (D,).
+
+        Raises:
+            ValueError: Features that do not fit, or so far from the training data that a network overflows.
+        """
+        return checked(self._density(as_tensor(read_features(self, X))))
+
+    @abstractmethod
+    def _learn(self, x: Tensor, y: Tensor) -> None:
+        """Learn from features (N, F) and targets (N, D)."""
+
+    @abstractmethod
+    def _density(self, x: Tensor) -> Mixture:
+        """Return p(y | x) for features (N, F), in the units of y."""
+
+    def _seed(self) -> int:
+        """Return a seed, a fresh one where ``random_state`` is None."""
+        return seeded(as_seed(self.random_state)).initial_seed() % 2**31
+
+
+class StandardisedBaseline(Baseline):
+    """A baseline that sees features and targets of mean 0 and standard deviation 1, so that units do not matter; abstract.
+
+    Attributes:
+        input_scaling_: The map of the features; those that never varied are 0.
+        target_scaling_: The map of the targets.
+    """
+
+    def _learn(self, x: Tensor, y: Tensor) -> None:
+        self.input_scaling_, self.target_scaling_ = Standardizer(constant_scale=math.inf), Standardizer()
+        self.input_scaling_.learn(x)
+        self.target_scaling_.learn(y)
+        self._learn_scaled(self._scaled(x), self.target_scaling_(y))
+
+    def _density(self, x: Tensor) -> Mixture:
+        scaling = self.target_scaling_
+        return self._scaled_density(self._scaled(x)).affine(scaling.loc, scaling.scale)
+
+    @abstractmethod
+    def _learn_scaled(self, x: Tensor, y: Tensor) -> None:
+        """Learn from standardised features (N, F) and targets (N, D)."""
+
+    @abstractmethod
+    def _scaled_density(self, x: Tensor) -> Mixture:
+        """Return the density of standardised targets for standardised features (N, F)."""
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        scaled: Tensor = self.input_scaling_(x).clamp(-_FARTHEST, _FARTHEST)
+        return scaled
+
+
+def mixture_of(loc: Tensor, scale: Tensor, weights: Tensor | None = None) -> Mixture:
+    """Return a mixture of normals with means (N, K, D), scales that broadcast to them and weights (N, K), or equal."""
+    weights = torch.ones(loc.shape[:-1], dtype=loc.dtype) if weights is None else weights
+    return weighted(weights, DiagonalNormal(loc, scale.expand_as(loc), validate_args=False))
+
+
+def weighted(weights: Tensor, components: Normal) -> Mixture:
+    """Return the mixture of components, (N, K), with weights, (N, K) or (K,), that need not sum to one."""
+    weights = weights.expand(components.batch_shape)
+    return Mixture(Categorical(logits=weights.log(), validate_args=False), components, validate_args=False)
+
+
+def with_background(mixture: Mixture, share: float = 0.01) -> Mixture:
+    """Return a density of standardised targets with a share of the normal of all training targets pooled in.
+
+    Without it a target far from where a few narrow components are costs without limit, and the choice of their width
+    by likelihood would be about such rows only.
+    """
+    zeros = torch.zeros(*mixture.batch_shape, 1, *mixture.event_shape, dtype=mixture.logits.dtype)
+    return pool([mixture, mixture_of(zeros, torch.ones_like(zeros))], [1 - share, share])
+
+
+def most_likely(candidates: Iterable[tuple[T, Mixture]], y: Tensor) -> T:
+    """Return the settings whose predictions give targets, (N, D), the highest mean log-likelihood."""
+    return max(((float(mixture.log_prob(y).mean()), n, best) for n, (best, mixture) in enumerate(candidates)))[2]
+
+
+def held_out_rows(n_rows: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Return the numbers of the rows to learn from and of those held out, at least one each, in random order."""
+    order = torch.randperm(n_rows, generator=seeded(seed))
+    n_held_out = min(max(1, round(share * n_rows)), n_rows - 1)
+    return order[n_held_out:], order[:n_held_out]

@@ -1,0 +1,140 @@
+"""From a table to a fitted network: candidates race on folds of the rows, and the winners make the ensemble."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from manymodes import training
+from manymodes.estimators.architecture import Architecture
+from manymodes.estimators.presets import HIDDEN_SIZES, RACE_SIZES, Preset
+from manymodes.nn import MixtureDensityNetwork
+from manymodes.training import History
+from manymodes.training.data import Data
+from manymodes.training.randomness import isolated
+
+_RACE_ROWS = 4000  # enough to tell candidates apart
+_RACE_SHARE = 0.3  # of a time limit
+
+
+@dataclass(frozen=True)
+class Race:
+    """What a race found: the first frequencies that ran and the validation losses of each, averaged over all rows.
+
+    Attributes:
+        frequencies: The candidates.
+        losses: Their objective on rows that they did not see, in scaled units.
+        chosen: Those that the members of the ensemble share.
+        seconds: Time that the race took.
+    """
+
+    frequencies: tuple[float, ...]
+    losses: tuple[float, ...]
+    chosen: tuple[float, ...]
+    seconds: float
+
+    @classmethod
+    def without(cls, frequency: float) -> Race:
+        """Return the outcome where there is only one candidate."""
+        return cls((frequency,), (), (frequency,), 0.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the race as JSON can hold it."""
+        return asdict(self)
+
+
+class Fitted(NamedTuple):
+    """A network, what it takes to build it again, and how it was fitted."""
+
+    architecture: Architecture
+    network: MixtureDensityNetwork
+    history: History
+
+
+@dataclass(frozen=True)
+class Fitter:
+    """Builds and fits networks of one architecture to one table.
+
+    Attributes:
+        architecture: What to build; its members and frequencies are decided here.
+        data: ``(x, y)`` or ``(x, y, weight)``.
+        options: Options of ``training.fit``.
+        backbone: The user's own backbone, or None.
+        seed: Seed of everything random; None draws one.
+        device: Where to train.
+        time_limit: Seconds for everything; None for any.
+    """
+
+    architecture: Architecture
+    data: Data
+    options: Mapping[str, Any]
+    backbone: nn.Module | None
+    seed: int | None
+    device: torch.device
+    time_limit: float | None
+
+    def race(self, preset: Preset) -> Race:
+        """Let the preset's candidates race: each is trained on all folds but one, and judged on that one."""
+        started = time.monotonic()
+        n_folds = preset.race_folds
+        frequencies = [frequency for frequency in preset.frequencies for _ in range(n_folds)]
+        limit = None if self.time_limit is None else _RACE_SHARE * self.time_limit
+        options = {**self.options, "n_steps": preset.race_steps, "validation": 1 / n_folds, "max_epochs": None}
+        smaller = replace(self, architecture=replace(self.architecture, hidden_sizes=RACE_SIZES))
+        runner = smaller if self.architecture.hidden_sizes == HIDDEN_SIZES else self
+        _, history = runner._fit(frequencies, self._some_rows(), options, limit)
+        losses = torch.tensor(history.best_losses).reshape(-1, n_folds)
+        return Race(
+            preset.frequencies,
+            tuple(losses.mean(-1).tolist()),
+            _near_best(preset.frequencies, losses),
+            time.monotonic() - started,
+        )
+
+    def fit(self, frequencies: Sequence[float], spent: float = 0.0) -> Fitted:
+        """Fit an ensemble with one member for each frequency; ``spent`` seconds are gone already."""
+        limit = None if self.time_limit is None else max(self.time_limit - spent, 1e-3)
+        network, history = self._fit(frequencies, self.data, self.options, limit)
+        return Fitted(self._planned(frequencies), network, history)
+
+    def _planned(self, frequencies: Sequence[float]) -> Architecture:
+        if self.architecture.own_backbone_features is None:
+            return replace(self.architecture, n_members=len(frequencies), frequencies=tuple(frequencies))
+        return self.architecture
+
+    def _fit(
+        self, frequencies: Sequence[float], data: Data, options: Mapping[str, Any], time_limit: float | None
+    ) -> tuple[MixtureDensityNetwork, History]:
+        with isolated(self.seed, self.device):
+            network = self._planned(frequencies).build(self.backbone).to(self.device)
+        history = training.fit(network, data, random_state=self.seed, time_limit=time_limit, **options)
+        return network, history
+
+    def _some_rows(self) -> Data:
+        n_rows = len(self.data[0])
+        if n_rows <= _RACE_ROWS:
+            return self.data
+        generator = torch.Generator().manual_seed(self.seed or 0)
+        chosen = torch.randperm(n_rows, generator=generator)[:_RACE_ROWS]
+        return tuple(part[chosen] for part in self.data)
+
+
+def _near_best(frequencies: Sequence[float], losses: Tensor) -> tuple[float, ...]:
+    """Return the candidates whose losses, (C, folds), are within one paired standard error of the best one's."""
+    best = losses.mean(-1).argmin()
+    gap = losses - losses[best]
+    error = gap.std(-1) / math.sqrt(losses.shape[-1])
+    near = gap.mean(-1) <= error
+    near[best] = True
+    return tuple(frequency for frequency, is_near in zip(frequencies, near.tolist(), strict=True) if is_near)
+
+
+def cycled(values: Sequence[float], n: int) -> tuple[float, ...]:
+    """Return so many values, each of them in turn."""
+    return tuple(values[i % len(values)] for i in range(n))

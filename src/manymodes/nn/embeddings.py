@@ -1,0 +1,166 @@
+"""Embeddings of a table: numbers as waves of learned frequencies beside the numbers, categories as vectors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from manymodes import _checks
+
+
+class PeriodicEmbedding(nn.Module):
+    r"""Each number as a vector: itself, and a learned map of waves of it, (N, F) -> (N, F * out_features).
+
+    .. math:: e_f(x_f) = \big[x_f, \mathrm{relu}(W_f [\cos 2 \pi c_f x_f, \sin 2 \pi c_f x_f] + b_f)\big]
+
+    The frequencies :math:`c_f` are learned, from a normal start of standard deviation ``frequency``: a small one keeps
+    predictions smooth, a large one lets them jump between neighbouring values. Waves see numbers within the range that
+    ``learn`` saw only: beyond it they would come back to what they say inside, so there the number alone speaks on.
+
+    Args:
+        in_features: Number of columns, F.
+        out_features: Numbers for each column, the column itself among them.
+        n_frequencies: Waves of each column.
+        frequency: Standard deviation of the first frequencies, in turns per unit of the input; one for all, or one for
+            each member.
+        n_members: Number of members side by side, M, (M, N, F) -> (M, N, F * out_features); None for no member axis.
+
+    Raises:
+        ValueError: A size below 1, or frequencies that are not positive or not as many as members.
+
+    References:
+        Gorishniy, Rubachev and Babenko (2022), On embeddings for numerical features in tabular deep learning, eq. 2.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(
+        self,
+        in_features: int,
+        *,
+        out_features: int = 12,
+        n_frequencies: int = 16,
+        frequency: float | Sequence[float] = 0.3,
+        n_members: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.in_features = _checks.integer_at_least("in_features", in_features, 1)
+        width = _checks.integer_at_least("out_features", out_features, 2)
+        n_waves = _checks.integer_at_least("n_frequencies", n_frequencies, 1)
+        self.out_features = self.in_features * width
+        leading = () if n_members is None else (_checks.integer_at_least("n_members", n_members, 1),)
+        start = torch.tensor([_checks.positive("frequency", value) for value in _listed(frequency)])
+        if len(start) not in (1, n_members):
+            raise _checks.InputError(f"frequency must be one number or one for each member; got {len(start)}.")
+        first = start.reshape(-1, 1) if n_members is not None else start
+        self.frequencies = nn.Parameter(torch.randn(*leading, self.in_features * n_waves) * first)
+        bound = 1 / math.sqrt(2 * n_waves)
+        self.weight = nn.Parameter(torch.empty(*leading, self.in_features, 2 * n_waves, width - 1))
+        self.bias = nn.Parameter(torch.empty(*leading, self.in_features * (width - 1)))
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
+        self.register_buffer("low", torch.full((self.in_features,), -torch.inf))
+        self.register_buffer("high", torch.full((self.in_features,), torch.inf))
+
+    @torch.no_grad()
+    def learn(self, x: Tensor) -> None:
+        """Take the range of each column, (N, F), beyond which no wave goes on."""
+        low, high = x.aminmax(dim=0)
+        self.low.copy_(low)
+        self.high.copy_(high)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the embedded columns, (..., N, F * out_features)."""
+        frequencies = self.frequencies.unflatten(-1, (self.in_features, -1)).unsqueeze(-3)  # (..., 1, F, waves)
+        turns = 2 * math.pi * frequencies * x.clamp(self.low, self.high).unsqueeze(-1)  # (..., N, F, waves)
+        waves = torch.cat([turns.cos(), turns.sin()], -1).transpose(-2, -3)  # (..., F, N, 2 waves)
+        bias = self.bias.unflatten(-1, (self.in_features, 1, -1))
+        learned = F.relu(waves @ self.weight + bias).transpose(-2, -3)
+        return torch.cat([x.unsqueeze(-1), learned], -1).flatten(-2)
+
+
+def _listed(value: float | Sequence[float]) -> Sequence[float]:
+    return value if isinstance(value, Sequence) else (value,)
+
+
+class CategoryEmbedding(nn.Module):
+    """Each category as a learned vector, from the numbers of levels, (N, C) -> (N, out_features).
+
+    Level 0, one that was not there while training, is the vector of zeros, which training never moves.
+
+    Args:
+        n_levels: Number of levels of each column, C of them.
+        n_members: Number of members side by side, M; None for no member axis.
+    """
+
+    def __init__(self, n_levels: Sequence[int], *, n_members: int | None = None) -> None:
+        super().__init__()
+        leading = () if n_members is None else (n_members,)
+        widths = [min(_WIDEST, 1 + math.ceil(levels**0.5)) for levels in n_levels]
+        self.out_features = sum(widths)
+        self.tables = nn.ParameterList(
+            nn.Parameter(torch.randn(*leading, levels, width)) for levels, width in zip(n_levels, widths, strict=True)
+        )
+
+    def forward(self, levels: Tensor) -> Tensor:
+        """Return the vectors of each row side by side, (..., N, out_features)."""
+        parts = [_looked_up(table, column) for table, column in zip(self.tables, levels.unbind(-1), strict=True)]
+        return torch.cat(parts, -1)
+
+
+_WIDEST = 16
+
+
+def _looked_up(table: Tensor, level: Tensor) -> Tensor:
+    """Return rows of a table, (..., levels, width), by number from 1, (..., N); 0 gives zeros."""
+    index = (level.long() - 1).clamp_min(0).unsqueeze(-1).expand(*level.shape, table.shape[-1])
+    return table.gather(-2, index) * (level > 0).unsqueeze(-1)
+
+
+class TableEmbedding(nn.Module):
+    """The columns of a table as one vector: numbers through ``PeriodicEmbedding``, categories as learned vectors.
+
+    Args:
+        in_features: Number of columns, F.
+        categories: Number of levels of each column that holds categories, by its place; ``TableScaling`` numbers them.
+        frequency: See ``PeriodicEmbedding``.
+        n_members: Number of members side by side, M, (M, N, F) -> (M, N, out_features); None for no member axis.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        *,
+        categories: Mapping[int, int] | None = None,
+        frequency: float | Sequence[float] = 0.3,
+        n_members: int | None = None,
+    ) -> None:
+        super().__init__()
+        categories = categories or {}
+        self._categorical = list(categories)
+        self._numeric = [column for column in range(in_features) if column not in categories]
+        self.numbers, self.levels = None, None
+        if self._numeric:
+            self.numbers = PeriodicEmbedding(len(self._numeric), frequency=frequency, n_members=n_members)
+        if categories:
+            self.levels = CategoryEmbedding(list(categories.values()), n_members=n_members)
+        self.out_features = sum(part.out_features for part in (self.numbers, self.levels) if part is not None)
+
+    def learn(self, x: Tensor) -> None:
+        """Take the range of the numbers from scaled training rows, (N, F)."""
+        if self.numbers is not None:
+            self.numbers.learn(x[:, self._numeric])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the embedded rows, (..., N, out_features), of scaled columns, (..., N, F)."""
+        parts = []
+        if self.numbers is not None:
+            parts.append(self.numbers(x[..., self._numeric] if self._categorical else x))
+        if self.levels is not None:
+            parts.append(self.levels(x[..., self._categorical]))
+        return torch.cat(parts, -1) if len(parts) > 1 else parts[0]

@@ -1,0 +1,172 @@
+"""Members trained side by side are as if each were alone."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import manymodes as mm
+from manymodes._checks import InputError
+from manymodes.nn import MLP, Members, MixtureDensityNetwork, MixtureHead
+from manymodes.training.data import as_rows, split
+from manymodes.training.step import member_losses
+
+M = 3
+SMALL = {"max_epochs": 8, "batch_size": 32, "random_state": 0, "progress": False}
+
+
+def ensemble(n_members: int | None = M) -> MixtureDensityNetwork:
+    torch.manual_seed(1)
+    head = MixtureHead(8, target_dim=1, n_components=2, n_members=n_members)
+    return MixtureDensityNetwork(MLP(1, (8,), n_members=n_members), head)
+
+
+def data(n=120) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(n, 1, generator=generator)
+    return x, torch.sin(6 * x) + 0.1 * torch.randn(n, 1, generator=generator)
+
+
+def member(network: MixtureDensityNetwork, m: int) -> list[torch.Tensor]:
+    return [parameter[m].detach().clone() for parameter in network.parameters()]
+
+
+def test_members_hold_out_different_rows_and_together_all_of_them():
+    rows = as_rows("data", data(), ensemble())
+    parts = split(rows, 1 / M, M, torch.Generator().manual_seed(0))
+    assert parts.held_out_index.flatten().sort().values.tolist() == list(range(120))
+    for m in range(M):
+        together = torch.cat([parts.train_index[m], parts.held_out_index[m]])
+        assert together.sort().values.tolist() == list(range(120))
+
+
+def test_more_members_than_stretches_begin_again_with_the_same_rows():
+    rows = as_rows("data", data(121), ensemble())
+    held_out = split(rows, 1 / M, 2 * M, torch.Generator().manual_seed(0)).held_out_index
+    assert torch.equal(held_out[:M], held_out[M:])
+
+
+def test_a_fit_improves_every_member_and_keeps_the_best_epoch_of_each():
+    network, history = ensemble(), None
+    history = mm.fit(network, data(), lr=2e-2, **{**SMALL, "max_epochs": 60, "validation": 0.3})
+    assert history.n_members == M
+    assert len(set(history.best_epochs)) > 1
+    start = ensemble()
+    start.initialise(*data(), torch.Generator())
+    x, y = data()
+    with torch.no_grad():
+        before, after = (-net.members(x).log_prob(y.expand(M, -1, 1)).mean(-1) for net in (start, network))
+    assert (after < before - 0.5).all()
+
+
+def test_a_batch_that_is_not_finite_for_one_member_leaves_only_that_one_out():
+    class Spoiled:
+        def __init__(self, bad: bool) -> None:
+            self.bad, self.calls = bad, 0
+
+        def __call__(self, distribution, y, weight):
+            loss = mm.objectives.nll(distribution, y, weight)
+            if loss.requires_grad:
+                self.calls += 1
+                if self.bad and self.calls in (1, 4, 7):  # the first, too, when no moments exist yet
+                    return loss * torch.tensor([1.0, math.nan, 1.0])
+            return loss
+
+    clean, spoiled = ensemble(), ensemble()
+    mm.fit(clean, data(), objective=Spoiled(False), **SMALL)
+    history = mm.fit(spoiled, data(), objective=Spoiled(True), **SMALL)
+    assert history.skipped_batches == 3
+    assert all(parameter.isfinite().all() for parameter in spoiled.parameters())
+    for m in (0, 2):
+        for a, b in zip(member(clean, m), member(spoiled, m), strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
+    assert any(not torch.equal(a, b) for a, b in zip(member(clean, 1), member(spoiled, 1), strict=True))
+
+
+def test_the_gradient_of_each_member_is_clipped_by_its_own_norm():
+    # A member with a huge loss must not shorten the steps of the others.
+    def lopsided(distribution, y, weight):
+        loss = mm.objectives.nll(distribution, y, weight)
+        return loss * torch.tensor([1.0, 1e6, 1.0]) if loss.requires_grad else loss
+
+    plain, skewed = ensemble(), ensemble()
+    mm.fit(plain, data(), **SMALL)
+    mm.fit(skewed, data(), objective=lopsided, **SMALL)
+    for a, b in zip(member(plain, 0), member(skewed, 0), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
+
+
+def test_an_objective_that_averages_over_everything_is_asked_member_by_member():
+    def whole(distribution, y, weight):
+        return -distribution.log_prob(y).mean()
+
+    network = ensemble()
+    x, y = data()
+    rows = as_rows("data", (x, y), network).take(torch.arange(120).view(M, 40))
+    torch.testing.assert_close(member_losses(network, rows, whole), member_losses(network, rows, mm.objectives.nll))
+
+
+def test_weights_reach_every_member():
+    x, y = data()
+    weight = torch.where(y[:, 0] > 0, 5.0, 1.0)
+    plain, weighted = ensemble(), ensemble()
+    mm.fit(plain, (x, y), lr=1e-2, **{**SMALL, "max_epochs": 60})
+    mm.fit(weighted, (x, y, weight), lr=1e-2, **{**SMALL, "max_epochs": 60})
+    with torch.no_grad():
+        assert (weighted.members(x).mean.mean((1, 2)) > plain.members(x).mean.mean((1, 2))).all()
+
+
+def test_copies_of_any_backbone_can_be_trained_side_by_side():
+    backbone = Members(nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Dropout(0.1)), M)
+    network = MixtureDensityNetwork(backbone, MixtureHead(8, target_dim=1, n_components=2, n_members=M))
+    history = mm.fit(network, data(), lr=2e-2, **{**SMALL, "max_epochs": 30})
+    assert history.validation_loss[-1] < history.validation_loss[0] - 0.3
+    assert not torch.equal(*(parameter for parameter in next(network.backbone.parameters())[:2]))
+
+
+def test_noise_on_inputs_and_targets_is_fresh_in_every_batch_and_never_in_validation():
+    seen = []
+
+    def spy(distribution, y, weight):
+        loss = mm.objectives.nll(distribution, y, weight)
+        seen.append((loss.requires_grad, y.double().sum().item()))
+        return loss
+
+    mm.fit(ensemble(None), data(), objective=spy, target_noise=0.5, **{**SMALL, "batch_size": 200, "max_epochs": 4})
+    train = [total for learning, total in seen if learning]
+    held_out = [total for learning, total in seen if not learning]
+    assert len({round(total, 6) for total in train}) == 4
+    assert len({round(total, 6) for total in held_out}) == 1
+
+
+def test_noise_where_it_makes_no_sense_is_refused():
+    x, _ = data()
+    counts = torch.ones(120, 1).cumsum(0)
+    network = MixtureDensityNetwork(
+        nn.Linear(1, 8), MixtureHead(8, target_dim=1, n_components=2, family=mm.distributions.Poisson)
+    )
+    with pytest.raises(
+        InputError, match=r"^target_noise must be 0 for families of counts, angles or bounded targets\.$"
+    ):
+        mm.fit(network, (x, counts), target_noise=0.1, **SMALL)
+    with pytest.raises(InputError, match=r"^input_noise must be a number >= 0"):
+        mm.fit(ensemble(), data(), input_noise=-1.0, **SMALL)
+
+
+def test_a_time_limit_ends_a_fit_and_the_learning_rate_has_fallen_by_then():
+    history = mm.fit(ensemble(), data(2000), time_limit=0.5, **{**SMALL, "max_epochs": 100_000})
+    assert history.stopped_early
+    assert history.ended_by == "time_limit"
+    assert history.seconds < 5
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "auto"])
+def test_lower_precision_of_products_learns_as_well(precision):
+    losses = {}
+    for chosen in ("full", precision):
+        history = mm.fit(ensemble(), data(), lr=2e-2, precision=chosen, **{**SMALL, "max_epochs": 60})
+        losses[chosen] = history.best_validation_loss
+    assert losses[precision] < losses["full"] + 0.15
+    with pytest.raises(InputError, match=r"^precision must be one of 'auto', 'bfloat16', 'full'; got 'half'\.$"):
+        mm.fit(ensemble(), data(), precision="half", **SMALL)
