@@ -9,7 +9,7 @@ from torch import nn
 import manymodes as mm
 from manymodes._checks import InputError
 from manymodes.nn import MLP, Members, MixtureDensityNetwork, MixtureHead
-from manymodes.training.data import as_rows, split
+from manymodes.training.data import as_rows, folds, split
 from manymodes.training.step import member_losses
 
 M = 3
@@ -34,7 +34,7 @@ def member(network: MixtureDensityNetwork, m: int) -> list[torch.Tensor]:
 
 def test_members_hold_out_different_rows_and_together_all_of_them():
     rows = as_rows("data", data(), ensemble())
-    parts = split(rows, 1 / M, M, torch.Generator().manual_seed(0))
+    parts = split(rows, folds(120, 1 / M, M, torch.Generator().manual_seed(0)), M)
     assert parts.held_out_index.flatten().sort().values.tolist() == list(range(120))
     for m in range(M):
         together = torch.cat([parts.train_index[m], parts.held_out_index[m]])
@@ -42,8 +42,7 @@ def test_members_hold_out_different_rows_and_together_all_of_them():
 
 
 def test_more_members_than_stretches_begin_again_with_the_same_rows():
-    rows = as_rows("data", data(121), ensemble())
-    held_out = split(rows, 1 / M, 2 * M, torch.Generator().manual_seed(0)).held_out_index
+    held_out = folds(121, 1 / M, 2 * M, torch.Generator().manual_seed(0))
     assert torch.equal(held_out[:M], held_out[M:])
 
 

@@ -47,6 +47,8 @@ def fit(
     output: Path,
     overwrite: bool = False,
     drop: Annotated[list[str] | None, Repeatable] = None,
+    preset: str = "default",
+    time_limit: float | None = None,
     n_components: Whole = 5,
     max_epochs: Annotated[int | None, Parameter(converter=_whole)] = None,
     held_out: float = 0.1,
@@ -68,10 +70,14 @@ def fit(
         Replace these files where the folder exists already.
     drop
         Column to leave out of the features; repeat it for several.
+    preset
+        How much to compute: fast, default or best.
+    time_limit
+        Seconds that the fit of the model may take.
     n_components
-        Number of mixture components.
+        Number of mixture components of each network.
     max_epochs
-        Passes over the training rows; by default enough for some 3,000 steps.
+        Passes over the training rows; by default as many as the preset's steps make.
     held_out
         Share of rows that neither train nor choose anything: the scores are theirs.
     random_state
@@ -93,6 +99,8 @@ def fit(
         held_out=held_out,
         random_state=_checks.random_state(random_state, "--random-state"),
         settings={
+            "preset": _checks.one_of("--preset", preset, {name: name for name in ("fast", "default", "best")}),
+            "time_limit": None if time_limit is None else _checks.positive("--time-limit", time_limit),
             "n_components": _checks.integer_at_least("--n-components", n_components, 1),
             "max_epochs": None if max_epochs is None else _checks.integer_at_least("--max-epochs", max_epochs, 1),
         },

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +19,10 @@ from manymodes import _checks
 from manymodes.apps.files import Columns, read_columns
 from manymodes.apps.report import report_page
 from manymodes.apps.scores import count_modes, score
-from manymodes.apps.summary import Summary, as_json
+from manymodes.apps.summary import BASELINE_NAMES, MODEL_NAMES, Summary, as_json
 from manymodes.distributions import Mixture
 from manymodes.estimators import MDNRegressor
+from manymodes.estimators.baselines import BASELINES
 from manymodes.estimators.model_file import MODEL_FILE
 from manymodes.estimators.tables import from_columns, refuse_constant
 from manymodes.training.files import naming
@@ -70,19 +72,20 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool)
     refuse_constant(y, list(targets))
     train, held_out = _split(len(y), share, options.random_state)
 
-    def fitted(what: str, columns: Columns, **changes: object) -> tuple[MDNRegressor, Mixture]:
-        """Fit a model to the training rows of some columns and predict the held-out ones."""
+    def predicted(what: str, model: Any) -> Mixture:
+        """Fit a model to the training rows and predict the held-out ones."""
         tell(f"Fitting {what} to {len(train)} rows ...")
-        settings = {**options.settings, "random_state": options.random_state, **changes}
-        regressor = MDNRegressor(verbose=verbose, **settings)  # type: ignore[arg-type]
-        regressor.fit(_rows(columns, train), _rows(targets, train))
-        return regressor, regressor.predict_distribution(_rows(columns, held_out))
+        distribution: Mixture = model.fit(_rows(features, train), _rows(targets, train)).predict_distribution(
+            _rows(features, held_out)
+        )
+        return distribution
 
-    model, distribution = fitted("the model", features)
-    _, gaussian = fitted("one Gaussian for comparison", features, n_components=1)
-    nothing = {"nothing": np.zeros(len(y))}
-    _, unconditional = fitted("the density without features for comparison", nothing, hidden_sizes=(8,), dropout=0.0)
-    predictions = {"model": distribution, "one_gaussian": gaussian, "unconditional": unconditional}
+    seed = options.random_state
+    model = MDNRegressor(verbose=verbose, random_state=seed, **options.settings)  # type: ignore[arg-type]
+    predictions = {"model": predicted("the model", model)}
+    for name in BASELINE_NAMES:
+        predictions[name] = predicted(f"{MODEL_NAMES[name]} for comparison", BASELINES[name](random_state=seed))
+    distribution = predictions["model"]
     history, y_held_out = model.history_, torch.from_numpy(y[held_out])
     summary = Summary(
         file=str(options.file),
@@ -92,7 +95,8 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool)
         scores={name: score(predicted, y_held_out, list(targets)) for name, predicted in predictions.items()},
         modes=count_modes(distribution),
         epochs={"run": history.n_epochs, "kept": history.best_epoch + 1},
-        skipped_batches=history.skipped_batches,
+        target_notes=model.target_notes(),
+        diagnosis=history.diagnosis().splitlines(),
         seconds=time.monotonic() - started,
         model=str(options.output / MODEL_FILE),
         report=str(options.output / _REPORT_FILE),

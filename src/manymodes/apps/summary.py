@@ -17,16 +17,15 @@ from manymodes.apps.scores import Scores, TargetScores, describe_modes
 
 MODEL_NAMES = {
     "model": "this model",
-    "one_gaussian": "one Gaussian",
+    "gaussian_network": "one Gaussian",
     "unconditional": "no features",
 }
+BASELINE_NAMES = [name for name in MODEL_NAMES if name != "model"]
 READING = (
     "Lower is better, but for coverage: about 90 % of the targets should fall in the central 90 % interval. The log "
     "score is in nats, ± its standard error; the other scores are in the units of the target."
 )
-BASELINES = (
-    "'one Gaussian' is the same network with a single component; 'no features' is the density of the target alone."
-)
+BASELINES = "'one Gaussian' is a network with a single component; 'no features' is the density of the target alone."
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,8 @@ class Summary:
         scores: Held-out scores of the model and of the baselines.
         modes: Share of held-out predictions with 1, 2, ... modes.
         epochs: Epochs that ran and the one that was kept.
-        skipped_batches: Batches that were not finite and were skipped.
+        target_notes: What was found in the targets, and what was done about it.
+        diagnosis: What happened while training, in sentences.
         seconds: Time from the start to the scores.
         model: Path of the model file.
         report: Path of the report.
@@ -54,7 +54,8 @@ class Summary:
     scores: dict[str, Scores]
     modes: dict[int, float]
     epochs: dict[str, int]
-    skipped_batches: int
+    target_notes: list[str]
+    diagnosis: list[str]
     seconds: float
     model: str
     report: str
@@ -80,11 +81,7 @@ class Summary:
                 f"Mind: '{MODEL_NAMES[best]}' has the better log score here; the features or the rows may say too "
                 "little about the target for a mixture."
             )
-        if scores["model"].log_score < 0:
-            told.append("A negative log score is normal: the density is above 1 where the targets fall.")
-        if self.skipped_batches:
-            told.append(f"Batches that were not finite and were skipped: {self.skipped_batches}.")
-        return told
+        return [*told, *self.target_notes, *self.diagnosis]
 
 
 def as_json(record: Summary | Scores) -> str:

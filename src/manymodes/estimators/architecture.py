@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ from manymodes.distributions import (
 )
 from manymodes.distributions.blueprints import Blueprint, as_blueprint
 from manymodes.distributions.declared import Declared
-from manymodes.nn import MLP, Members, MixtureDensityNetwork, MixtureHead, TableEmbedding, TableScaling
+from manymodes.nn import MLP, Members, MixtureDensityNetwork, MixtureHead, Retrieval, TableEmbedding, TableScaling
 
 FAMILIES: Mapping[str, type[Declared]] = {
     "normal": DiagonalNormal,
@@ -50,6 +51,7 @@ class Architecture:
         categories: Place and number of levels of every column that holds categories.
         family: Name in ``FAMILIES``.
         atoms: Values with a probability of their own, in the user's units.
+        memory_rows: Number of training rows that the network remembers for retrieval; 0 for none.
     """
 
     n_features: int
@@ -65,6 +67,7 @@ class Architecture:
     categories: Sequence[Sequence[int]] = ()
     family: str = "normal"
     atoms: Sequence[float] = ()
+    memory_rows: int = 0
 
     def build(self, own_backbone: nn.Module | None = None) -> MixtureDensityNetwork:
         """Return a new network with initial weights; a user's own backbone is copied, never changed."""
@@ -99,7 +102,24 @@ class Architecture:
             n_members=self.n_members,
         )
         scaling = TableScaling(categories=categories)
-        return MixtureDensityNetwork(nn.Sequential(embedding, mlp), self._head(mlp.out_features), input_scaling=scaling)
+        return MixtureDensityNetwork(
+            nn.Sequential(embedding, mlp),
+            self._head(mlp.out_features),
+            input_scaling=scaling,
+            retrieval=self._retrieval(mlp.out_features),
+        )
+
+    def _retrieval(self, in_features: int) -> Retrieval | None:
+        if not self.memory_rows:
+            return None
+        return Retrieval(
+            in_features,
+            n_rows=self.memory_rows,
+            row_features=self.n_features,
+            target_dim=self.target_dim,
+            min_scale=self.min_scale,
+            n_members=self.n_members,
+        )
 
     def _head(self, in_features: int) -> MixtureHead:
         return MixtureHead(
@@ -142,3 +162,8 @@ def output_width(backbone: nn.Module, rows: Tensor) -> int:
             f"backbone must return a tensor of shape ({len(rows)}, any) for {len(rows)} rows; got {shape}."
         )
     return int(features.shape[1])
+
+
+def with_tuples(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON record with its lists as the tuples that they were."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
 from manymodes import __version__, _checks
-from manymodes.estimators.architecture import Architecture
+from manymodes.estimators.architecture import Architecture, with_tuples
 from manymodes.estimators.fitting import Race
 from manymodes.estimators.model_file import UNSTORABLE, as_json
 from manymodes.estimators.target_facts import TargetFacts
@@ -26,6 +26,7 @@ def describe(model: BaseEstimator) -> dict[str, Any]:
     return {
         "kind": type(model).__name__,
         "manymodes_version": __version__,
+        "holds_training_rows": model.architecture_.memory_rows > 0,
         "params": {name: value for name, value in params.items() if value is not UNSTORABLE},
         "params_left_out": sorted(name for name, value in params.items() if value is UNSTORABLE),
         "architecture": {name: as_json(value) for name, value in asdict(model.architecture_).items()},
@@ -47,11 +48,11 @@ def restore(
 ) -> BaseEstimator:
     """Return the fitted estimator that ``describe`` described."""
     document = upgraded(document)
-    architecture = Architecture(**_with_tuples(document["architecture"]))
-    model = model_class(**{**_with_tuples(document["params"]), "backbone": backbone})
+    architecture = Architecture(**with_tuples(document["architecture"]))
+    model = model_class(**{**with_tuples(document["params"]), "backbone": backbone})
     model.network_, model.architecture_ = _network(architecture, tensors, backbone), architecture
     model.history_ = History.from_dict(document["history"])
-    model.race_ = Race(**_with_tuples(document["race"]))
+    model.race_ = Race.from_dict(document["race"])
     model.target_facts_ = tuple(TargetFacts.from_dict(facts) for facts in document["target_facts"])
     model.n_features_in_ = document["n_features_in"]
     if document["feature_names_in"] is not None:
@@ -87,8 +88,3 @@ def _network(architecture: Architecture, tensors: dict[str, Tensor], backbone: n
         what = "the file's description" if backbone is None else "backbone"
         raise _checks.InputError(f"{what} must have the same parameters as the saved model; {difference}") from None
     return network.eval()
-
-
-def _with_tuples(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a JSON record with its lists as the tuples that they were."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}

@@ -12,14 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from manymodes import training
-from manymodes.estimators.architecture import Architecture
+from manymodes.estimators.architecture import Architecture, with_tuples
+from manymodes.estimators.components import ComponentSearch, search_components
 from manymodes.estimators.presets import HIDDEN_SIZES, RACE_SIZES, Preset
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.training import History
-from manymodes.training.data import Data
+from manymodes.training.data import Data, as_rows, folds
 from manymodes.training.randomness import isolated
 
-_RACE_ROWS = 4000  # enough to tell candidates apart
+_RACE_ROWS = 2000  # enough to tell candidates apart
 _RACE_SHARE = 0.3  # of a time limit
 
 
@@ -32,12 +33,14 @@ class Race:
         losses: Their objective on rows that they did not see, in scaled units.
         chosen: Those that the members of the ensemble share.
         seconds: Time that the race took.
+        components: How many components the winner needs, where that was asked.
     """
 
     frequencies: tuple[float, ...]
     losses: tuple[float, ...]
     chosen: tuple[float, ...]
     seconds: float
+    components: ComponentSearch | None = None
 
     @classmethod
     def without(cls, frequency: float) -> Race:
@@ -47,6 +50,13 @@ class Race:
     def to_dict(self) -> dict[str, Any]:
         """Return the race as JSON can hold it."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Race:
+        """Return the race that ``to_dict`` gave ``record`` of."""
+        found = record["components"]
+        components = None if found is None else ComponentSearch(**with_tuples(found))
+        return cls(**with_tuples({**record, "components": components}))
 
 
 class Fitted(NamedTuple):
@@ -79,23 +89,50 @@ class Fitter:
     device: torch.device
     time_limit: float | None
 
-    def race(self, preset: Preset) -> Race:
-        """Let the preset's candidates race: each is trained on all folds but one, and judged on that one."""
+    def race(self, preset: Preset, frequencies: Sequence[float], *, search: bool) -> Race:
+        """Let first frequencies race: each is trained on all folds of the rows but one, and judged on that one.
+
+        A limit on epochs that the user set holds for the race, too.
+
+        Args:
+            preset: Tells steps and folds.
+            frequencies: The candidates.
+            search: Whether to find out how many components the winner needs.
+        """
         started = time.monotonic()
-        n_folds = preset.race_folds
-        frequencies = [frequency for frequency in preset.frequencies for _ in range(n_folds)]
+        data, n_folds = self._some_rows(), preset.race_folds
+        with isolated(self.seed) as generator:
+            held_out = folds(len(data[0]), 1 / n_folds, n_folds, generator)
+        options = {
+            **self.options,
+            "n_steps": preset.race_steps,
+            "validation": held_out.repeat(len(frequencies), 1),
+        }
+        entrants = [frequency for frequency in frequencies for _ in range(n_folds)]
         limit = None if self.time_limit is None else _RACE_SHARE * self.time_limit
-        options = {**self.options, "n_steps": preset.race_steps, "validation": 1 / n_folds, "max_epochs": None}
-        smaller = replace(self, architecture=replace(self.architecture, hidden_sizes=RACE_SIZES))
-        runner = smaller if self.architecture.hidden_sizes == HIDDEN_SIZES else self
-        _, history = runner._fit(frequencies, self._some_rows(), options, limit)
+        network, history = self._for_race()._fit(entrants, data, options, limit)
         losses = torch.tensor(history.best_losses).reshape(-1, n_folds)
+        components = None
+        if search:
+            first = int(losses.mean(-1).argmin()) * n_folds
+            rows, winners = as_rows("data", data, network), slice(first, first + n_folds)
+            components = search_components(network, rows, options["validation"], winners)
         return Race(
-            preset.frequencies,
+            tuple(frequencies),
             tuple(losses.mean(-1).tolist()),
-            _near_best(preset.frequencies, losses),
+            _near_best(frequencies, losses),
             time.monotonic() - started,
+            components,
         )
+
+    def _for_race(self) -> Fitter:
+        smaller = self.architecture.hidden_sizes == HIDDEN_SIZES
+        sizes = RACE_SIZES if smaller else self.architecture.hidden_sizes
+        return replace(self, architecture=replace(self.architecture, hidden_sizes=sizes, memory_rows=0))
+
+    def with_components(self, n_components: int) -> Fitter:
+        """Return the same with another number of components."""
+        return replace(self, architecture=replace(self.architecture, n_components=n_components))
 
     def fit(self, frequencies: Sequence[float], spent: float = 0.0) -> Fitted:
         """Fit an ensemble with one member for each frequency; ``spent`` seconds are gone already."""
@@ -104,9 +141,10 @@ class Fitter:
         return Fitted(self._planned(frequencies), network, history)
 
     def _planned(self, frequencies: Sequence[float]) -> Architecture:
+        n_members = len(frequencies)
         if self.architecture.own_backbone_features is None:
-            return replace(self.architecture, n_members=len(frequencies), frequencies=tuple(frequencies))
-        return self.architecture
+            return replace(self.architecture, n_members=n_members, frequencies=tuple(frequencies))
+        return replace(self.architecture, n_members=None if n_members == 1 else n_members)
 
     def _fit(
         self, frequencies: Sequence[float], data: Data, options: Mapping[str, Any], time_limit: float | None

@@ -20,7 +20,7 @@ from manymodes.estimators.documents import describe
 from manymodes.estimators.fitting import Fitter, Race, cycled
 from manymodes.estimators.inputs import category_levels, read_features, read_training_data
 from manymodes.estimators.model_file import write_model_file
-from manymodes.estimators.presets import HIDDEN_SIZES, PRESETS, Preset
+from manymodes.estimators.presets import AUTO, HIDDEN_SIZES, MORE_THAN_ENOUGH, PRESETS, Preset
 from manymodes.estimators.tables import Floats
 from manymodes.estimators.target_facts import inspect_target
 from manymodes.objectives import Objective, named, regularised
@@ -44,12 +44,15 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     Several targets are modelled as one joint density.
 
     Args:
-        n_components: Number of mixture components of each member, K.
+        n_components: Number of mixture components of each member, K; ``"auto"`` starts with ten and keeps as many as
+            held-out rows ask for, see ``race_.components``.
         preset: ``"fast"``, ``"default"`` or ``"best"``: how much is computed for what the other settings leave open.
         time_limit: Seconds that a fit may take; None for as long as it needs.
         n_members: Number of networks, M; None for the preset's number, and for one with a ``backbone`` of your own.
         frequency: How fast predictions may change along a feature at the start, in turns per standard deviation, say
             0.02 for smooth tables and 1.5 for rough ones; None decides by a race.
+        retrieval: Add components at the targets of neighbouring training rows, see ``nn.Retrieval``. The model and its
+            file then hold the training rows and their targets.
         hidden_sizes: Width of each hidden layer; None for three of 256.
         dropout: Share of hidden units left out at random while training.
         backbone: Your own ``nn.Module``, (N, F) -> (N, any), in place of the default network; it is
@@ -104,12 +107,13 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        n_components: int = 5,
+        n_components: int | str = 5,
         *,
         preset: str = "default",
         time_limit: float | None = None,
         n_members: int | None = None,
         frequency: float | None = None,
+        retrieval: bool = False,
         hidden_sizes: Sequence[int] | None = None,
         dropout: float = 0.1,
         backbone: nn.Module | None = None,
@@ -139,6 +143,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.time_limit = time_limit
         self.n_members = n_members
         self.frequency = frequency
+        self.retrieval = retrieval
         self.hidden_sizes = hidden_sizes
         self.dropout = dropout
         self.backbone = backbone
@@ -190,12 +195,12 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _fit(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> None:
         features, targets = read_training_data(self, X, y)
-        columns = targets.reshape(len(targets), -1)
-        self.target_facts_ = tuple(inspect_target(column) for column in columns.T)
-        data = [_tensor(features), self._targets(columns)]
+        columns, weight = targets.reshape(len(targets), -1), None
         if sample_weight is not None:
             weight = _check_sample_weight(sample_weight, features, dtype=np.float64, ensure_non_negative=True)
-            data.append(_tensor(weight))
+            features, columns, weight = (part[weight > 0] for part in (features, columns, weight))  # 0 is no row
+        self.target_facts_ = tuple(inspect_target(column) for column in columns.T)
+        data = [_tensor(features), self._targets(columns), *([] if weight is None else [_tensor(weight)])]
         preset = _checks.one_of("preset", self.preset, PRESETS)
         fitter = Fitter(
             architecture=self._plan(features, columns),
@@ -207,6 +212,8 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             time_limit=None if self.time_limit is None else _checks.positive("time_limit", self.time_limit),
         )
         self.race_ = self._race(fitter, preset)
+        if self.race_.components is not None:
+            fitter = fitter.with_components(self.race_.components.chosen)
         frequencies = cycled(self.race_.chosen, self._n_members(preset))
         self.architecture_, network, self.history_ = fitter.fit(frequencies, self.race_.seconds)
         if self.backbone is None:  # in double precision the prediction of a row does not depend on those beside it
@@ -315,6 +322,8 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to one file of numbers and JSON; ``manymodes.load`` reads it back.
 
+        With ``retrieval=True`` the file holds the training rows and their targets, and says so in its description.
+
         The file is written whole or not at all. No code goes into it: a backbone of your own is handed in again
         on loading, and other settings that are no numbers or names are set again before a new fit.
         """
@@ -323,6 +332,15 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     # --- private ---
 
+    def _memory_rows(self, n_rows: int) -> int:
+        if not self.retrieval:
+            return 0
+        if self.backbone is not None or self.family != "normal" or self.covariance_type != "diag" or len(self.atoms):
+            raise _checks.InputError(
+                "retrieval needs the default backbone and normal components of covariance_type='diag' without atoms."
+            )
+        return n_rows
+
     def _plan(self, features: Floats, targets: Floats) -> Architecture:
         own, n_members = self.backbone, self.n_members
         example = _tensor(features[:2]).to(torch.float32)
@@ -330,7 +348,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return Architecture(
             n_features=features.shape[1],
             target_dim=targets.shape[1],
-            n_components=_checks.integer_at_least("n_components", self.n_components, 1),
+            n_components=self._n_components(),
             covariance_type=self.covariance_type,
             min_scale=min(facts.floor(min_scale) for facts in self.target_facts_),
             hidden_sizes=_plain(HIDDEN_SIZES if self.hidden_sizes is None else self.hidden_sizes),
@@ -340,17 +358,30 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             categories=category_levels(self, features),
             family=self.family,
             atoms=_single_target("atoms", tuple(map(float, self.atoms)), targets),
+            memory_rows=self._memory_rows(len(features)),
         )
 
     def _race(self, fitter: Fitter, preset: Preset) -> Race:
-        """Return which first frequencies the members take; no race is run where there is nothing to choose."""
+        """Return which first frequencies the members take; no race is run where there is nothing to find out."""
+        frequencies = preset.frequencies
         if self.backbone is not None:
-            return Race.without(0.0)
-        if self.frequency is not None:
-            return Race.without(_checks.positive("frequency", self.frequency))
-        if len(preset.frequencies) == 1:
-            return Race.without(preset.frequencies[0])
-        return fitter.race(preset)
+            frequencies = (0.0,)  # it has none
+        elif self.frequency is not None:
+            frequencies = (_checks.positive("frequency", self.frequency),)
+        search = self.n_components == AUTO
+        if len(frequencies) == 1 and not search:
+            return Race.without(frequencies[0])
+        return fitter.race(preset, frequencies, search=search)
+
+    def _n_components(self) -> int:
+        """Return how many components there are at first."""
+        if self.n_components == AUTO:
+            if self.family != "normal" or self.covariance_type not in ("diag", "spherical"):
+                raise _checks.InputError(
+                    "n_components='auto' needs family='normal' with covariance_type='diag' or 'spherical'."
+                )
+            return MORE_THAN_ENOUGH
+        return _checks.integer_at_least("n_components", self.n_components, 1)
 
     def _n_members(self, preset: Preset) -> int:
         if self.n_members is None:

@@ -5,6 +5,7 @@ from manymodes.nn.embeddings import CategoryEmbedding, PeriodicEmbedding, TableE
 from manymodes.nn.heads import MixtureHead
 from manymodes.nn.members import Members
 from manymodes.nn.network import MixtureDensityNetwork
+from manymodes.nn.retrieval import Retrieval
 from manymodes.nn.scaling import Standardizer, TableScaling
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "MixtureDensityNetwork",
     "MixtureHead",
     "PeriodicEmbedding",
+    "Retrieval",
     "Standardizer",
     "TableEmbedding",
     "TableScaling",

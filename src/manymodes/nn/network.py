@@ -13,6 +13,7 @@ from manymodes.distributions import Incomplete, Mixture
 from manymodes.distributions.blueprints import Units
 from manymodes.nn.embeddings import TableEmbedding
 from manymodes.nn.heads import MixtureHead
+from manymodes.nn.retrieval import Retrieval
 from manymodes.nn.scaling import Standardizer, TableScaling
 
 
@@ -32,6 +33,7 @@ class MixtureDensityNetwork(nn.Module):
         backbone: Maps inputs, (N, ...), to features, (N, ``head.in_features``).
         head: Maps features to a mixture.
         input_scaling: How tables are scaled; None standardises each column.
+        retrieval: Memory of training rows whose targets become components, too; None for none.
 
     Raises:
         TypeError: A backbone that is no ``nn.Module``, or a head that is no ``MixtureHead``.
@@ -43,13 +45,19 @@ class MixtureDensityNetwork(nn.Module):
     """
 
     def __init__(
-        self, backbone: nn.Module, head: MixtureHead, *, input_scaling: Standardizer | TableScaling | None = None
+        self,
+        backbone: nn.Module,
+        head: MixtureHead,
+        *,
+        input_scaling: Standardizer | TableScaling | None = None,
+        retrieval: Retrieval | None = None,
     ) -> None:
         super().__init__()
         _checks.instance("backbone", backbone, nn.Module)
         _checks.instance("head", head, MixtureHead)
         self.backbone = backbone
         self.head = head
+        self.retrieval = retrieval
         self.input_scaling = Standardizer(constant_scale=math.inf) if input_scaling is None else input_scaling
         self.target_scaling = Standardizer()
 
@@ -72,11 +80,16 @@ class MixtureDensityNetwork(nn.Module):
         components = scaled.components.affine(shift, scale)
         return scaled.with_components(self.head.family.settled(components))
 
-    def scaled_distribution(self, x_scaled: Tensor) -> Mixture:
-        """Return the density of scaled targets for scaled inputs, (M, N, ...) with members; training works on these."""
+    def scaled_distribution(self, x_scaled: Tensor, place: Tensor | None = None) -> Mixture:
+        """Return the density of scaled targets for scaled inputs, (M, N, ...) with members; training works on these.
+
+        Args:
+            x_scaled: Inputs as ``scale_input`` returns them.
+            place: Numbers of the rows among those that a retrieval remembers, which are left out for themselves.
+        """
         features = self.backbone(x_scaled)
         mixture: Mixture = self.head(features, self.units)
-        return mixture
+        return mixture if self.retrieval is None else self.retrieval(features, mixture, place)
 
     @property
     def n_members(self) -> int | None:
@@ -88,7 +101,7 @@ class MixtureDensityNetwork(nn.Module):
 
         Without members that axis has length 1.
         """
-        modules = {"backbone": self.backbone, "head": self.head}
+        modules = {"backbone": self.backbone, "head": self.head, "retrieval": self.retrieval or nn.Module()}
         state = {
             f"{name}.{key}": value.detach() for name, part in modules.items() for key, value in part.named_parameters()
         }

@@ -18,11 +18,15 @@ Data = Sequence[Tensor | Incomplete]  # (x, y) or (x, y, weight), of which only 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Inputs (N, ...), targets (N, D), known fully or not, and weights (N,), or None where all rows weigh alike."""
+    """Inputs (N, ...), targets (N, D), known fully or not, and weights (N,), or None where all rows weigh alike.
+
+    ``place`` holds the numbers of rows, (N,), that were taken from resident ones.
+    """
 
     x: Tensor
     y: Tensor | Incomplete
     weight: Tensor | None
+    place: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -30,7 +34,7 @@ class Rows:
     def take(self, index: Tensor) -> Rows:
         """Return the rows that ``index`` names, of any shape."""
         weight = None if self.weight is None else self.weight[index]
-        return Rows(self.x[index], self.y[index], weight)
+        return Rows(self.x[index], self.y[index], weight, index if self.place is None else self.place[index])
 
     def scaled(self, network: MixtureDensityNetwork) -> Rows:
         """Return the rows in the network's scaled units, on its device, weights one on average."""
@@ -93,25 +97,33 @@ class Split:
         return Split(train, next(indices), held_out, next(indices))
 
 
-def split(rows: Rows, validation: float | Rows, n_members: int | None, generator: torch.Generator) -> Split:
-    """Hold out a share of the rows, at least one, for each member, or take the rows that are given for that.
+def folds(n_rows: int, share: float, n_members: int | None, generator: torch.Generator) -> Tensor:
+    """Draw the rows that each member holds out: a share of them, at least one, (M, n), or (n,) without members.
 
     Members hold out one stretch of a random order after another, and begin again when no whole one is left: with a
     share of 1 / F the members m, m + F, ... hold out the same rows, and F in a row hold out all.
     """
-    n_rows, leading = len(rows), () if n_members is None else (n_members,)
-    if isinstance(validation, Rows):
-        every, given = (torch.arange(len(part)).expand(*leading, -1) for part in (rows, validation))
-        return Split(rows, every, validation, given)
-    n_held_out = max(1, round(validation * n_rows))
+    n_held_out = max(1, round(share * n_rows))
     if n_rows < 2 or n_held_out >= n_rows:
         raise _checks.InputError(
             f"data must have at least {n_held_out + 1} rows, {n_held_out} of them for validation; got {n_rows}."
         )
     order = torch.randperm(n_rows, generator=generator)
     first = torch.arange(n_members or 1) % (n_rows // n_held_out) * n_held_out
-    orders = order[(first[:, None] + torch.arange(n_rows)) % n_rows].reshape(*leading, n_rows)
-    return Split(rows, orders[..., n_held_out:], rows, orders[..., :n_held_out])
+    held_out = order[(first[:, None] + torch.arange(n_held_out)) % n_rows]
+    return held_out if n_members is not None else held_out[0]
+
+
+def split(rows: Rows, validation: Tensor | Rows, n_members: int | None) -> Split:
+    """Split rows by the numbers of those that are held out, (M, n) or (n,), or take rows that are given for that."""
+    if isinstance(validation, Rows):
+        leading = () if n_members is None else (n_members,)
+        every, given = (torch.arange(len(part)).expand(*leading, -1) for part in (rows, validation))
+        return Split(rows, every, validation, given)
+    held_out = validation.cpu()
+    learns = torch.ones(*held_out.shape[:-1], len(rows), dtype=torch.bool).scatter(-1, held_out, value=False)
+    rest = learns.nonzero()[:, -1].reshape(*held_out.shape[:-1], -1)
+    return Split(rows, rest, rows, held_out)
 
 
 def _parts(name: str, data: Data) -> tuple[Tensor, Tensor | Incomplete, Tensor | None]:

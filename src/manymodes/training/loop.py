@@ -11,9 +11,10 @@ from manymodes import _checks, objectives
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.objectives import Objective
 from manymodes.training.best import BestWeights
-from manymodes.training.data import Data, Rows, as_rows, split
+from manymodes.training.data import Data, Rows, as_rows, folds, split
 from manymodes.training.diagnosis import examine
 from manymodes.training.history import History
+from manymodes.training.memory import Memory
 from manymodes.training.progress import progress_bar
 from manymodes.training.randomness import isolated
 from manymodes.training.schedule import Pace, WarmUpAndDecay, default_batch_size, default_max_epochs
@@ -27,7 +28,7 @@ def fit(
     data: Data,
     *,
     objective: Objective = objectives.nll,
-    validation: float | Data = 0.1,
+    validation: float | Data | Tensor = 0.1,
     max_epochs: int | None = None,
     n_steps: int | None = None,
     batch_size: int | None = None,
@@ -56,7 +57,8 @@ def fit(
         data: ``(x, y)`` or ``(x, y, weight)`` with x (N, ...), y (N, D), weight (N,), in the user's units. Targets
             that are missing, censored or rounded are handed in as ``distributions.Incomplete``.
         objective: What to minimise, a function of ``(distribution, y, weight)``.
-        validation: Share of rows that each member holds out to choose its best epoch, or those rows themselves.
+        validation: Share of rows that each member holds out to choose its best epoch; or numbers of rows that each
+            member holds out, (M, n), or (n,) without members; or rows of their own, as ``data``.
         max_epochs: Passes over the training rows; by default enough for ``n_steps``.
         n_steps: Steps to take, about, where ``max_epochs`` is left open; by default some 3,000.
         batch_size: Rows per step; by default about an eighth of them, from 16 to 512.
@@ -90,7 +92,7 @@ def fit(
     _check_kinds(network, objective, callbacks)
     rows = as_rows("data", data, network)
     with isolated(random_state, network.device) as generator:
-        parts = split(rows, _validation(network, validation), network.n_members, generator)
+        parts = split(rows, _validation(network, validation, len(rows), generator), network.n_members)
         n_train, n_held_out = parts.train_index.shape[-1], parts.held_out_index.shape[-1]
         n_batches = -(-n_train // _or_default("batch_size", batch_size, default_batch_size(n_train)))
         max_epochs = _or_default("max_epochs", max_epochs, default_max_epochs(n_batches, n_steps))
@@ -112,10 +114,12 @@ def fit(
             seen = rows.take(parts.train_index.unique())
             network.initialise(seen.x, seen.y, generator)
         best, parts = BestWeights(network, patience), parts.scaled(network)
+        memory = Memory(network, parts)
         try:
             with progress_bar(progress, max_epochs) as show:
                 followers: list[Callback] = [show, *callbacks]
                 for epoch in range(max_epochs):
+                    memory.refresh()
                     losses = stepper.epoch(parts.train, parts.train_index, n_batches, generator)
                     held_out_losses = evaluate(network, parts.held_out, parts.held_out_index, objective)
                     stop = best.update(epoch, held_out_losses)
@@ -129,6 +133,7 @@ def fit(
                         break
         finally:  # an interruption, too, leaves the best weights so far
             best.restore()
+            memory.close()
             network.eval()
     if bool((best.epochs < 0).any()):
         raise FloatingPointError(
@@ -158,10 +163,21 @@ def _check_kinds(network: object, objective: object, callbacks: object) -> None:
         raise TypeError("callbacks must be a list of functions; got a function.")
 
 
-def _validation(network: MixtureDensityNetwork, validation: float | Data) -> float | Rows:
+def _validation(
+    network: MixtureDensityNetwork, validation: float | Data | Tensor, n_rows: int, generator: torch.Generator
+) -> Tensor | Rows:
+    """Return numbers of rows to hold out, or the rows that were given for that."""
     if isinstance(validation, (tuple, list)):
         return as_rows("validation", validation, network)
-    return _checks.number_between("validation", validation, 0.0, 1.0)
+    if isinstance(validation, Tensor):
+        n_held_out = validation.shape[-1] if validation.dim() else 0
+        shape = (n_held_out,) if network.n_members is None else (network.n_members, n_held_out)
+        _checks.matches_shape("validation", validation.shape, shape, "to name rows that each member holds out")
+        _checks.integer_at_least("the smallest row number in validation", int(validation.min()), 0)
+        _checks.integer_at_least("the largest row number in validation", int(validation.max()), 0, n_rows - 1)
+        return validation
+    share = _checks.number_between("validation", validation, 0.0, 1.0)
+    return folds(n_rows, share, network.n_members, generator)
 
 
 def _or_default(name: str, value: int | None, default: int) -> int:

@@ -120,7 +120,7 @@ class Stepper:
             if not isinstance(y, Tensor):
                 raise _checks.InputError("target_noise must be 0 for Incomplete targets, which say how exact they are.")
             y = y + self._target_noise * torch.randn_like(y)
-        return Rows(x, y, batch.weight)
+        return Rows(x, y, batch.weight, batch.place)
 
     def _clip(self) -> Tensor:
         """Shorten the gradient of each member to the largest norm; return their norms, (M,)."""
@@ -159,7 +159,7 @@ def member_losses(network: MixtureDensityNetwork, rows: Rows, objective: Objecti
     An objective that averages over everything, as one number, is asked member by member.
     """
     with autocast(network, precision):
-        distribution = network.scaled_distribution(rows.x)
+        distribution = network.scaled_distribution(rows.x, rows.place)
     loss = objective(distribution, rows.y, rows.weight)
     n_members = network.n_members
     if n_members is None or loss.shape == (n_members,):

@@ -12,14 +12,17 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 from torch.distributions import Categorical
 
+from manymodes import _checks
 from manymodes.distributions import DiagonalNormal, Mixture, Normal, pool
 from manymodes.estimators.inputs import read_features, read_training_data
 from manymodes.estimators.predictions import DensityRegressorMixin, as_seed, as_tensor, checked, restored_on_failure
+from manymodes.estimators.target_facts import inspect_target
 from manymodes.nn import Standardizer
 from manymodes.training.randomness import seeded
 
 T = TypeVar("T")
 
+_BACKGROUND = 0.01
 _FARTHEST = 1e6  # standard deviations: squares of distances stay finite, and all is equally far away out there
 
 
@@ -78,18 +81,27 @@ class Baseline(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class StandardisedBaseline(Baseline):
-    """A baseline that sees features and targets of mean 0 and standard deviation 1, so that units do not matter; abstract.
+    """A baseline that sees features and targets in standardised units, so that the user's do not matter; abstract.
 
     Attributes:
         input_scaling_: The map of the features; those that never varied are 0.
         target_scaling_: The map of the targets.
+        min_scale_: Smallest scale of a component, (D,), in standardised units: ``min_scale``, or for a target on a
+            lattice a sixth of its step, as in ``MDNRegressor``.
+        spread_: Root mean square of the standardised targets, (D,).
     """
+
+    min_scale: float
 
     def _learn(self, x: Tensor, y: Tensor) -> None:
         self.input_scaling_, self.target_scaling_ = Standardizer(constant_scale=math.inf), Standardizer()
         self.input_scaling_.learn(x)
         self.target_scaling_.learn(y)
-        self._learn_scaled(self._scaled(x), self.target_scaling_(y))
+        targets = self.target_scaling_(y)
+        least = _checks.number_between("min_scale", self.min_scale, 0.0, 1.0)
+        self.min_scale_ = torch.tensor([inspect_target(column).floor(least) for column in y.T.numpy()])
+        self.spread_ = targets.square().mean(0).sqrt()
+        self._learn_scaled(self._scaled(x), targets)
 
     def _density(self, x: Tensor) -> Mixture:
         scaling = self.target_scaling_
@@ -102,6 +114,15 @@ class StandardisedBaseline(Baseline):
     @abstractmethod
     def _scaled_density(self, x: Tensor) -> Mixture:
         """Return the density of standardised targets for standardised features (N, F)."""
+
+    def _with_background(self, mixture: Mixture) -> Mixture:
+        """Return a density of standardised targets with 1 % of the normal of all training targets pooled in.
+
+        Without it a target far from a few narrow components costs without limit, and the choice of their width by
+        likelihood would be about such rows only.
+        """
+        zeros = mixture.logits.new_zeros(*mixture.batch_shape, 1, *mixture.event_shape)
+        return pool([mixture, mixture_of(zeros, self.spread_)], [1 - _BACKGROUND, _BACKGROUND])
 
     def _scaled(self, x: Tensor) -> Tensor:
         scaled: Tensor = self.input_scaling_(x).clamp(-_FARTHEST, _FARTHEST)
@@ -120,19 +141,10 @@ def weighted(weights: Tensor, components: Normal) -> Mixture:
     return Mixture(Categorical(logits=weights.log(), validate_args=False), components, validate_args=False)
 
 
-def with_background(mixture: Mixture, share: float = 0.01) -> Mixture:
-    """Return a density of standardised targets with a share of the normal of all training targets pooled in.
-
-    Without it a target far from where a few narrow components are costs without limit, and the choice of their width
-    by likelihood would be about such rows only.
-    """
-    zeros = torch.zeros(*mixture.batch_shape, 1, *mixture.event_shape, dtype=mixture.logits.dtype)
-    return pool([mixture, mixture_of(zeros, torch.ones_like(zeros))], [1 - share, share])
-
-
 def most_likely(candidates: Iterable[tuple[T, Mixture]], y: Tensor) -> T:
     """Return the settings whose predictions give targets, (N, D), the highest mean log-likelihood."""
-    return max(((float(mixture.log_prob(y).mean()), n, best) for n, (best, mixture) in enumerate(candidates)))[2]
+    scored = ((float(mixture.log_prob(y).mean()), settings) for settings, mixture in candidates)
+    return max(scored, key=lambda pair: pair[0])[1]
 
 
 def held_out_rows(n_rows: int, share: float, seed: int) -> tuple[Tensor, Tensor]:

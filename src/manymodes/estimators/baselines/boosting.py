@@ -17,13 +17,7 @@ from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions import Mixture
-from manymodes.estimators.baselines.base import (
-    StandardisedBaseline,
-    held_out_rows,
-    mixture_of,
-    most_likely,
-    with_background,
-)
+from manymodes.estimators.baselines.base import StandardisedBaseline, held_out_rows, mixture_of, most_likely
 
 _FEWEST_TREES, _STAGES = 3, 12  # numbers of trees that are tried: from, and how many
 _MAX_JUDGED = 2000  # rows that choose two numbers
@@ -49,7 +43,6 @@ class Boosting(StandardisedBaseline):
     max_trees: int
     max_leaf_nodes: int
     validation_fraction: float
-    min_scale: float
 
     def _learn_scaled(self, x: Tensor, y: Tensor) -> None:
         if y.shape[1] > 1:
@@ -57,7 +50,6 @@ class Boosting(StandardisedBaseline):
                 f"{type(self).__name__} takes one target, since its trees know nothing of how several go together; "
                 f"got {y.shape[1]}."
             )
-        self._min_scale = _checks.positive("min_scale", self.min_scale)
         max_trees = _checks.integer_at_least("max_trees", self.max_trees, 1)
         share, seed = _checks.number_between("validation_fraction", self.validation_fraction, 0.0, 1.0), self._seed()
         rows, held_out = held_out_rows(len(y), share, seed)
@@ -163,8 +155,8 @@ class QuantileBoosting(Boosting):
         index, last = torch.arange(quantiles.shape[-1]), quantiles.shape[-1] - 1
         below, above = (index - _REACH).clamp_min(0), (index + _REACH).clamp_max(last)
         spacing = (quantiles[:, above] - quantiles[:, below]) / (above - below)
-        scale = (width * spacing).clamp_min(self._min_scale)
-        return with_background(mixture_of(quantiles.unsqueeze(-1), scale.unsqueeze(-1)))
+        scale = (width * spacing).clamp_min(self.min_scale_)
+        return self._with_background(mixture_of(quantiles.unsqueeze(-1), scale.unsqueeze(-1)))
 
 
 class HistogramBoosting(Boosting):
@@ -234,8 +226,8 @@ class HistogramBoosting(Boosting):
         n_bins = len(self.bins_.mean)
         probabilities = probabilities[:, :n_bins]  # scikit-learn gives a single class a second column
         loc = self.bins_.mean[:, None].expand(len(probabilities), n_bins, 1)
-        scale = (width * self.bins_.spread).clamp_min(self._min_scale)[:, None]
-        return with_background(mixture_of(loc, scale, probabilities))
+        scale = (width * self.bins_.spread).clamp_min(self.min_scale_)[:, None]
+        return self._with_background(mixture_of(loc, scale, probabilities))
 
 
 class Bins(NamedTuple):

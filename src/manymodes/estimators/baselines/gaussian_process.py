@@ -43,13 +43,15 @@ class GaussianProcess(StandardisedBaseline):
 
     def _learn_scaled(self, x: Tensor, y: Tensor) -> None:
         max_rows = _checks.integer_at_least("max_rows", self.max_rows, 2)
-        min_scale = _checks.number_between("min_scale", self.min_scale, 0.0, 0.1)
         if len(x) > max_rows:
             raise _checks.InputError(
                 f"GaussianProcess takes at most {max_rows} rows, since its time is cubic in them; got {len(x)}. "
                 "Take fewer, or raise max_rows."
             )
-        self.processes_ = [_fitted(_kernel(x.shape[1], min_scale), x, column) for column in y.unbind(1)]
+        self.processes_ = [
+            _fitted(_kernel(x.shape[1], least), x, column)
+            for least, column in zip(self.min_scale_.tolist(), y.unbind(1), strict=True)
+        ]
 
     def _scaled_density(self, x: Tensor) -> Mixture:
         columns = [torch.cat([_moments(process, part) for part in x.split(_CHUNK)]) for process in self.processes_]
@@ -60,7 +62,7 @@ class GaussianProcess(StandardisedBaseline):
 def _kernel(n_features: int, min_scale: float) -> Kernel:
     size = np.full(n_features, n_features**0.5)  # about the distance between two rows
     smooth = ConstantKernel(1.0, (1e-2, 1e3)) * RBF(size, (1e-2, 1e4))
-    return smooth + WhiteKernel(0.1, (min_scale**2, 2.0))
+    return smooth + WhiteKernel(max(0.1, min_scale**2), (min_scale**2, 2.0))
 
 
 def _fitted(kernel: Kernel, x: Tensor, y: Tensor) -> GaussianProcessRegressor:

@@ -10,9 +10,8 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from manymodes import _checks
 from manymodes.distributions import Mixture
-from manymodes.estimators.baselines.base import StandardisedBaseline, mixture_of, most_likely, with_background
+from manymodes.estimators.baselines.base import StandardisedBaseline, mixture_of, most_likely
 from manymodes.training.randomness import seeded
 
 _COUNTS = (4, 8, 16, 32, 64, 128)
@@ -54,7 +53,6 @@ class NearestNeighbours(StandardisedBaseline):
         self.random_state = random_state
 
     def _learn_scaled(self, x: Tensor, y: Tensor) -> None:
-        _checks.positive("min_scale", self.min_scale)
         counts = [count for count in _COUNTS if count < len(y)] or [len(y) - 1]
         self.neighbours_, self.targets_ = NearestNeighbors(n_neighbors=counts[-1]).fit(x.numpy()), y
         judged = torch.randperm(len(y), generator=seeded(self._seed()))[:_MAX_JUDGED]
@@ -85,4 +83,5 @@ class NearestNeighbours(StandardisedBaseline):
         targets, reach = self.targets_[index[:, :count]], distance[:, count - 1 : count]  # (N, k, D), (N, 1)
         spread = (targets.var(1, correction=0, keepdim=True) + _LEAST_SPREAD**2).sqrt()
         nearness = torch.exp(-2 * (distance[:, :count] / reach.clamp_min(torch.finfo(reach.dtype).tiny)).square())
-        return with_background(mixture_of(targets, (bandwidth * spread).clamp_min(self.min_scale), nearness))
+        scale = (bandwidth * spread).clamp_min(self.min_scale_)
+        return self._with_background(mixture_of(targets, scale, nearness))

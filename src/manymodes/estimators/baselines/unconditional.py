@@ -11,7 +11,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
-from manymodes import _checks
 from manymodes.distributions import DiagonalNormal, FullNormal, Mixture
 from manymodes.estimators.baselines.base import StandardisedBaseline, weighted
 
@@ -44,7 +43,7 @@ class UnconditionalDensity(StandardisedBaseline):
         self.random_state = random_state
 
     def _learn_scaled(self, x: Tensor, y: Tensor) -> None:
-        floor, seed = _checks.positive("min_scale", self.min_scale) ** 2, self._seed()
+        floor, seed = float(self.min_scale_.min()) ** 2, self._seed()
         targets = y.numpy()
         fits = [_em(targets, size, floor, seed) for size in _sizes(y)]
         best = min(fits, key=lambda fit: fit.bic(targets))
