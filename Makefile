@@ -1,4 +1,4 @@
-# One file of commands: `make demo`, `make test`, `make bench`.
+# One file of commands: `make demo`, `make test`, `make bench`, `make bench-uci`, `make ablation`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ DEMO := build/old-faithful
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench bench-uci ablation clean
 
 demo: $(STAMP)
 	$(BIN)/manymodes fit src/manymodes/datasets/geyser.csv --target duration_min --output $(DEMO) --overwrite
@@ -23,6 +23,12 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+bench-uci: $(STAMP)
+	$(BIN)/python -m benchmarks.uci
+
+ablation: $(STAMP)
+	$(BIN)/python -m benchmarks.ablation
 
 clean:
 	rm -rf $(VENV) build

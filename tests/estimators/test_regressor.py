@@ -20,6 +20,7 @@ from manymodes._checks import InputError
 from manymodes.estimators import MDNRegressor
 
 SMALL = {
+    "n_components": 5,
     "n_members": 2,
     "frequency": 0.1,
     "hidden_sizes": (16,),
@@ -425,7 +426,7 @@ def test_a_model_with_its_own_backbone_is_loaded_by_handing_the_module_in(table,
     X, y = table
     backbone = own_backbone()
     before = [value.clone() for value in backbone.state_dict().values()]
-    model = small(backbone=backbone).fit(X, y)
+    model = small(backbone=backbone, n_members=1).fit(X, y)
     assert all(torch.equal(a, b) for a, b in zip(before, backbone.state_dict().values(), strict=True))
     model.save(tmp_path / "model.mm")
     assert_same_predictions(model, mm.load(tmp_path / "model.mm", backbone=own_backbone()), X)
@@ -459,7 +460,7 @@ def test_settings_of_numpy_survive_a_file(table, tmp_path):
 def test_a_setting_that_no_file_can_hold_is_named_when_it_is_missing(table, tmp_path):
     small(objective=lambda *data: mm.objectives.nll(*data)).fit(*table).save(tmp_path / "model.mm")
     with pytest.warns(UserWarning, match="^'objective' could not be stored in the file and stands at its default"):
-        assert mm.load(tmp_path / "model.mm").objective == "nll"
+        assert mm.load(tmp_path / "model.mm").objective is None
 
 
 def test_a_backbone_that_shares_weights_can_be_saved(table, tmp_path):

@@ -69,7 +69,8 @@ def read_model_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
             f"{str(path)!r} has format version {version}, and this manymodes reads up to {FORMAT_VERSION}; "
             "upgrade manymodes."
         )
-    if checksum != _checksum(tensors, document):
+    as_written = metadata[_ENTRY] == json.dumps(envelope, sort_keys=True)  # digits beyond a number's precision, too
+    if checksum != _checksum(tensors, document) or not as_written:
         raise _checks.InputError(f"{str(path)!r} is damaged: its checksum does not match. Restore it from a copy.")
     return tensors, document
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 SMOOTH, MIDDLE, ROUGH = 0.02, 0.3, 1.5  # first frequencies of the embedding, in turns per standard deviation
 
+DEFAULT_OBJECTIVE = "0.5 nll + 0.5 crps"
 AUTO = "auto"
+ENOUGH = 5  # components where no search is possible
 MORE_THAN_ENOUGH = 10  # components to start a search with
 HIDDEN_SIZES = (256, 256, 256)
 RACE_SIZES = (128, 128)  # ranks the candidates alike at a fraction of the cost

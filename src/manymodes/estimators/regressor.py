@@ -20,10 +20,19 @@ from manymodes.estimators.documents import describe
 from manymodes.estimators.fitting import Fitter, Race, cycled
 from manymodes.estimators.inputs import category_levels, read_features, read_training_data
 from manymodes.estimators.model_file import write_model_file
-from manymodes.estimators.presets import AUTO, HIDDEN_SIZES, MORE_THAN_ENOUGH, PRESETS, Preset
+from manymodes.estimators.presets import (
+    AUTO,
+    DEFAULT_OBJECTIVE,
+    ENOUGH,
+    HIDDEN_SIZES,
+    MORE_THAN_ENOUGH,
+    PRESETS,
+    Preset,
+)
 from manymodes.estimators.tables import Floats
 from manymodes.estimators.target_facts import inspect_target
 from manymodes.objectives import Objective, named, regularised
+from manymodes.training.data import refuse_wild
 from manymodes.training.randomness import seeded
 
 T = TypeVar("T")
@@ -45,7 +54,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     Args:
         n_components: Number of mixture components of each member, K; ``"auto"`` starts with ten and keeps as many as
-            held-out rows ask for, see ``race_.components``.
+            held-out rows ask for, see ``race_.components``; where components are no plain normals it means five.
         preset: ``"fast"``, ``"default"`` or ``"best"``: how much is computed for what the other settings leave open.
         time_limit: Seconds that a fit may take; None for as long as it needs.
         n_members: Number of networks, M; None for the preset's number, and for one with a ``backbone`` of your own.
@@ -64,7 +73,8 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         rounding: Step to which a single target was rounded: the probability of the cell counts in place of a density.
         categorical_features: Columns, by place or name, whose numbers are names of categories.
         objective: Name in ``objectives.OBJECTIVES``, a mix such as ``"0.7 nll + 0.3 crps"``, or a function of
-            ``(distribution, y, weight)``.
+            ``(distribution, y, weight)``. None takes half of ``"nll"`` and half of ``"crps"``, which over-fits less,
+            where targets are exact and components normal, and ``"nll"`` elsewhere.
         weight_entropy: Reward for the entropy of the weights, which keeps components alive.
         scale_prior: Penalty for scales far from the target's own, see ``objectives.scale_prior``.
         input_noise: Standard deviation of noise on scaled inputs, drawn for every batch.
@@ -107,7 +117,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        n_components: int | str = 5,
+        n_components: int | str = AUTO,
         *,
         preset: str = "default",
         time_limit: float | None = None,
@@ -122,7 +132,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         atoms: Sequence[float] = (),
         rounding: float | None = None,
         categorical_features: Sequence[int | str] = (),
-        objective: str | Objective = "nll",
+        objective: str | Objective | None = None,
         weight_entropy: float = 0.0,
         scale_prior: float = 0.0,
         input_noise: float = 0.0,
@@ -199,6 +209,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if sample_weight is not None:
             weight = _check_sample_weight(sample_weight, features, dtype=np.float64, ensure_non_negative=True)
             features, columns, weight = (part[weight > 0] for part in (features, columns, weight))  # 0 is no row
+        refuse_wild("y in data", _tensor(columns), infinite=False)
         self.target_facts_ = tuple(inspect_target(column) for column in columns.T)
         data = [_tensor(features), self._targets(columns), *([] if weight is None else [_tensor(weight)])]
         preset = _checks.one_of("preset", self.preset, PRESETS)
@@ -368,19 +379,26 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             frequencies = (0.0,)  # it has none
         elif self.frequency is not None:
             frequencies = (_checks.positive("frequency", self.frequency),)
-        search = self.n_components == AUTO
+        search = self._wants_search()
         if len(frequencies) == 1 and not search:
             return Race.without(frequencies[0])
         return fitter.race(preset, frequencies, search=search)
 
+    def _objective(self) -> str | Objective:
+        if self.objective is not None:
+            return self.objective
+        exact = self.rounding is None and not len(tuple(self.atoms))
+        return DEFAULT_OBJECTIVE if exact and self.family == "normal" else "nll"
+
+    def _wants_search(self) -> bool:
+        """Return whether the number of components is found by evidence, which only plain normals allow."""
+        plain = self.family == "normal" and self.covariance_type in ("diag", "spherical")
+        return self.n_components == AUTO and plain and self.rounding is None and not len(tuple(self.atoms))
+
     def _n_components(self) -> int:
         """Return how many components there are at first."""
         if self.n_components == AUTO:
-            if self.family != "normal" or self.covariance_type not in ("diag", "spherical"):
-                raise _checks.InputError(
-                    "n_components='auto' needs family='normal' with covariance_type='diag' or 'spherical'."
-                )
-            return MORE_THAN_ENOUGH
+            return MORE_THAN_ENOUGH if self._wants_search() else ENOUGH
         return _checks.integer_at_least("n_components", self.n_components, 1)
 
     def _n_members(self, preset: Preset) -> int:
@@ -400,7 +418,9 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _options(self, preset: Preset) -> dict[str, Any]:
         """Return what ``training.fit`` is told."""
-        objective = regularised(named(self.objective), weight_entropy=self.weight_entropy, scale_prior=self.scale_prior)
+        objective = regularised(
+            named(self._objective()), weight_entropy=self.weight_entropy, scale_prior=self.scale_prior
+        )
         names = ("max_epochs", "batch_size", "lr", "weight_decay", "patience", "input_noise", "target_noise")
         return {name: getattr(self, name) for name in names} | {
             "objective": objective,

@@ -52,7 +52,7 @@ def as_rows(name: str, data: Data, network: MixtureDensityNetwork) -> Rows:
         ends = (value.low, value.high) if isinstance(value, Incomplete) else (value,)
         for end in ends:
             if end is not None:
-                _refuse_wild(f"{part} in {name}", end, infinite=len(ends) == 2)
+                refuse_wild(f"{part} in {name}", end, infinite=len(ends) == 2)
     x, y = x.detach(), y.detach()
     if y.dim() != 2:
         raise _checks.InputError(
@@ -126,19 +126,7 @@ def split(rows: Rows, validation: Tensor | Rows, n_members: int | None) -> Split
     return Split(rows, rest, rows, held_out)
 
 
-def _parts(name: str, data: Data) -> tuple[Tensor, Tensor | Incomplete, Tensor | None]:
-    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
-        raise TypeError(f"{name} must be a tuple (x, y) or (x, y, weight) of tensors; got {_kind(data)}.")
-    kinds = {"x": (Tensor, "a torch tensor"), "y": (Tensor | Incomplete, "a torch tensor or Incomplete")}
-    for part, value in zip(("x", "y", "weight"), data, strict=False):
-        kind, words = kinds.get(part, kinds["x"])
-        if not isinstance(value, kind):
-            raise TypeError(f"{part} in {name} must be {words}; got {type(value).__name__}.")
-    parts: tuple[Any, ...] = (*data, None)
-    return parts[0], parts[1], parts[2]
-
-
-def _refuse_wild(name: str, value: Tensor, *, infinite: bool) -> None:
+def refuse_wild(name: str, value: Tensor, *, infinite: bool) -> None:
     """Refuse values whose squares overflow, and infinite ones unless they are ends of intervals."""
     if not value.is_floating_point():
         return
@@ -151,6 +139,18 @@ def _refuse_wild(name: str, value: Tensor, *, infinite: bool) -> None:
             f"{name} must be {rule} ±{_checks.LARGEST:g}; got another value first in {_checks.row(row)}. Drop those "
             "rows or fill them in."
         )
+
+
+def _parts(name: str, data: Data) -> tuple[Tensor, Tensor | Incomplete, Tensor | None]:
+    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+        raise TypeError(f"{name} must be a tuple (x, y) or (x, y, weight) of tensors; got {_kind(data)}.")
+    kinds = {"x": (Tensor, "a torch tensor"), "y": (Tensor | Incomplete, "a torch tensor or Incomplete")}
+    for part, value in zip(("x", "y", "weight"), data, strict=False):
+        kind, words = kinds.get(part, kinds["x"])
+        if not isinstance(value, kind):
+            raise TypeError(f"{part} in {name} must be {words}; got {type(value).__name__}.")
+    parts: tuple[Any, ...] = (*data, None)
+    return parts[0], parts[1], parts[2]
 
 
 def _kind(data: object) -> str:

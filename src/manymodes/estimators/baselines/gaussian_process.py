@@ -59,10 +59,11 @@ class GaussianProcess(StandardisedBaseline):
         return mixture_of(moments[:, :1], moments[:, 1:])
 
 
-def _kernel(n_features: int, min_scale: float) -> Kernel:
+def _kernel(n_features: int, least_noise: float) -> Kernel:
+    least = least_noise**2
     size = np.full(n_features, n_features**0.5)  # about the distance between two rows
     smooth = ConstantKernel(1.0, (1e-2, 1e3)) * RBF(size, (1e-2, 1e4))
-    return smooth + WhiteKernel(max(0.1, min_scale**2), (min_scale**2, 2.0))
+    return smooth + WhiteKernel(max(0.1, least), (least, max(2.0, 2 * least)))
 
 
 def _fitted(kernel: Kernel, x: Tensor, y: Tensor) -> GaussianProcessRegressor:

@@ -37,7 +37,7 @@ class NetworkBaseline(Baseline):
     ) -> MDNRegressor:
         """Return a regressor fitted to features (N, F) and targets (N, D)."""
         model = MDNRegressor() if self.regressor is None else self.regressor
-        _checks.instance("regressor", model, MDNRegressor, " that is not fitted, or None")
+        _checks.instance("regressor", model, MDNRegressor, " or None")
         model = clone(model).set_params(
             n_components=1,
             n_members=n_members,
@@ -112,7 +112,8 @@ class DeepEnsemble(NetworkBaseline):
 class ConstantNoiseNetwork(NetworkBaseline):
     """A network that learns the mean by least squares, with noise that is the same everywhere; abstract.
 
-    A first fit leaves out some rows, which choose the noise; the second is to all rows.
+    A first fit leaves out some rows, which choose the noise; the second is to all rows. A ``time_limit`` of the
+    regressor holds for each of them.
 
     Attributes:
         noise_: Standard deviation of the noise in each target dimension, (D,), in the units of y.

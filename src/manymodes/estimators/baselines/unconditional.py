@@ -21,9 +21,9 @@ class UnconditionalDensity(StandardisedBaseline):
     """One mixture of normals for every x, fitted to the targets by EM; its size is chosen by BIC.
 
     The size is one of 1, 2, 3, 4, 6, 8, 12, 16 and 24, while there are at least two rows for each parameter; several
-    targets have full covariances. On held-out rows of seven tables this scored better than kernel densities with
-    Silverman's or the leave-one-out bandwidth, which no single width suits, and better than sizes by AIC or by held-out
-    likelihood, which follow repeated values.
+    targets have full covariances. Fitted to 1,000 rows of seven tables, this scored better on other rows than kernel
+    densities with Silverman's or the leave-one-out bandwidth: one width does not suit skewed and repeated targets.
+    Sizes by AIC or by held-out likelihood gained hundredths of a nat on some tables and lost tenths on others.
 
     Args:
         min_scale: Smallest scale of a component, as a share of the target's standard deviation.
