@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from manymodes import training
 from manymodes.estimators.architecture import Architecture, with_tuples
 from manymodes.estimators.components import ComponentSearch, search_components
-from manymodes.estimators.presets import HIDDEN_SIZES, RACE_SIZES, Preset
+from manymodes.estimators.presets import Preset
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.training import History
 from manymodes.training.data import Data, as_rows, folds
@@ -89,7 +89,7 @@ class Fitter:
     device: torch.device
     time_limit: float | None
 
-    def race(self, preset: Preset, frequencies: Sequence[float], *, search: bool) -> Race:
+    def race(self, preset: Preset, frequencies: Sequence[float], sizes: Sequence[int], *, search: bool) -> Race:
         """Let first frequencies race: each is trained on all folds of the rows but one, and judged on that one.
 
         A limit on epochs that the user set holds for the race, too.
@@ -97,6 +97,7 @@ class Fitter:
         Args:
             preset: Tells steps and folds.
             frequencies: The candidates.
+            sizes: Width of each hidden layer.
             search: Whether to find out how many components the winner needs.
         """
         started = time.monotonic()
@@ -106,11 +107,13 @@ class Fitter:
         options = {
             **self.options,
             "n_steps": preset.race_steps,
+            "least_epochs": 1,
             "validation": held_out.repeat(len(frequencies), 1),
         }
         entrants = [frequency for frequency in frequencies for _ in range(n_folds)]
         limit = None if self.time_limit is None else _RACE_SHARE * self.time_limit
-        network, history = self._for_race()._fit(entrants, data, options, limit)
+        smaller = replace(self.architecture, hidden_sizes=sizes, memory_rows=0)
+        network, history = replace(self, architecture=smaller)._fit(entrants, data, options, limit)
         losses = torch.tensor(history.best_losses).reshape(-1, n_folds)
         components = None
         if search:
@@ -124,11 +127,6 @@ class Fitter:
             time.monotonic() - started,
             components,
         )
-
-    def _for_race(self) -> Fitter:
-        smaller = self.architecture.hidden_sizes == HIDDEN_SIZES
-        sizes = RACE_SIZES if smaller else self.architecture.hidden_sizes
-        return replace(self, architecture=replace(self.architecture, hidden_sizes=sizes, memory_rows=0))
 
     def with_components(self, n_components: int) -> Fitter:
         """Return the same with another number of components."""

@@ -11,31 +11,39 @@ DEFAULT_OBJECTIVE = "0.5 nll + 0.5 crps"
 AUTO = "auto"
 ENOUGH = 5  # components where no search is possible
 MORE_THAN_ENOUGH = 10  # components to start a search with
-HIDDEN_SIZES = (256, 256, 256)
-RACE_SIZES = (128, 128)  # ranks the candidates alike at a fraction of the cost
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings of a fit that depend on nothing but the number of rows.
+    """What is computed for a fit, whatever the table.
 
     Attributes:
         n_members: Members of the ensemble.
-        steps: Steps of the final fit, about.
-        frequencies: First frequencies of the embedding that race against each other; a single one needs no race.
-        race_steps: Steps of the race.
+        steps: Steps of the final fit, about, ...
+        epochs: ... but at least so many passes over the rows.
+        hidden_sizes: Width of each hidden layer.
+        lr: Highest learning rate.
+        frequencies: First frequencies of the embedding that race against each other.
+        race_steps: Steps of the race; 0 for none, and then the first frequency and five components are taken.
         race_folds: Folds of the race: each candidate is judged on every row by a member that did not see it.
+        race_sizes: Width of each hidden layer in the race, where the user left it open.
     """
 
     n_members: int
     steps: int
-    frequencies: tuple[float, ...]
+    epochs: int
+    hidden_sizes: tuple[int, ...] = (256, 256, 256)
+    lr: float = 2e-3
+    frequencies: tuple[float, ...] = (SMOOTH, MIDDLE, ROUGH)
     race_steps: int = 600
     race_folds: int = 4
+    race_sizes: tuple[int, ...] = (128, 128)  # ranks the candidates alike at a fraction of the cost
 
 
 PRESETS: Mapping[str, Preset] = {
-    "fast": Preset(n_members=4, steps=400, frequencies=(MIDDLE,)),
-    "default": Preset(n_members=8, steps=2000, frequencies=(SMOOTH, MIDDLE, ROUGH)),
-    "best": Preset(n_members=32, steps=6000, frequencies=(SMOOTH, 0.1, MIDDLE, 0.7, ROUGH), race_steps=1500),
+    "fast": Preset(
+        n_members=4, steps=250, epochs=40, hidden_sizes=(128, 128), lr=4e-3, frequencies=(MIDDLE,), race_steps=0
+    ),
+    "default": Preset(n_members=8, steps=2000, epochs=40),
+    "best": Preset(n_members=32, steps=5000, epochs=100, race_steps=1500),
 }

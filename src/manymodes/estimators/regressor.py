@@ -24,7 +24,6 @@ from manymodes.estimators.presets import (
     AUTO,
     DEFAULT_OBJECTIVE,
     ENOUGH,
-    HIDDEN_SIZES,
     MORE_THAN_ENOUGH,
     PRESETS,
     Preset,
@@ -62,7 +61,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             0.02 for smooth tables and 1.5 for rough ones; None decides by a race.
         retrieval: Add components at the targets of neighbouring training rows, see ``nn.Retrieval``. The model and its
             file then hold the training rows and their targets.
-        hidden_sizes: Width of each hidden layer; None for three of 256.
+        hidden_sizes: Width of each hidden layer; None for the preset's.
         dropout: Share of hidden units left out at random while training.
         backbone: Your own ``nn.Module``, (N, F) -> (N, any), in place of the default network; it is
             copied, and ``hidden_sizes``, ``dropout`` and ``frequency`` are ignored.
@@ -81,7 +80,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         target_noise: The same on scaled targets.
         max_epochs: Passes over the training rows; None for as many as the preset's steps make.
         batch_size: Rows per step; by default about an eighth of them, from 16 to 512.
-        lr: Highest learning rate.
+        lr: Highest learning rate; None for the preset's.
         weight_decay: Decay of weight matrices.
         patience: Stop after so many epochs without improvement of any member; None runs them all.
         validation_fraction: Share of rows that each member holds out to choose its best epoch.
@@ -139,7 +138,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         target_noise: float = 0.0,
         max_epochs: int | None = None,
         batch_size: int | None = None,
-        lr: float = 2e-3,
+        lr: float | None = None,
         weight_decay: float = 1e-2,
         patience: int | None = None,
         validation_fraction: float = 0.125,
@@ -214,7 +213,7 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         data = [_tensor(features), self._targets(columns), *([] if weight is None else [_tensor(weight)])]
         preset = _checks.one_of("preset", self.preset, PRESETS)
         fitter = Fitter(
-            architecture=self._plan(features, columns),
+            architecture=self._plan(features, columns, preset),
             data=tuple(data),
             options=self._options(preset),
             backbone=self.backbone,
@@ -352,17 +351,17 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             )
         return n_rows
 
-    def _plan(self, features: Floats, targets: Floats) -> Architecture:
+    def _plan(self, features: Floats, targets: Floats, preset: Preset) -> Architecture:
         own, n_members = self.backbone, self.n_members
         example = _tensor(features[:2]).to(torch.float32)
         min_scale = _checks.positive("min_scale", self.min_scale)
         return Architecture(
             n_features=features.shape[1],
             target_dim=targets.shape[1],
-            n_components=self._n_components(),
+            n_components=self._n_components(preset),
             covariance_type=self.covariance_type,
             min_scale=min(facts.floor(min_scale) for facts in self.target_facts_),
-            hidden_sizes=_plain(HIDDEN_SIZES if self.hidden_sizes is None else self.hidden_sizes),
+            hidden_sizes=_plain(preset.hidden_sizes if self.hidden_sizes is None else self.hidden_sizes),
             dropout=_checks.number_between("dropout", self.dropout, 0.0, 1.0, including=(0.0,)),
             own_backbone_features=None if own is None else output_width(own, example),
             n_members=None if n_members == 1 else n_members,
@@ -379,10 +378,11 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             frequencies = (0.0,)  # it has none
         elif self.frequency is not None:
             frequencies = (_checks.positive("frequency", self.frequency),)
-        search = self._wants_search()
+        search = self._wants_search(preset)
         if len(frequencies) == 1 and not search:
             return Race.without(frequencies[0])
-        return fitter.race(preset, frequencies, search=search)
+        sizes = preset.race_sizes if self.hidden_sizes is None else fitter.architecture.hidden_sizes
+        return fitter.race(preset, frequencies, sizes, search=search)
 
     def _objective(self) -> str | Objective:
         if self.objective is not None:
@@ -390,15 +390,15 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         exact = self.rounding is None and not len(tuple(self.atoms))
         return DEFAULT_OBJECTIVE if exact and self.family == "normal" else "nll"
 
-    def _wants_search(self) -> bool:
+    def _wants_search(self, preset: Preset) -> bool:
         """Return whether the number of components is found by evidence, which only plain normals allow."""
-        plain = self.family == "normal" and self.covariance_type in ("diag", "spherical")
-        return self.n_components == AUTO and plain and self.rounding is None and not len(tuple(self.atoms))
+        plain = self.family == "normal" and self.covariance_type in ("diag", "spherical") and not len(tuple(self.atoms))
+        return self.n_components == AUTO and plain and self.rounding is None and preset.race_steps > 0
 
-    def _n_components(self) -> int:
+    def _n_components(self, preset: Preset) -> int:
         """Return how many components there are at first."""
         if self.n_components == AUTO:
-            return MORE_THAN_ENOUGH if self._wants_search() else ENOUGH
+            return MORE_THAN_ENOUGH if self._wants_search(preset) else ENOUGH
         return _checks.integer_at_least("n_components", self.n_components, 1)
 
     def _n_members(self, preset: Preset) -> int:
@@ -421,11 +421,13 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         objective = regularised(
             named(self._objective()), weight_entropy=self.weight_entropy, scale_prior=self.scale_prior
         )
-        names = ("max_epochs", "batch_size", "lr", "weight_decay", "patience", "input_noise", "target_noise")
+        names = ("max_epochs", "batch_size", "weight_decay", "patience", "input_noise", "target_noise")
         return {name: getattr(self, name) for name in names} | {
             "objective": objective,
             "validation": _checks.number_between("validation_fraction", self.validation_fraction, 0.0, 1.0),
+            "lr": preset.lr if self.lr is None else self.lr,
             "n_steps": preset.steps,
+            "least_epochs": preset.epochs,
             "precision": "auto" if self.backbone is None else "full",
             "progress": bool(self.verbose),
         }

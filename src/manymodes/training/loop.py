@@ -31,6 +31,7 @@ def fit(
     validation: float | Data | Tensor = 0.1,
     max_epochs: int | None = None,
     n_steps: int | None = None,
+    least_epochs: int | None = None,
     batch_size: int | None = None,
     lr: float = 2e-3,
     weight_decay: float = 1e-2,
@@ -61,6 +62,7 @@ def fit(
             member holds out, (M, n), or (n,) without members; or rows of their own, as ``data``.
         max_epochs: Passes over the training rows; by default enough for ``n_steps``.
         n_steps: Steps to take, about, where ``max_epochs`` is left open; by default some 3,000.
+        least_epochs: Passes to make at least, whatever ``n_steps``.
         batch_size: Rows per step; by default about an eighth of them, from 16 to 512.
         lr: Highest learning rate.
         weight_decay: Decay of weight matrices (not of biases) by AdamW.
@@ -95,7 +97,7 @@ def fit(
         parts = split(rows, _validation(network, validation, len(rows), generator), network.n_members)
         n_train, n_held_out = parts.train_index.shape[-1], parts.held_out_index.shape[-1]
         n_batches = -(-n_train // _or_default("batch_size", batch_size, default_batch_size(n_train)))
-        max_epochs = _or_default("max_epochs", max_epochs, default_max_epochs(n_batches, n_steps))
+        max_epochs = _or_default("max_epochs", max_epochs, default_max_epochs(n_batches, n_steps, least_epochs))
         pace = Pace(max_epochs * n_batches, time_limit)
         schedule = WarmUpAndDecay(lr, warm_up)
         stepper = Stepper(

@@ -16,11 +16,12 @@ def default_batch_size(n_rows: int) -> int:
     return int(min(512, max(16, 2 ** round(math.log2(max(n_rows, 1) / 8)))))
 
 
-def default_max_epochs(n_batches: int, n_steps: int | None = None) -> int:
-    """Return the epochs that make so many steps, by default some 3,000 within 20 to 400 epochs."""
-    if n_steps is not None:
-        return max(1, math.ceil(_checks.integer_at_least("n_steps", n_steps, 1) / n_batches))
-    return min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, math.ceil(_STEPS / n_batches)))
+def default_max_epochs(n_batches: int, n_steps: int | None = None, least_epochs: int | None = None) -> int:
+    """Return the epochs that make so many steps, at least a number; by default some 3,000 within 20 to 400 epochs."""
+    if n_steps is None:
+        return min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, math.ceil(_STEPS / n_batches)))
+    least = 1 if least_epochs is None else _checks.integer_at_least("least_epochs", least_epochs, 1)
+    return max(least, math.ceil(_checks.integer_at_least("n_steps", n_steps, 1) / n_batches))
 
 
 class WarmUpAndDecay:
