@@ -57,7 +57,7 @@ def concrete() -> Iterator[Figure]:
             summaries.append(json.loads(result.stdout))
     scores = {name: [s["scores"][name]["log_score"] for s in summaries] for name in summaries[0]["scores"]}
     means = {name: float(np.mean(values)) for name, values in scores.items()}
-    beside = f"one Gaussian {means['one_gaussian']:.3f}, no features {means['unconditional']:.3f}"
+    beside = f"one Gaussian {means['gaussian_network']:.3f}, no features {means['unconditional']:.3f}"
     spread = f"seeds {min(scores['model']):.3f} to {max(scores['model']):.3f}"
     yield Figure("manymodes fit on uci-concrete, held-out NLL", f"{means['model']:.3f}", f"{beside}; {spread}")
     slowest = f"slowest {max(seconds):.1f} s, three fits, start-up and report included"

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 import manymodes as mm
+import manymodes.apps.fit
 from manymodes.apps.cli import main
 
-QUICK = ["--max-epochs", "3"]
+QUICK = ["--preset", "fast", "--max-epochs", "3"]
 
 
 def write_csv(path: Path, columns: dict) -> Path:
@@ -86,7 +87,7 @@ def test_one_command_makes_a_model_that_beats_its_baselines_on_real_data(
     assert 0.75 < summary["scores"]["model"]["targets"][target]["coverage_90"] <= 1
     assert sum(summary["modes"].values()) == pytest.approx(1)
     if name == "speedflow-lane2":  # two branches, free flow and congestion
-        assert scores["model"] < scores["one_gaussian"] - 0.3
+        assert scores["model"] < scores["gaussian_network"] - 0.3
         assert summary["modes"].get("2", 0) > 0.2
 
     assert main(["evaluate", str(output), str(file), "--json"]) == 0
@@ -103,14 +104,17 @@ def test_the_demos_data_is_plainly_bimodal(tmp_path, capsys):
     assert main(["fit", str(file), "--target", "duration_min", "--output", str(tmp_path / "model"), "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["modes"]["2"] > 0.5
-    assert summary["scores"]["model"]["log_score"] < summary["scores"]["one_gaussian"]["log_score"]
+    assert summary["scores"]["model"]["log_score"] < summary["scores"]["gaussian_network"]["log_score"]
 
 
 def test_the_summary_is_for_people_and_names_what_matters(tmp_path, houses, capsys):
     assert main(["fit", str(houses), "--target", "price", "--output", str(tmp_path / "m"), *QUICK]) == 0
     shown = capsys.readouterr()
     text = " ".join(shown.out.split())
-    assert "60 rows, 2 features, target price: 49 rows trained the network, 5 chose the best epoch, 6 were held" in text
+    assert (
+        "60 rows, 2 features, target price: each network learned from 47 rows and chose its best epoch on 7 others"
+        in text
+    )
     for word in ("this model", "one Gaussian", "no features", "log score", "CRPS", "coverage", "A typical prediction"):
         assert word in text
     assert "m/report.html" in text
@@ -432,29 +436,38 @@ def test_predictions_on_a_full_disk_leave_the_old_ones(tmp_path, houses, model):
     assert names(tmp_path) == ["houses.csv", "model", "p.csv"]
 
 
-def test_another_seed_holds_out_other_rows_and_baselines_are_what_they_say(tmp_path, houses, monkeypatch):
+def test_another_seed_holds_out_other_rows_and_all_models_see_the_same(tmp_path, houses, monkeypatch):
     fitted = []
 
-    class Spy(mm.MDNRegressor):
-        def fit(self, X, y):
-            fitted.append((self.random_state, self.n_components, list(X), set(y["price"])))
-            return super().fit(X, y)
+    def watched(name):
+        kind = getattr(manymodes.apps.fit, name)
 
-        def predict_distribution(self, X):
-            fitted[-1] += (len(next(iter(X.values()))),)
-            return super().predict_distribution(X)
+        class Spy(kind):
+            def fit(self, X, y):
+                if isinstance(y, dict):  # not when one model is a part of another
+                    fitted.append([name, list(X), set(y["price"])])
+                return super().fit(X, y)
 
-    monkeypatch.setattr("manymodes.apps.fit.MDNRegressor", Spy)
+            def predict_distribution(self, X):
+                if len(fitted[-1]) == 3:
+                    fitted[-1].append(len(next(iter(X.values()))))
+                return super().predict_distribution(X)
+
+        return Spy
+
+    watched_names = ("MDNRegressor", "GaussianNetwork", "UnconditionalDensity")
+    for name in watched_names:
+        monkeypatch.setattr(f"manymodes.apps.fit.{name}", watched(name))
     for seed in ("0", "1"):
         command = ["fit", str(houses), "--target", "price", "--output", str(tmp_path / seed), "--random-state", seed]
         assert main([*command, *QUICK]) == 0
-    model, gaussian, unconditional, other, *_ = fitted
-    assert [part[1] for part in (model, gaussian, unconditional)] == [5, 1, 5]
-    assert [part[2] for part in (model, gaussian, unconditional)] == [["size", "age"], ["size", "age"], ["nothing"]]
-    assert all(part[4] == 6 and len(part[3]) == 54 for part in fitted)  # scored on held-out rows, fitted to the others
-    assert model[3] == gaussian[3] == unconditional[3]
-    assert (model[0], other[0]) == (0, 1)
-    assert model[3] != other[3]
+    first, second = fitted[:3], fitted[3:6]
+    assert [part[0] for part in first] == list(watched_names)
+    for _, columns, prices, n_held_out in fitted:  # scored on held-out rows, fitted to the others
+        assert columns == ["size", "age"]
+        assert (len(prices), n_held_out) == (54, 6)
+    assert first[0][2] == first[1][2] == first[2][2]
+    assert second[0][2] == second[1][2] != first[0][2]
 
 
 def test_a_full_disk_leaves_the_old_model(tmp_path, houses, model):

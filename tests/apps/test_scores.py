@@ -65,8 +65,10 @@ def test_a_summary_says_when_a_baseline_is_better():
     rows = {"train": 8, "validation": 1, "held_out": 5}
 
     def sentences(gaussian: Scores) -> str:
-        baselines = {"model": scores, "one_gaussian": gaussian, "unconditional": scores}
-        return " ".join(Summary("t.csv", ["x"], ["a"], rows, baselines, {1: 1.0}, {}, 0, 1.0, "m", "r").sentences())
+        baselines = {"model": scores, "gaussian_network": gaussian, "unconditional": scores}
+        return " ".join(
+            Summary("t.csv", ["x"], ["a"], rows, baselines, {1: 1.0}, {}, [], [], 1.0, "m", "r").sentences()
+        )
 
     assert "Mind: 'one Gaussian' has the better log score here" in sentences(better)
     assert "Mind:" not in sentences(scores)

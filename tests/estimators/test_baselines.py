@@ -331,6 +331,27 @@ def test_an_ensemble_pools_a_normal_of_each_member(table):
     torch.testing.assert_close(density.weights, torch.full((90, 3), 1 / 3, dtype=torch.float64))
 
 
+def test_networks_take_the_settings_of_a_regressor_but_not_its_mixture(table):
+    X, y = table
+    regressor = mm.MDNRegressor(7, retrieval=True, objective="crps", **{**SMALL, "lr": 3e-3})
+    model = GaussianNetwork(regressor, random_state=0).fit(X, y)
+    assert model.predict_distribution(X).n_components == 1
+    assert model.regressor_.objective == "crps"
+    assert model.regressor_.lr == 3e-3
+    assert regressor.n_components == 7
+    assert not hasattr(regressor, "network_")
+    assert model.get_params()["regressor__lr"] == 3e-3
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_settings_may_call_features_by_name(table, name):
+    X, y = table
+    frame = pd.DataFrame({"size": X[:, 0], "kind": np.arange(90) % 3})
+    model = quick(name, regressor=mm.MDNRegressor(**SMALL, categorical_features=("kind",))).fit(frame, y)
+    assert model.regressor_.architecture_.categories == ((1, 3),)
+    assert model.predict(frame).shape == (90,)
+
+
 def test_passes_differ_and_average_to_about_the_network_without_dropout():
     X, _, _ = simulated("even", 500, seed=0)
     model = serious("monte_carlo_dropout", "even")

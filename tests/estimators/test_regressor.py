@@ -68,7 +68,8 @@ def test_a_row_of_weight_two_counts_like_two_rows():
     fits = {"weighted": (X, y, weight), "repeated": (X[repeated], y[repeated], None), "plain": (X, y, None)}
     means = {
         name: [
-            small(random_state=seed, n_components=2, max_epochs=80).fit(*data).predict(X[:1])[0] for seed in range(12)
+            small(random_state=seed, n_components=2, n_members=1, max_epochs=80).fit(*data).predict(X[:1])[0]
+            for seed in range(12)
         ]
         for name, data in fits.items()
     }

@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.base import clone
 
 from manymodes import _checks
 from manymodes.apps.files import Columns, read_columns
 from manymodes.apps.report import report_page
 from manymodes.apps.scores import count_modes, score
-from manymodes.apps.summary import BASELINE_NAMES, MODEL_NAMES, Summary, as_json
+from manymodes.apps.summary import MODEL_NAMES, Summary, as_json
 from manymodes.distributions import Mixture
 from manymodes.estimators import MDNRegressor
-from manymodes.estimators.baselines import BASELINES
+from manymodes.estimators.baselines import GaussianNetwork, UnconditionalDensity
 from manymodes.estimators.model_file import MODEL_FILE
 from manymodes.estimators.tables import from_columns, refuse_constant
 from manymodes.training.files import naming
@@ -83,8 +84,14 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool)
     seed = options.random_state
     model = MDNRegressor(verbose=verbose, random_state=seed, **options.settings)  # type: ignore[arg-type]
     predictions = {"model": predicted("the model", model)}
-    for name in BASELINE_NAMES:
-        predictions[name] = predicted(f"{MODEL_NAMES[name]} for comparison", BASELINES[name](random_state=seed))
+    # The race need not be run again: the single normal takes what the model's race found.
+    plain = clone(model).set_params(frequency=model.race_.chosen[0])
+    baselines = {
+        "gaussian_network": GaussianNetwork(plain, random_state=seed),
+        "unconditional": UnconditionalDensity(random_state=seed),
+    }
+    for name, baseline in baselines.items():
+        predictions[name] = predicted(f"{MODEL_NAMES[name]} for comparison", baseline)
     distribution = predictions["model"]
     history, y_held_out = model.history_, torch.from_numpy(y[held_out])
     summary = Summary(

@@ -20,7 +20,6 @@ MODEL_NAMES = {
     "gaussian_network": "one Gaussian",
     "unconditional": "no features",
 }
-BASELINE_NAMES = [name for name in MODEL_NAMES if name != "model"]
 READING = (
     "Lower is better, but for coverage: about 90 % of the targets should fall in the central 90 % interval. The log "
     "score is in nats, ± its standard error; the other scores are in the units of the target."
@@ -70,9 +69,8 @@ class Summary:
         n_rows, target = sum(rows.values()), "target" if len(self.targets) == 1 else "targets"
         told = [
             f"{n_rows} rows, {_checks.counted(len(self.features), 'feature')}, {target} {', '.join(self.targets)}: "
-            f"{_checks.counted(rows['train'], 'row')} "
-            f"trained the network, {rows['validation']} chose the best epoch, {rows['held_out']} were held out "
-            "for the scores.",
+            f"each network learned from {_checks.counted(rows['train'], 'row')} and chose its best epoch on "
+            f"{rows['validation']} others; {rows['held_out']} were held out for the scores.",
             describe_modes(self.modes),
         ]
         best = min(scores, key=lambda name: scores[name].log_score)

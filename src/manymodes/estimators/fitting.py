@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from manymodes import training
 from manymodes.estimators.architecture import Architecture, with_tuples
+from manymodes.estimators.choices import Choices
 from manymodes.estimators.components import ComponentSearch, search_components
-from manymodes.estimators.presets import Preset
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.training import History
 from manymodes.training.data import Data, as_rows, folds
@@ -89,54 +89,41 @@ class Fitter:
     device: torch.device
     time_limit: float | None
 
-    def race(self, preset: Preset, frequencies: Sequence[float], sizes: Sequence[int], *, search: bool) -> Race:
+    def race(self, choices: Choices) -> Race:
         """Let first frequencies race: each is trained on all folds of the rows but one, and judged on that one.
 
-        A limit on epochs that the user set holds for the race, too.
-
-        Args:
-            preset: Tells steps and folds.
-            frequencies: The candidates.
-            sizes: Width of each hidden layer.
-            search: Whether to find out how many components the winner needs.
+        Where there is nothing to find out, no race is run. A limit on epochs that the user set holds for it, too.
         """
-        started = time.monotonic()
-        data, n_folds = self._some_rows(), preset.race_folds
+        frequencies, preset = choices.frequencies, choices.preset
+        if len(frequencies) == 1 and not choices.searches_components:
+            return Race.without(frequencies[0])
+        started, n_folds, data = time.monotonic(), preset.race_folds, self._some_rows()
         with isolated(self.seed) as generator:
-            held_out = folds(len(data[0]), 1 / n_folds, n_folds, generator)
-        options = {
-            **self.options,
-            "n_steps": preset.race_steps,
-            "least_epochs": 1,
-            "validation": held_out.repeat(len(frequencies), 1),
-        }
-        entrants = [frequency for frequency in frequencies for _ in range(n_folds)]
+            held_out = folds(len(data[0]), 1 / n_folds, n_folds, generator).repeat(len(frequencies), 1)
+        options = {**self.options, "n_steps": preset.race_steps, "least_epochs": 1, "validation": held_out}
         limit = None if self.time_limit is None else _RACE_SHARE * self.time_limit
-        smaller = replace(self.architecture, hidden_sizes=sizes, memory_rows=0)
+        smaller = replace(self.architecture, hidden_sizes=choices.race_sizes, memory_rows=0)
+        entrants = [frequency for frequency in frequencies for _ in range(n_folds)]
         network, history = replace(self, architecture=smaller)._fit(entrants, data, options, limit)
         losses = torch.tensor(history.best_losses).reshape(-1, n_folds)
         components = None
-        if search:
+        if choices.searches_components:
             first = int(losses.mean(-1).argmin()) * n_folds
             rows, winners = as_rows("data", data, network), slice(first, first + n_folds)
-            components = search_components(network, rows, options["validation"], winners)
-        return Race(
-            tuple(frequencies),
-            tuple(losses.mean(-1).tolist()),
-            _near_best(frequencies, losses),
-            time.monotonic() - started,
-            components,
-        )
+            components = search_components(network, rows, held_out, winners)
+        near = _near_best(frequencies, losses)
+        seconds = time.monotonic() - started
+        return Race(tuple(frequencies), tuple(losses.mean(-1).tolist()), near, seconds, components)
 
-    def with_components(self, n_components: int) -> Fitter:
-        """Return the same with another number of components."""
-        return replace(self, architecture=replace(self.architecture, n_components=n_components))
-
-    def fit(self, frequencies: Sequence[float], spent: float = 0.0) -> Fitted:
-        """Fit an ensemble with one member for each frequency; ``spent`` seconds are gone already."""
-        limit = None if self.time_limit is None else max(self.time_limit - spent, 1e-3)
-        network, history = self._fit(frequencies, self.data, self.options, limit)
-        return Fitted(self._planned(frequencies), network, history)
+    def fit(self, race: Race, n_members: int) -> Fitted:
+        """Fit an ensemble whose members share what came out of the race, in the time that is left."""
+        limit = None if self.time_limit is None else max(self.time_limit - race.seconds, 1e-3)
+        frequencies = tuple(race.chosen[member % len(race.chosen)] for member in range(n_members))
+        plan = self.architecture
+        if race.components is not None:
+            plan = replace(plan, n_components=race.components.chosen)
+        chosen = replace(self, architecture=plan)
+        return Fitted(chosen._planned(frequencies), *chosen._fit(frequencies, self.data, self.options, limit))
 
     def _planned(self, frequencies: Sequence[float]) -> Architecture:
         n_members = len(frequencies)
@@ -169,8 +156,3 @@ def _near_best(frequencies: Sequence[float], losses: Tensor) -> tuple[float, ...
     near = gap.mean(-1) <= error
     near[best] = True
     return tuple(frequency for frequency, is_near in zip(frequencies, near.tolist(), strict=True) if is_near)
-
-
-def cycled(values: Sequence[float], n: int) -> tuple[float, ...]:
-    """Return so many values, each of them in turn."""
-    return tuple(values[i % len(values)] for i in range(n))

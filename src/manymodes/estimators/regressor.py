@@ -3,47 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self, TypeVar
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
-from torch import Tensor, nn
+from torch import nn
 
 from manymodes import _checks
-from manymodes.distributions import Incomplete, Mixture
-from manymodes.estimators.architecture import Architecture, output_width
+from manymodes.distributions import Mixture
+from manymodes.estimators.choices import Choices
 from manymodes.estimators.documents import describe
-from manymodes.estimators.fitting import Fitter, Race, cycled
-from manymodes.estimators.inputs import category_levels, read_features, read_training_data
+from manymodes.estimators.fitting import Fitter
+from manymodes.estimators.inputs import read_features, read_training_data
 from manymodes.estimators.model_file import write_model_file
-from manymodes.estimators.presets import (
-    AUTO,
-    DEFAULT_OBJECTIVE,
-    ENOUGH,
-    MORE_THAN_ENOUGH,
-    PRESETS,
-    Preset,
+from manymodes.estimators.predictions import (
+    DensityRegressorMixin,
+    as_seed,
+    as_tensor,
+    checked,
+    restored_on_failure,
 )
-from manymodes.estimators.tables import Floats
+from manymodes.estimators.presets import AUTO
 from manymodes.estimators.target_facts import inspect_target
-from manymodes.objectives import Objective, named, regularised
+from manymodes.objectives import Objective
 from manymodes.training.data import refuse_wild
-from manymodes.training.randomness import seeded
-
-T = TypeVar("T")
-
-_POINTS: Mapping[str, Callable[[Mixture], Tensor]] = {
-    "mean": lambda distribution: distribution.mean,
-    "median": lambda distribution: distribution.median,
-    "mode": lambda distribution: distribution.mode,
-}
 
 
-class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
     """Regression that predicts a whole density p(y | x): a mixture of normals from a neural network.
 
     The default is meant for any table: an ensemble of networks trained in one pass, each with validation rows of its
@@ -53,7 +43,8 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     Args:
         n_components: Number of mixture components of each member, K; ``"auto"`` starts with ten and keeps as many as
-            held-out rows ask for, see ``race_.components``; where components are no plain normals it means five.
+            held-out rows ask for, see ``race_.components``; where components are no plain normals, or the
+            backbone is your own, it means five.
         preset: ``"fast"``, ``"default"`` or ``"best"``: how much is computed for what the other settings leave open.
         time_limit: Seconds that a fit may take; None for as long as it needs.
         n_members: Number of networks, M; None for the preset's number, and for one with a ``backbone`` of your own.
@@ -194,12 +185,8 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: Values that are not finite numbers, a constant target, too few rows, settings
                 out of range.
         """
-        before = self.__dict__.copy()
-        try:
+        with restored_on_failure(self):
             self._fit(X, y, sample_weight)
-        except BaseException:  # a failed fit leaves a fitted model as it was
-            self.__dict__ = before
-            raise
         return self
 
     def _fit(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> None:
@@ -208,24 +195,20 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if sample_weight is not None:
             weight = _check_sample_weight(sample_weight, features, dtype=np.float64, ensure_non_negative=True)
             features, columns, weight = (part[weight > 0] for part in (features, columns, weight))  # 0 is no row
-        refuse_wild("y in data", _tensor(columns), infinite=False)
+        refuse_wild("y in data", as_tensor(columns), infinite=False)
         self.target_facts_ = tuple(inspect_target(column) for column in columns.T)
-        data = [_tensor(features), self._targets(columns), *([] if weight is None else [_tensor(weight)])]
-        preset = _checks.one_of("preset", self.preset, PRESETS)
+        choices = Choices(self)
         fitter = Fitter(
-            architecture=self._plan(features, columns, preset),
-            data=tuple(data),
-            options=self._options(preset),
+            architecture=choices.architecture(features, columns, self.target_facts_),
+            data=(as_tensor(features), choices.targets(columns), *([] if weight is None else [as_tensor(weight)])),
+            options=choices.options(),
             backbone=self.backbone,
-            seed=_seed(self.random_state),
+            seed=as_seed(self.random_state),
             device=_usable_device(self.device),
-            time_limit=None if self.time_limit is None else _checks.positive("time_limit", self.time_limit),
+            time_limit=choices.time_limit,
         )
-        self.race_ = self._race(fitter, preset)
-        if self.race_.components is not None:
-            fitter = fitter.with_components(self.race_.components.chosen)
-        frequencies = cycled(self.race_.chosen, self._n_members(preset))
-        self.architecture_, network, self.history_ = fitter.fit(frequencies, self.race_.seconds)
+        self.race_ = fitter.race(choices)
+        self.architecture_, network, self.history_ = fitter.fit(self.race_, choices.n_members)
         if self.backbone is None:  # in double precision the prediction of a row does not depend on those beside it
             network.double()
         self.network_, self.target_ndim_ = network, targets.ndim
@@ -239,75 +222,8 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: Features that do not fit, or so far from the training data that the network overflows.
         """
-        features = _tensor(read_features(self, X)).to(self.network_.device)
-        mixture: Mixture = self.network_.eval()(features).to("cpu")
-        moments = torch.cat([mixture.components.mean, mixture.components.variance], -1)
-        known = mixture.logits.isfinite().all(-1) & moments.isfinite().flatten(-2).all(-1)
-        if not bool(known.all()):
-            raise _checks.InputError(
-                f"X must stay near the training data; {_checks.row(int((~known).nonzero()[0]))} is too extreme for "
-                "the network."
-            )
-        return Mixture(mixture.mixture_distribution, mixture.components, validate_args=True)
-
-    def predict(self, X: Any, *, point: str = "mean") -> Floats:
-        """Return point predictions, (N,), or (N, D) where y had two axes.
-
-        Args:
-            X: Features, (N, F).
-            point: ``"mean"``, ``"median"`` (of each dimension) or ``"mode"`` (the highest, of the joint
-                density).
-
-        Raises:
-            ValueError: Features that do not fit, or another ``point``.
-        """
-        choose = _checks.one_of("point", point, _POINTS)
-        return self._as_target(choose(self.predict_distribution(X)))
-
-    def predict_quantiles(self, X: Any, levels: float | Sequence[float] = (0.05, 0.5, 0.95)) -> Floats:
-        """Return quantiles, (N, Q), or (N, D, Q) where y had two axes.
-
-        Args:
-            X: Features, (N, F).
-            levels: One level or Q of them, from 0 to 1.
-
-        Raises:
-            ValueError: A level outside [0, 1].
-        """
-        wanted = [
-            _checks.number_between("every level", level, 0.0, 1.0, including=(0.0, 1.0))
-            for level in np.atleast_1d(np.asarray(levels)).tolist()
-        ]
-        quantiles = self.predict_distribution(X).icdf(torch.tensor(wanted, dtype=torch.float64)[:, None, None])
-        return np.moveaxis(self._as_target(quantiles), 0, -1)
-
-    def predict_interval(self, X: Any, level: float = 0.9) -> Floats:
-        """Return the central interval, lower and upper end, (N, 2), or (N, D, 2) where y had two axes.
-
-        Args:
-            X: Features, (N, F).
-            level: Probability that the interval holds, in (0, 1).
-
-        Raises:
-            ValueError: A level outside (0, 1).
-        """
-        level = _checks.number_between("level", level, 0.0, 1.0)
-        return self.predict_quantiles(X, (0.5 - level / 2, 0.5 + level / 2))
-
-    def sample(self, X: Any, n_samples: int = 1, *, random_state: int | np.random.RandomState | None = None) -> Floats:
-        """Return draws from each row's density, (S, N), or (S, N, D) where y had two axes.
-
-        Args:
-            X: Features, (N, F).
-            n_samples: Number of draws for each row, S.
-            random_state: Seed of the draws; None draws a fresh one.
-
-        Raises:
-            ValueError: ``n_samples`` below 1.
-        """
-        n_samples = _checks.integer_at_least("n_samples", n_samples, 1)
-        generator = seeded(_seed(random_state))
-        return self._as_target(self.predict_distribution(X).sample((n_samples,), generator=generator))
+        features = as_tensor(read_features(self, X)).to(self.network_.device)
+        return checked(self.network_.eval()(features))
 
     # --- what was found ---
 
@@ -340,108 +256,6 @@ class MDNRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         write_model_file(path, self.network_.state_dict(), describe(self))
 
-    # --- private ---
-
-    def _memory_rows(self, n_rows: int) -> int:
-        if not self.retrieval:
-            return 0
-        if self.backbone is not None or self.family != "normal" or self.covariance_type != "diag" or len(self.atoms):
-            raise _checks.InputError(
-                "retrieval needs the default backbone and normal components of covariance_type='diag' without atoms."
-            )
-        return n_rows
-
-    def _plan(self, features: Floats, targets: Floats, preset: Preset) -> Architecture:
-        own, n_members = self.backbone, self.n_members
-        example = _tensor(features[:2]).to(torch.float32)
-        min_scale = _checks.positive("min_scale", self.min_scale)
-        return Architecture(
-            n_features=features.shape[1],
-            target_dim=targets.shape[1],
-            n_components=self._n_components(preset),
-            covariance_type=self.covariance_type,
-            min_scale=min(facts.floor(min_scale) for facts in self.target_facts_),
-            hidden_sizes=_plain(preset.hidden_sizes if self.hidden_sizes is None else self.hidden_sizes),
-            dropout=_checks.number_between("dropout", self.dropout, 0.0, 1.0, including=(0.0,)),
-            own_backbone_features=None if own is None else output_width(own, example),
-            n_members=None if n_members == 1 else n_members,
-            categories=category_levels(self, features),
-            family=self.family,
-            atoms=_single_target("atoms", tuple(map(float, self.atoms)), targets),
-            memory_rows=self._memory_rows(len(features)),
-        )
-
-    def _race(self, fitter: Fitter, preset: Preset) -> Race:
-        """Return which first frequencies the members take; no race is run where there is nothing to find out."""
-        frequencies = preset.frequencies
-        if self.backbone is not None:
-            frequencies = (0.0,)  # it has none
-        elif self.frequency is not None:
-            frequencies = (_checks.positive("frequency", self.frequency),)
-        search = self._wants_search(preset)
-        if len(frequencies) == 1 and not search:
-            return Race.without(frequencies[0])
-        sizes = preset.race_sizes if self.hidden_sizes is None else fitter.architecture.hidden_sizes
-        return fitter.race(preset, frequencies, sizes, search=search)
-
-    def _objective(self) -> str | Objective:
-        if self.objective is not None:
-            return self.objective
-        exact = self.rounding is None and not len(tuple(self.atoms))
-        return DEFAULT_OBJECTIVE if exact and self.family == "normal" else "nll"
-
-    def _wants_search(self, preset: Preset) -> bool:
-        """Return whether the number of components is found by evidence, which only plain normals allow."""
-        plain = self.family == "normal" and self.covariance_type in ("diag", "spherical") and not len(tuple(self.atoms))
-        return self.n_components == AUTO and plain and self.rounding is None and preset.race_steps > 0
-
-    def _n_components(self, preset: Preset) -> int:
-        """Return how many components there are at first."""
-        if self.n_components == AUTO:
-            return MORE_THAN_ENOUGH if self._wants_search(preset) else ENOUGH
-        return _checks.integer_at_least("n_components", self.n_components, 1)
-
-    def _n_members(self, preset: Preset) -> int:
-        if self.n_members is None:
-            return 1 if self.backbone is not None else preset.n_members
-        return _checks.integer_at_least("n_members", self.n_members, 1)
-
-    def _targets(self, columns: Floats) -> Tensor | Incomplete:
-        """Return targets, (N, D), as tensors, or as the cells that they were rounded from."""
-        y = _tensor(columns)
-        if self.rounding is None:
-            return y
-        step = _single_target("rounding", _checks.positive("rounding", self.rounding), columns)
-        if len(tuple(self.atoms)):
-            raise _checks.InputError("atoms must be left out with rounding: a cell of values holds no single one.")
-        return Incomplete.rounded(y, step)
-
-    def _options(self, preset: Preset) -> dict[str, Any]:
-        """Return what ``training.fit`` is told."""
-        objective = regularised(
-            named(self._objective()), weight_entropy=self.weight_entropy, scale_prior=self.scale_prior
-        )
-        names = ("max_epochs", "batch_size", "weight_decay", "patience", "input_noise", "target_noise")
-        return {name: getattr(self, name) for name in names} | {
-            "objective": objective,
-            "validation": _checks.number_between("validation_fraction", self.validation_fraction, 0.0, 1.0),
-            "lr": preset.lr if self.lr is None else self.lr,
-            "n_steps": preset.steps,
-            "least_epochs": preset.epochs,
-            "precision": "auto" if self.backbone is None else "full",
-            "progress": bool(self.verbose),
-        }
-
-    def _as_target(self, values: Tensor) -> Floats:
-        """Turn (..., D) into an array of the shape that y had."""
-        array: Floats = values.cpu().numpy()
-        return array[..., 0] if self.target_ndim_ == 1 else array
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
-
 
 def _usable_device(name: Any) -> torch.device:
     try:
@@ -452,27 +266,5 @@ def _usable_device(name: Any) -> torch.device:
         ) from error
 
 
-def _tensor(array: Floats) -> Tensor:
-    """Return a copy as a tensor; torch cannot share arrays that are read-only or run backwards."""
-    return torch.tensor(np.ascontiguousarray(array))
-
-
-def _plain(value: Any) -> Any:
-    """Return NumPy's arrays, which searches hand over, as tuples of Python's numbers."""
-    return tuple(value.tolist()) if isinstance(value, np.ndarray) else value
-
-
 def _default_names(n_targets: int) -> list[str]:
     return ["y"] if n_targets == 1 else [f"y{d}" for d in range(n_targets)]
-
-
-def _single_target(name: str, value: T, targets: Floats) -> T:
-    if value and targets.shape[1] > 1:
-        raise _checks.InputError(f"{name} must be left out for several targets; got {targets.shape[1]} of them.")
-    return value
-
-
-def _seed(random_state: Any) -> int | None:
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**31 - 1))
-    return None if random_state is None else _checks.random_state(random_state)

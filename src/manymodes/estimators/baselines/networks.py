@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,6 @@ from manymodes.distributions import Mixture
 from manymodes.estimators.baselines.base import Baseline, held_out_rows, mixture_of, most_likely
 from manymodes.estimators.regressor import MDNRegressor
 from manymodes.nn.backbones import Dropout
-from manymodes.objectives import Objective, nll
 from manymodes.training.randomness import isolated
 
 _NOISES = np.geomspace(0.05, 1.0, 31).tolist()  # in root mean squared errors, which is best for a single normal
@@ -32,34 +32,40 @@ class NetworkBaseline(Baseline):
     regressor: MDNRegressor | None
     regressor_: MDNRegressor
 
-    def _fitted(
-        self, x: Tensor, y: Tensor, *, objective: Objective = nll, n_members: int = 1, seed: int | None = None
-    ) -> MDNRegressor:
-        """Return a regressor fitted to features (N, F) and targets (N, D)."""
+    def _fitted(self, x: Tensor, y: Tensor, seed: int, *, n_members: int = 1, **changes: Any) -> MDNRegressor:
+        """Return a regressor of one normal per member, fitted to features (N, F) and targets (N, D)."""
         model = MDNRegressor() if self.regressor is None else self.regressor
         _checks.instance("regressor", model, MDNRegressor, " or None")
         model = clone(model).set_params(
             n_components=1,
             n_members=n_members,
-            objective=objective,
             family="normal",
             atoms=(),
             rounding=None,
-            random_state=self._seed() if seed is None else seed,
+            retrieval=False,
+            random_state=seed,
+            **changes,
         )
-        fitted: MDNRegressor = model.fit(x.numpy(), y.numpy())
+        fitted: MDNRegressor = model.fit(self._named(x), y.numpy())
         return fitted
 
     def _density(self, x: Tensor) -> Mixture:
-        return self.regressor_.predict_distribution(x.numpy())
+        return self.regressor_.predict_distribution(self._named(x))
+
+    def _named(self, x: Tensor) -> Any:
+        """Return features (N, F) with the names that they came with, since the regressor's settings may use them."""
+        names = getattr(self, "feature_names_in_", None)
+        return x.numpy() if names is None else dict(zip(names, x.T.numpy(), strict=True))
 
 
 class GaussianNetwork(NetworkBaseline):
     """One network that predicts a mean and a scale: a normal whose width depends on x.
 
+    It is trained by the regressor's own objective, so that the mixture is all that is missing.
+
     Args:
-        regressor: An ``MDNRegressor`` whose settings it takes, except for components, members, objective and atoms;
-            None for the defaults.
+        regressor: An ``MDNRegressor`` whose settings it takes, except for what makes it a mixture; None for the
+            defaults.
         random_state: Seed for reproducible fits; None draws a fresh one.
 
     References:
@@ -73,18 +79,19 @@ class GaussianNetwork(NetworkBaseline):
         self.random_state = random_state
 
     def _learn(self, x: Tensor, y: Tensor) -> None:
-        self.regressor_ = self._fitted(x, y)
+        self.regressor_ = self._fitted(x, y, self._seed())
 
 
 class DeepEnsemble(NetworkBaseline):
     """Several networks like ``GaussianNetwork``, whose normals are pooled with equal weights.
 
-    Each has initial weights and validation rows of its own. The paper scores one normal with the moments of the pool
-    and trains with adversarial examples, too; here the pool itself is the prediction, and there are none.
+    Each has initial weights and validation rows of its own. The paper trains by likelihood, with adversarial examples,
+    and scores one normal with the moments of the pool; here the objective is the regressor's, and the prediction the
+    pool itself.
 
     Args:
-        regressor: An ``MDNRegressor`` whose settings they take, except for components, members, objective and atoms;
-            None for the defaults.
+        regressor: An ``MDNRegressor`` whose settings they take, except for what makes it a mixture; None for the
+            defaults.
         n_members: Number of networks, M.
         random_state: Seed for reproducible fits; None draws a fresh one.
 
@@ -106,7 +113,7 @@ class DeepEnsemble(NetworkBaseline):
 
     def _learn(self, x: Tensor, y: Tensor) -> None:
         n_members = _checks.integer_at_least("n_members", self.n_members, 1)
-        self.regressor_ = self._fitted(x, y, n_members=n_members)
+        self.regressor_ = self._fitted(x, y, self._seed(), n_members=n_members)
 
 
 class ConstantNoiseNetwork(NetworkBaseline):
@@ -136,7 +143,7 @@ class ConstantNoiseNetwork(NetworkBaseline):
         return mixture_of(self._means(x), self.noise_)
 
     def _learn_mean(self, x: Tensor, y: Tensor, seed: int) -> None:
-        self.regressor_ = self._fitted(x, y, objective=squared_error, seed=seed)
+        self.regressor_ = self._fitted(x, y, seed, objective=squared_error)
 
     @abstractmethod
     def _means(self, x: Tensor) -> Tensor:
@@ -144,7 +151,7 @@ class ConstantNoiseNetwork(NetworkBaseline):
 
     def _mean(self, x: Tensor) -> Tensor:
         """Return the mean that the network learned, (N, D)."""
-        return self.regressor_.predict_distribution(x.numpy()).mean
+        return super()._density(x).mean
 
 
 class LeastSquaresNetwork(ConstantNoiseNetwork):
@@ -153,7 +160,7 @@ class LeastSquaresNetwork(ConstantNoiseNetwork):
     The noise is the root mean squared residual on held-out rows.
 
     Args:
-        regressor: An ``MDNRegressor`` whose settings it takes, except for components, members, objective and atoms;
+        regressor: An ``MDNRegressor`` whose settings it takes, except for its objective and what makes it a mixture;
             None for the defaults.
         validation_fraction: Share of rows that a first fit leaves out to measure the noise.
         random_state: Seed for reproducible fits; None draws a fresh one.
@@ -185,7 +192,7 @@ class MonteCarloDropout(ConstantNoiseNetwork):
     likely.
 
     Args:
-        regressor: An ``MDNRegressor`` whose settings it takes, except for components, members, objective and atoms;
+        regressor: An ``MDNRegressor`` whose settings it takes, except for its objective and what makes it a mixture;
             None for the defaults. A ``backbone`` of your own must hold dropout.
         n_passes: Number of passes, S.
         validation_fraction: Share of rows that a first fit leaves out to choose the noise.

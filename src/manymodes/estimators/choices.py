@@ -1,0 +1,162 @@
+"""What a fit does: an estimator's settings, and its preset where the user left them open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from manymodes import _checks
+from manymodes.distributions import Incomplete
+from manymodes.estimators.architecture import Architecture, output_width
+from manymodes.estimators.inputs import category_levels
+from manymodes.estimators.predictions import as_tensor
+from manymodes.estimators.presets import AUTO, DEFAULT_OBJECTIVE, ENOUGH, MORE_THAN_ENOUGH, PRESETS
+from manymodes.estimators.tables import Floats
+from manymodes.estimators.target_facts import TargetFacts
+from manymodes.objectives import Objective, named, regularised
+
+if TYPE_CHECKING:
+    from manymodes.estimators.regressor import MDNRegressor
+
+T = TypeVar("T")
+
+_PASSED_ON = ("max_epochs", "batch_size", "weight_decay", "patience", "input_noise", "target_noise")
+
+
+class Choices:
+    """The settings of an ``MDNRegressor``, checked and completed.
+
+    Args:
+        model: The estimator.
+
+    Raises:
+        ValueError: A setting out of range, or two that do not go together.
+    """
+
+    def __init__(self, model: MDNRegressor) -> None:
+        self._model = model
+        self.preset = _checks.one_of("preset", model.preset, PRESETS)
+        self.atoms = tuple(float(atom) for atom in model.atoms)
+        if self.atoms and model.rounding is not None:
+            raise _checks.InputError("atoms must be left out with rounding: a cell of values holds no single one.")
+
+    @property
+    def frequencies(self) -> Sequence[float]:
+        """First frequencies of the embedding that come into question."""
+        if self._model.backbone is not None:
+            return (0.0,)  # it has none
+        if self._model.frequency is not None:
+            return (_checks.positive("frequency", self._model.frequency),)
+        return self.preset.frequencies if self.preset.race_steps else self.preset.frequencies[:1]
+
+    @property
+    def searches_components(self) -> bool:
+        """Whether the number of components is found by evidence, which only exact targets and plain normals allow."""
+        model = self._model
+        plain = model.family == "normal" and model.covariance_type in ("diag", "spherical") and not self.atoms
+        is_open = model.n_components == AUTO and model.backbone is None and self.preset.race_steps > 0
+        return plain and is_open and model.rounding is None
+
+    @property
+    def race_sizes(self) -> Sequence[int]:
+        """Width of each hidden layer in the race."""
+        return self.preset.race_sizes if self._model.hidden_sizes is None else self._hidden_sizes
+
+    @property
+    def n_members(self) -> int:
+        """Number of networks, M."""
+        if self._model.n_members is None:
+            return 1 if self._model.backbone is not None else self.preset.n_members
+        return _checks.integer_at_least("n_members", self._model.n_members, 1)
+
+    @property
+    def time_limit(self) -> float | None:
+        """Seconds for everything."""
+        limit = self._model.time_limit
+        return None if limit is None else _checks.positive("time_limit", limit)
+
+    def architecture(self, features: Floats, columns: Floats, facts: Sequence[TargetFacts]) -> Architecture:
+        """Return what to build for features (N, F) and targets (N, D)."""
+        model, example = self._model, as_tensor(features[:2]).to(torch.float32)
+        min_scale = _checks.positive("min_scale", model.min_scale)
+        return Architecture(
+            n_features=features.shape[1],
+            target_dim=columns.shape[1],
+            n_components=self._n_components,
+            covariance_type=model.covariance_type,
+            min_scale=min(fact.floor(min_scale) for fact in facts),
+            hidden_sizes=self._hidden_sizes,
+            dropout=_checks.number_between("dropout", model.dropout, 0.0, 1.0, including=(0.0,)),
+            own_backbone_features=None if model.backbone is None else output_width(model.backbone, example),
+            categories=category_levels(model, features),
+            family=model.family,
+            atoms=_for_single_target("atoms", self.atoms, columns),
+            memory_rows=self._memory_rows(len(features)),
+        )
+
+    def targets(self, columns: Floats) -> Tensor | Incomplete:
+        """Return targets, (N, D), as tensors, or as the cells that they were rounded from."""
+        y, step = as_tensor(columns), self._model.rounding
+        if step is None:
+            return y
+        return Incomplete.rounded(y, _for_single_target("rounding", _checks.positive("rounding", step), columns))
+
+    def options(self) -> dict[str, Any]:
+        """Return what ``training.fit`` is told."""
+        model, preset = self._model, self.preset
+        objective = regularised(
+            named(self._objective), weight_entropy=model.weight_entropy, scale_prior=model.scale_prior
+        )
+        if model.input_noise and len(tuple(model.categorical_features)):
+            raise _checks.InputError("input_noise must be 0 with categorical_features, whose numbers are names.")
+        return {name: getattr(model, name) for name in _PASSED_ON} | {
+            "objective": objective,
+            "validation": _checks.number_between("validation_fraction", model.validation_fraction, 0.0, 1.0),
+            "lr": preset.lr if model.lr is None else model.lr,
+            "n_steps": preset.steps,
+            "least_epochs": preset.epochs,
+            "precision": "auto" if model.backbone is None else "full",
+            "progress": bool(model.verbose),
+        }
+
+    @property
+    def _objective(self) -> str | Objective:
+        model = self._model
+        if model.objective is not None:
+            return model.objective
+        exact = model.rounding is None and not self.atoms
+        return DEFAULT_OBJECTIVE if exact and model.family == "normal" else "nll"
+
+    @property
+    def _n_components(self) -> int:
+        """How many components there are at first."""
+        if self._model.n_components == AUTO:
+            return MORE_THAN_ENOUGH if self.searches_components else ENOUGH
+        return _checks.integer_at_least("n_components", self._model.n_components, 1)
+
+    @property
+    def _hidden_sizes(self) -> Any:
+        sizes: Any = self._model.hidden_sizes
+        if sizes is None:
+            return self.preset.hidden_sizes
+        return tuple(sizes.tolist()) if isinstance(sizes, np.ndarray) else sizes  # searches hand over arrays
+
+    def _memory_rows(self, n_rows: int) -> int:
+        model = self._model
+        if not model.retrieval:
+            return 0
+        if model.backbone is not None or model.family != "normal" or model.covariance_type != "diag" or self.atoms:
+            raise _checks.InputError(
+                "retrieval needs the default backbone and normal components of covariance_type='diag' without atoms."
+            )
+        return n_rows
+
+
+def _for_single_target(name: str, value: T, columns: Floats) -> T:
+    if value and columns.shape[1] > 1:
+        raise _checks.InputError(f"{name} must be left out for several targets; got {columns.shape[1]} of them.")
+    return value
