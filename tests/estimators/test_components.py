@@ -68,8 +68,8 @@ def test_components_that_are_needed_stay():
 def test_the_reason_names_the_numbers():
     reason = ComponentSearch((1.0, 0.51, 0.5), (0.1, 0.02, 0.0), 2).reason()
     assert reason == (
-        "2 of 3 components were kept: on rows held out in the search they lose 0.010 nats to the best number, 3, within "
-        "one standard error (0.020); 1 would lose 0.500 (0.100)."
+        "2 of 3 components were kept: on rows held out in the search they lose 0.010 nats to the best number, 3, "
+        "within one standard error (0.020); 1 would lose 0.500 (0.100)."
     )
 
 

@@ -51,7 +51,7 @@ def test_scikit_learns_own_checks_all_pass():
     # Weight equivalence is tested statistically below: any estimator that draws validation rows at random fails the
     # exact one, and scikit-learn excuses its own there.
     excused = {"check_sample_weight_equivalence_on_dense_data": "validation rows are drawn at random"}
-    model = MDNRegressor(2, hidden_sizes=(16,), max_epochs=60, batch_size=16, lr=1e-2, dropout=0.0, random_state=0)
+    model = small(n_components=2, max_epochs=60, batch_size=16)
     results = check_estimator(model, expected_failed_checks=excused, on_skip=None, on_fail="raise")
     passed = [result["check_name"] for result in results if result["status"] == "passed"]
     failed = {result["check_name"] for result in results if result["status"] in ("failed", "xfail")}

@@ -68,7 +68,10 @@ class Blueprint(Protocol):
         """Return components, ``batch_shape`` (..., K), of parameters (..., K, *shape) in the network's units."""
 
     def start(self, centres: Tensor, spread: Tensor, units: Units) -> dict[str, Tensor]:
-        """Return parameters to start from, (K, *shape) each, for centres (K, D) and typical distances (D,)."""
+        """Return parameters to start from, (K, *shape) each, for centres (K, D) and typical distances (D,).
+
+        The blueprint of a single family takes distances of each component, (K, D), too.
+        """
 
     def settled(self, components: Component) -> Component:
         """Return components in the user's units with what the user gave set exactly."""

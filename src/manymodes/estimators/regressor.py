@@ -100,9 +100,9 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
     Example:
         >>> from manymodes.datasets import load_geyser
         >>> X, y = load_geyser()
-        >>> model = MDNRegressor(n_components=3, max_epochs=20, random_state=0).fit(X, y)
-        >>> model.predict_distribution(X[:2])
-        Mixture(n_components=3, family=DiagonalNormal, batch_shape=(2,), event_shape=(1,))
+        >>> model = MDNRegressor(n_components=3, preset="fast", max_epochs=20, random_state=0).fit(X, y)
+        >>> model.predict_distribution(X[:2])  # four networks of three components each
+        Mixture(n_components=12, family=DiagonalNormal, batch_shape=(2,), event_shape=(1,))
     """
 
     def __init__(

@@ -8,10 +8,11 @@ from torch.distributions import Categorical
 
 from manymodes import _checks
 from manymodes.distributions import DiagonalNormal, Mixture
-from manymodes.distributions.blueprints import Blueprint, Slot, Units, as_blueprint
+from manymodes.distributions.blueprints import Blueprint, FamilyBlueprint, Slot, Units, as_blueprint
 from manymodes.distributions.declared import Declared
 from manymodes.nn.links import LINKS
 from manymodes.nn.members import linear
+from manymodes.nn.scaling import fences
 from manymodes.nn.spread import spread_centres
 from manymodes.nn.support import Support
 
@@ -90,11 +91,26 @@ class MixtureHead(nn.Module):
         width = torch.where(width > 0, width, 1.0)  # distances between targets count every dimension alike
         centres = spread_centres(y / width, self.n_components, generator) * width  # (K, D)
         nearest = centres[torch.cdist(y / width, centres / width).argmin(-1)]
-        typical = (y - nearest).square().mean(0).sqrt().clamp_min(2 * self.min_scale)  # (D,)
+        typical = self._typical(y, nearest).clamp_min(2 * self.min_scale)
         logits, raw = self._split(self.linear.bias)
         logits.zero_()
         for name, value in self.family.start(centres, typical, units).items():
             raw[name].copy_(self._inverse(name, value))  # the same for every member
+
+    def _typical(self, y: Tensor, nearest: Tensor) -> Tensor:
+        """Return the distance that targets (N, D) keep from their centres, (D,), without gross outliers.
+
+        Where there are any, a last component is as wide as they are far, (K, D): it takes them over, and the others
+        learn what is left.
+        """
+        square, (low, high) = (y - nearest).square(), fences(y)
+        near = (y >= low) & (y <= high)
+        typical = (square.where(near, 0.0).sum(0) / near.sum(0)).sqrt()
+        can_differ = isinstance(self.family, FamilyBlueprint) and self.n_components > 1
+        if bool(near.all()) or not can_differ:
+            return typical
+        far = square.mean(0).sqrt()
+        return torch.cat([typical.expand(self.n_components - 1, -1), far.unsqueeze(0)])
 
     @torch.no_grad()
     def support(self) -> Support:

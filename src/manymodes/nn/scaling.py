@@ -56,7 +56,7 @@ class Standardizer(nn.Module):
         """
         values = values.detach().to(self.loc.device, torch.float64)
         _checks.matches_shape("values", values.shape, ("N", "F"), "to be standardised column by column")
-        low, high = _fences(values)
+        low, high = fences(values)
         middle = 0.5 * low + 0.5 * high
         reach = torch.where(high > low, 0.5 * high - 0.5 * low, 1.0)
         # Statistics of values within [-1, 1]: their squares neither overflow nor vanish.
@@ -153,7 +153,7 @@ _FENCE = 10.0  # widths of the middle half of a column, beyond which a value is 
 _MANY_ROWS = 100_000  # quartiles of a thinned column are good enough to tell outliers
 
 
-def _fences(values: Tensor) -> tuple[Tensor, Tensor]:
+def fences(values: Tensor) -> tuple[Tensor, Tensor]:
     """Return the ends of each column, (F,), or how far from its middle half a value counts, where that is nearer."""
     low, high = values.aminmax(dim=0)
     thinned = values[:: 1 + len(values) // _MANY_ROWS]

@@ -145,7 +145,7 @@ class FullNormal(CorrelatedNormal):
     def start(cls, centres: Tensor, spread: Tensor) -> dict[str, Tensor]:
         """Return parameters to start training from: means at the centres, (K, D), and no correlation."""
         n_components, target_dim = centres.shape
-        return {"loc": centres, "scale_tril": torch.diag(spread).expand(n_components, target_dim, target_dim)}
+        return {"loc": centres, "scale_tril": torch.diag_embed(spread).expand(n_components, target_dim, target_dim)}
 
     def sample(self, sample_shape: _size = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Return samples, (S..., ..., K, D)."""
