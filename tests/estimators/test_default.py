@@ -62,10 +62,11 @@ def test_outliers_in_the_target_do_not_wreck_the_fit(size):
     spoiled = y.copy()
     spoiled[::80] = size
     test = wave(400, seed=1)
-    clean, dirty = (mm.MDNRegressor(**QUICK).fit(X, target) for target in (y, spoiled))
+    settings = {"n_components": 5, "frequency": 0.1, "n_members": 2, "max_epochs": 150, "random_state": 0}
+    clean, dirty = (mm.MDNRegressor(**settings).fit(X, target) for target in (y, spoiled))
     error = [np.abs(model.predict(test[0], point="median") - test[1]).mean() for model in (clean, dirty)]
-    assert error[1] < 2.5 * error[0] + 0.02
-    assert log_score(dirty, *test) < log_score(clean, *test) + 0.7
+    assert error[1] < 1.2 * error[0]
+    assert log_score(dirty, *test) < log_score(clean, *test) + 0.3
     assert any("family='student_t'" in sentence for sentence in dirty.target_notes())
 
 

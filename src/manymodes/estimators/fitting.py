@@ -149,10 +149,9 @@ class Fitter:
 
 
 def _near_best(frequencies: Sequence[float], losses: Tensor) -> tuple[float, ...]:
-    """Return the candidates whose losses, (C, folds), are within one paired standard error of the best one's."""
-    best = losses.mean(-1).argmin()
-    gap = losses - losses[best]
+    """Return the candidates whose losses, (C, folds), are within one paired standard error of the best, best first."""
+    order = losses.mean(-1).argsort(stable=True)
+    gap = losses[order] - losses[order[0]]
     error = gap.std(-1) / math.sqrt(losses.shape[-1])
-    near = gap.mean(-1) <= error
-    near[best] = True
-    return tuple(frequency for frequency, is_near in zip(frequencies, near.tolist(), strict=True) if is_near)
+    near = order[gap.mean(-1) <= error]
+    return tuple(frequencies[i] for i in near.tolist())

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from torch import Tensor
 
 from manymodes import _checks
-from manymodes.distributions import Mixture
+from manymodes.distributions import Mixture, Normal
 from manymodes.estimators.tables import Floats
 from manymodes.training.randomness import seeded
 
@@ -125,8 +125,10 @@ def checked(mixture: Mixture) -> Mixture:
         ValueError: Rows so far from the training data that the network overflowed.
     """
     mixture = mixture.to("cpu")
-    moments = torch.cat([mixture.components.mean, mixture.components.variance], -1)
-    known = mixture.logits.isfinite().all(-1) & moments.isfinite().flatten(-2).all(-1)
+    mean, variance = mixture.components.mean, mixture.components.variance
+    heavy = not isinstance(mixture.components, Normal)  # a variance may well be infinite, of a Student's t, say
+    legal = mean.isfinite() & (variance.isfinite() | (heavy & variance.isinf()))
+    known = mixture.logits.isfinite().all(-1) & legal.flatten(-2).all(-1)
     if not bool(known.all()):
         raise _checks.InputError(
             f"X must stay near the training data; {_checks.row(int((~known).nonzero()[0]))} is too extreme for the "
