@@ -4,7 +4,7 @@ import pytest
 
 from manymodes._checks import InputError
 from manymodes.training import History
-from manymodes.training.diagnosis import Findings
+from manymodes.training.findings import Findings
 
 
 def test_a_history_survives_json_and_refuses_what_it_does_not_know():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from manymodes import _checks
@@ -18,9 +19,6 @@ from manymodes.estimators.presets import AUTO, DEFAULT_OBJECTIVE, ENOUGH, MORE_T
 from manymodes.estimators.tables import Floats
 from manymodes.estimators.target_facts import TargetFacts
 from manymodes.objectives import Objective, named, regularised
-
-if TYPE_CHECKING:
-    from manymodes.estimators.regressor import MDNRegressor
 
 T = TypeVar("T")
 
@@ -37,7 +35,7 @@ class Choices:
         ValueError: A setting out of range, or two that do not go together.
     """
 
-    def __init__(self, model: MDNRegressor) -> None:
+    def __init__(self, model: BaseEstimator) -> None:
         self._model = model
         self.preset = _checks.one_of("preset", model.preset, PRESETS)
         self.atoms = tuple(float(atom) for atom in model.atoms)
@@ -127,7 +125,8 @@ class Choices:
     def _objective(self) -> str | Objective:
         model = self._model
         if model.objective is not None:
-            return model.objective
+            asked: str | Objective = model.objective
+            return asked
         exact = model.rounding is None and not self.atoms
         return DEFAULT_OBJECTIVE if exact and model.family == "normal" else "nll"
 

@@ -12,7 +12,7 @@ from manymodes.nn import MixtureDensityNetwork
 from manymodes.objectives import Objective
 from manymodes.training.best import BestWeights
 from manymodes.training.data import Data, Rows, as_rows, folds, split
-from manymodes.training.diagnosis import examine
+from manymodes.training.findings import examine
 from manymodes.training.history import History
 from manymodes.training.memory import Memory
 from manymodes.training.progress import progress_bar

@@ -27,7 +27,7 @@ from manymodes.distributions import (
 from manymodes.nn import MLP, MixtureDensityNetwork, MixtureHead
 from manymodes.training import History
 from manymodes.training.data import Rows, Split
-from manymodes.training.diagnosis import Findings, examine
+from manymodes.training.findings import Findings, examine
 
 N = 300
 FOUND = Findings(

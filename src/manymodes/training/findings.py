@@ -1,0 +1,159 @@
+"""What a fitted network's components are good for: a look at it, once, after a fit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from manymodes import _checks, objectives
+from manymodes.distributions import Component, Declared, Incomplete, Mixture, Product, constraints
+from manymodes.distributions.wrapped import Wrapped
+from manymodes.nn import MixtureDensityNetwork
+from manymodes.training.data import Rows, Split
+
+_MOST_ROWS = 2000  # that are looked at
+_DEAD = 1e-3  # mean weight and mean responsibility of a component that does nothing
+_SAME = 0.1  # nats: mean difference of two components' log-densities, as between normals 0.13 scales apart
+_AT_FLOOR = 1.5  # times min_scale: softplus hardly lets a scale come nearer
+_NAMED_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a fitted network's components do on its training rows; numbers that JSON can hold.
+
+    Attributes:
+        n_components: Components of each member.
+        dead_components: How many of them have a mean weight and a mean responsibility below 0.001, averaged over
+            members.
+        duplicate_components: How many of them have nearly the density of another one that comes before them, likewise.
+        min_scale: The floor of scales, in scaled units.
+        floor_share: Share of rows whose responsible component has a scale below 1.5 times the floor.
+        floor_rows: The first of those rows where most members agree, counted from 0.
+        train_score: Mean negative log-likelihood of training rows in scaled units; None where it is not finite.
+        validation_score: The same of validation rows.
+    """
+
+    n_components: int
+    dead_components: float
+    duplicate_components: float
+    min_scale: float
+    floor_share: float
+    floor_rows: tuple[int, ...]
+    train_score: float | None
+    validation_score: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the findings as JSON can hold them."""
+        return asdict(self) | {"floor_rows": list(self.floor_rows)}
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Self:
+        """Return the findings that ``to_dict`` gave ``record`` of."""
+        known = [entry.name for entry in fields(cls)]
+        unknown = [name for name in record if name not in known]
+        if unknown:
+            raise _checks.InputError(f"findings have no {_checks.quoted(unknown)}.")
+        return cls(**(record | {"floor_rows": tuple(record["floor_rows"])}))
+
+
+# --- looking at a network ---
+
+
+@torch.no_grad()
+def examine(network: MixtureDensityNetwork, parts: Split) -> Findings:
+    """Return what the components of a fitted network do, on at most 2,000 training and as many validation rows.
+
+    Args:
+        network: The network, in evaluation mode.
+        parts: The rows that it was fitted to, in its scaled units.
+    """
+    index, rows = _some(parts.train, parts.train_index)
+    distribution = network.scaled_distribution(rows.x)
+    log_joint = distribution.component_log_prob(rows.y)  # (..., N, K)
+    share = distribution.responsibilities(rows.y)
+    dead = (distribution.weights.mean(-2) < _DEAD) & (share.mean(-2) < _DEAD)
+    min_scale = network.head.min_scale
+    width = _widths(distribution.components).expand(share.shape).gather(-1, share.argmax(-1, keepdim=True))
+    at_floor = width.squeeze(-1) < _AT_FLOOR * min_scale
+    held_out = _some(parts.held_out, parts.held_out_index)[1]
+    return Findings(
+        n_components=distribution.n_components,
+        dead_components=_per_member(dead),
+        duplicate_components=_per_member(_duplicates(log_joint - distribution.logits, share) & ~dead),
+        min_scale=min_scale,
+        floor_share=float(at_floor.float().mean()),
+        floor_rows=_commonest(index[at_floor]),
+        train_score=_score(distribution, rows),
+        validation_score=_score(network.scaled_distribution(held_out.x), held_out),
+    )
+
+
+def _some(rows: Rows, index: Tensor) -> tuple[Tensor, Rows]:
+    """Return at most 2,000 of the rows that each member has, and their numbers, (M, n) or (n,)."""
+    stride = -(-index.shape[-1] // _MOST_ROWS)
+    index = index[..., ::stride]
+    return index, rows.take(index)
+
+
+def _per_member(which: Tensor) -> float:
+    """Return how many components of a member, (..., K), are marked, on average."""
+    return float(which.sum(-1).float().mean())
+
+
+def _duplicates(log_density: Tensor, share: Tensor) -> Tensor:
+    """Return which components have the density of an earlier one where either is responsible, (..., K).
+
+    Args:
+        log_density: Log-densities of each component at the targets, (..., N, K).
+        share: Responsibilities, (..., N, K).
+    """
+    n_components = share.shape[-1]
+    found = torch.zeros_like(share[..., 0, :], dtype=torch.bool)
+    for k in range(1, n_components):
+        concerned = share[..., :k] + share[..., k : k + 1]  # (..., N, k)
+        gap = (log_density[..., :k] - log_density[..., k : k + 1]).abs()
+        gap = torch.where(concerned > 0, gap, 0.0).nan_to_num(nan=0.0)
+        total = concerned.sum(-2)
+        same = (concerned * gap).sum(-2) <= _SAME * total
+        found[..., k] = (same & (total > _DEAD * share.shape[-2])).any(-1)
+    return found
+
+
+def _widths(component: Component) -> Tensor:
+    """Return the narrowest of the scales that each component has from a head, (..., K); infinite without any."""
+    if isinstance(component, Product):
+        return torch.stack([_widths(block) for block in component.blocks]).amin(0)
+    if isinstance(component, Wrapped):
+        return _widths(component.base)
+    if not isinstance(component, Declared):
+        return torch.cat([_widths(group) for group in component.groups], -1)
+    widths = [component.mean.new_full(component.batch_shape, torch.inf)]
+    for name, parameter in component.parameters.items():
+        value: Tensor = getattr(component, name)
+        if parameter.constraint is constraints.scale:
+            widths.append(value.amin(-1))
+        elif parameter.constraint is constraints.scale_tril:
+            widths.append(value.diagonal(dim1=-2, dim2=-1).amin(-1))
+        elif parameter.constraint is constraints.concentration:
+            widths.append(value.rsqrt().amin(-1))
+    return torch.stack(widths).amin(0)
+
+
+def _commonest(rows: Tensor) -> tuple[int, ...]:
+    """Return the first rows among those that occur at least half as often as any."""
+    if not len(rows):
+        return ()
+    numbers, counts = rows.unique(return_counts=True)
+    first: list[int] = numbers[2 * counts >= counts.max()][:_NAMED_ROWS].tolist()
+    return tuple(first)
+
+
+def _score(distribution: Mixture, rows: Rows) -> float | None:
+    y: Tensor | Incomplete = rows.y
+    score = float(objectives.nll(distribution, y, rows.weight).mean())
+    return score if math.isfinite(score) else None
