@@ -73,15 +73,17 @@ class Dropout(nn.Module):
 
     def __init__(self, share: float) -> None:
         super().__init__()
-        self.share = min(255, max(1, round(256 * share))) / 256
+        self.share = share
+        self.level = 1.0  # of the share; training lowers it towards its end
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x, with a share of its numbers replaced by 0 and the others enlarged to match, while training."""
-        if not self.training:
+        out_of_256 = min(255, round(256 * self.share * self.level))
+        if not self.training or out_of_256 == 0:
             return x
         words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device).random_(_LEAST, None)
-        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= round(256 * self.share)
-        return x * kept.to(x.dtype).mul_(1 / (1 - self.share))
+        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= out_of_256
+        return x * kept.to(x.dtype).mul_(256 / (256 - out_of_256))
 
 
 _LEAST = -(2**63)  # random_ draws from here to the largest integer: all 64 bits

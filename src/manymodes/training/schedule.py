@@ -7,6 +7,7 @@ import time
 
 from manymodes import _checks
 
+_CALM = 0.5  # share of a fit from which dropout fades
 _STEPS = 3000  # enough for the tables of the benchmarks; small tables see each row more often
 _FEWEST_EPOCHS, _MOST_EPOCHS = 20, 400
 
@@ -42,6 +43,14 @@ class WarmUpAndDecay:
             return self._lr * progress / self._warm_up
         decay = (progress - self._warm_up) / max(1 - self._warm_up, 1e-12)
         return self._lr * 0.5 * (1 + math.cos(math.pi * min(decay, 1.0)))
+
+
+def dropout_level(progress: float) -> float:
+    """Return how much of its dropout a network keeps at a share of the fit: all in its first half, at the end nothing.
+
+    A scale that is learned under dropout accounts for the noise of dropout, too, which predictions do not have.
+    """
+    return 1.0 if progress < _CALM else 0.5 * (1 + math.cos(math.pi * (progress - _CALM) / (1 - _CALM)))
 
 
 class Pace:

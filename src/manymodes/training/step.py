@@ -11,10 +11,11 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.distributions.constraints import Scaling
 from manymodes.nn import MixtureDensityNetwork
+from manymodes.nn.backbones import Dropout
 from manymodes.objectives import Objective
 from manymodes.training.data import Rows
 from manymodes.training.precision import autocast
-from manymodes.training.schedule import Pace, WarmUpAndDecay
+from manymodes.training.schedule import Pace, WarmUpAndDecay, dropout_level
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW
 _LEAST_NORM = 1e-12  # a gradient of zero stays zero
@@ -66,6 +67,7 @@ class Stepper:
         vectors = [parameter for parameter in self._parameters if parameter.dim() <= n_axes]
         groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         self._optimizer = torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
+        self._dropouts = [module for module in network.modules() if isinstance(module, Dropout)]
         # Running statistics, say of batch normalisation, which a batch changes on its way forward.
         self._statistics = [buffer for buffer in network.backbone.buffers() if buffer.is_floating_point()]
 
@@ -92,7 +94,10 @@ class Stepper:
 
     def _step(self, batch: Rows) -> Tensor:
         """Change the weights by one batch; return the members' losses, (M,), NaN where they were skipped."""
-        lr = self._schedule(self._pace.advance())
+        progress = self._pace.advance()
+        lr = self._schedule(progress)
+        for dropout in self._dropouts:
+            dropout.level = dropout_level(progress)
         for group in self._optimizer.param_groups:
             group["lr"] = lr
         self._optimizer.zero_grad()
