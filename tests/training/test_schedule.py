@@ -1,6 +1,12 @@
 import pytest
 
-from manymodes.training.schedule import Pace, WarmUpAndDecay, default_batch_size, default_max_epochs
+from manymodes.training.schedule import (
+    Pace,
+    WarmUpAndDecay,
+    default_batch_size,
+    default_max_epochs,
+    dropout_level,
+)
 
 
 def test_the_learning_rate_rises_and_then_falls_to_nothing():
@@ -38,3 +44,10 @@ def test_batches_grow_with_the_table(rows, batch):
 
 def test_epochs_make_some_three_thousand_steps_within_bounds():
     assert [default_max_epochs(n) for n in (1, 8, 1000)] == [400, 375, 20]
+
+
+def test_dropout_is_full_for_half_of_a_fit_and_gone_at_its_end():
+    levels = [dropout_level(progress / 100) for progress in range(101)]
+    assert levels[:50] == [1.0] * 50
+    assert levels[50:] == sorted(levels[50:], reverse=True)
+    assert levels[100] == pytest.approx(0)
