@@ -153,6 +153,7 @@ def _learning_curve(history: History) -> str:
         chart.curve([point[0] for point in points], [point[1] for point in points], style)
     chart.vertical(history.best_epoch + 1.0)
     return chart.figure(
-        f"Loss on training batches (blue, with dropout) and on validation rows (orange); the weights of epoch "
-        f"{history.best_epoch + 1} of {history.n_epochs} were kept (dashed). {history.seconds:.1f} seconds."
+        f"Loss on training batches (blue, with dropout) and on validation rows (orange), averaged over "
+        f"{_checks.counted(history.n_members, 'network')}, each of which kept the weights of its best epoch (dashed: "
+        f"the middle one, {history.best_epoch + 1} of {history.n_epochs}). {history.seconds:.1f} seconds."
     )
