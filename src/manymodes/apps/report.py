@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom  # scikit-learn brings SciPy
 from torch import Tensor
 
-from manymodes import metrics
+from manymodes import _checks, metrics
 from manymodes.apps.summary import BASELINES, READING, Summary, score_tables
 from manymodes.distributions import Mixture
 from manymodes.pages import Chart, as_text, page, paragraph, ridge_chart, section, table
