@@ -9,6 +9,7 @@ from torch import nn
 import manymodes as mm
 from manymodes._checks import InputError
 from manymodes.nn import MLP, Members, MixtureDensityNetwork, MixtureHead
+from manymodes.nn.backbones import Dropout
 from manymodes.training.data import as_rows, folds, split
 from manymodes.training.step import member_losses
 
@@ -169,3 +170,21 @@ def test_lower_precision_of_products_learns_as_well(precision):
     assert losses[precision] < losses["full"] + 0.15
     with pytest.raises(InputError, match=r"^precision must be one of 'auto', 'bfloat16', 'full'; got 'half'\.$"):
         mm.fit(ensemble(), data(), precision="half", **SMALL)
+
+
+@pytest.mark.parametrize("fades", [True, False])
+def test_dropout_fades_while_training_and_is_whole_again_afterwards(fades, monkeypatch):
+    levels = []
+    forward = Dropout.forward
+
+    def spy(self, x):
+        if self.training:
+            levels.append(self.level)
+        return forward(self, x)
+
+    monkeypatch.setattr(Dropout, "forward", spy)
+    network = MixtureDensityNetwork(MLP(1, (8,), dropout=0.5), MixtureHead(8, target_dim=1, n_components=2))
+    mm.fit(network, data(), fade_dropout=fades, **SMALL)
+    assert levels[0] == 1
+    assert levels[-1] == pytest.approx(0.0, abs=0.01) if fades else set(levels) == {1.0}
+    assert all(module.level == 1 for module in network.modules() if isinstance(module, Dropout))

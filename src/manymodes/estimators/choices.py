@@ -22,7 +22,7 @@ from manymodes.objectives import Objective, named, regularised
 
 T = TypeVar("T")
 
-_PASSED_ON = ("max_epochs", "batch_size", "weight_decay", "patience", "input_noise", "target_noise")
+_PASSED_ON = ("max_epochs", "batch_size", "weight_decay", "patience", "input_noise", "target_noise", "fade_dropout")
 
 
 class Choices:

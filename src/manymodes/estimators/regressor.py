@@ -54,6 +54,7 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             file then hold the training rows and their targets.
         hidden_sizes: Width of each hidden layer; None for the preset's.
         dropout: Share of hidden units left out at random while training.
+        fade_dropout: Whether it fades in the second half of the fit, so that scales do not account for its noise.
         backbone: Your own ``nn.Module``, (N, F) -> (N, any), in place of the default network; it is
             copied, and ``hidden_sizes``, ``dropout`` and ``frequency`` are ignored.
         covariance_type: ``"diag"`` (a scale per target dimension), ``"spherical"`` (one for all), ``"full"`` (with
@@ -116,6 +117,7 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         retrieval: bool = False,
         hidden_sizes: Sequence[int] | None = None,
         dropout: float = 0.1,
+        fade_dropout: bool = True,
         backbone: nn.Module | None = None,
         covariance_type: str = "diag",
         family: str = "normal",
@@ -146,6 +148,7 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.retrieval = retrieval
         self.hidden_sizes = hidden_sizes
         self.dropout = dropout
+        self.fade_dropout = fade_dropout
         self.backbone = backbone
         self.covariance_type = covariance_type
         self.family = family

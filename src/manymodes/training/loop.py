@@ -40,6 +40,7 @@ def fit(
     input_noise: float = 0.0,
     target_noise: float = 0.0,
     precision: str = "full",
+    fade_dropout: bool = True,
     patience: int | None = None,
     time_limit: float | None = None,
     initialise: bool = True,
@@ -72,6 +73,8 @@ def fit(
         target_noise: The same on targets.
         precision: Of matrix products while training: ``"full"``, ``"bfloat16"``, or ``"auto"`` for bfloat16 on devices
             that have instructions for it. Likelihoods, weights and validation keep the network's precision.
+        fade_dropout: Whether the dropout of this package's backbones fades in the second half of the fit, so that
+            scales do not account for its noise.
         patience: Stop after so many epochs without improvement of any member; None runs them all.
         time_limit: Seconds that the fit may take: the learning rate then falls with the time, too; None for any.
         initialise: Learn scaling and initial locations; False continues a fitted network.
@@ -110,6 +113,7 @@ def fit(
             input_noise=input_noise,
             target_noise=target_noise,
             precision=precision,
+            fade_dropout=fade_dropout,
         )
         history = History(max_epochs=max_epochs, n_train=n_train, n_validation=n_held_out)
         if initialise:

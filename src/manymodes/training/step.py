@@ -36,6 +36,7 @@ class Stepper:
         input_noise: Standard deviation of normal noise on the inputs of every batch, in scaled units.
         target_noise: The same on targets.
         precision: Of the network's matrix products, see ``training.precision``.
+        fade_dropout: Whether dropout fades in the second half of the fit.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Stepper:
         input_noise: float = 0.0,
         target_noise: float = 0.0,
         precision: str = "full",
+        fade_dropout: bool = True,
     ) -> None:
         self._network, self._objective = network, objective
         self._schedule, self._pace = schedule, pace
@@ -67,7 +69,8 @@ class Stepper:
         vectors = [parameter for parameter in self._parameters if parameter.dim() <= n_axes]
         groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         self._optimizer = torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
-        self._dropouts = [module for module in network.modules() if isinstance(module, Dropout)]
+        fading = [module for module in network.modules() if isinstance(module, Dropout)]
+        self._dropouts = fading if fade_dropout else []
         # Running statistics, say of batch normalisation, which a batch changes on its way forward.
         self._statistics = [buffer for buffer in network.backbone.buffers() if buffer.is_floating_point()]
 
@@ -90,6 +93,8 @@ class Stepper:
             losses.append(self._step(rows.take(batch)))
             if self._pace.is_over:
                 break
+        for dropout in self._dropouts:
+            dropout.level = 1.0  # whoever trains on, or samples with dropout, finds all of it
         return losses
 
     def _step(self, batch: Rows) -> Tensor:

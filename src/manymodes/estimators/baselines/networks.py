@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -127,6 +127,7 @@ class ConstantNoiseNetwork(NetworkBaseline):
     """
 
     validation_fraction: float
+    _fade_dropout: ClassVar[bool] = True
 
     def _learn(self, x: Tensor, y: Tensor) -> None:
         share, seed = _checks.number_between("validation_fraction", self.validation_fraction, 0.0, 1.0), self._seed()
@@ -143,7 +144,7 @@ class ConstantNoiseNetwork(NetworkBaseline):
         return mixture_of(self._means(x), self.noise_)
 
     def _learn_mean(self, x: Tensor, y: Tensor, seed: int) -> None:
-        self.regressor_ = self._fitted(x, y, seed, objective=squared_error)
+        self.regressor_ = self._fitted(x, y, seed, objective=squared_error, fade_dropout=self._fade_dropout)
 
     @abstractmethod
     def _means(self, x: Tensor) -> Tensor:
@@ -204,6 +205,8 @@ class MonteCarloDropout(ConstantNoiseNetwork):
     References:
         Gal and Ghahramani (2016), Dropout as a Bayesian approximation: representing model uncertainty in deep learning.
     """
+
+    _fade_dropout: ClassVar[bool] = False  # the passes leave out what training left out, to its end
 
     def __init__(
         self,
