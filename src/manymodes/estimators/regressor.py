@@ -29,6 +29,7 @@ from manymodes.estimators.predictions import (
 )
 from manymodes.estimators.presets import AUTO
 from manymodes.estimators.target_facts import inspect_target
+from manymodes.estimators.target_words import about_target
 from manymodes.objectives import Objective
 from manymodes.training.data import refuse_wild
 
@@ -244,7 +245,7 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             "family": self.family,
         }
         told = zip(names, self.target_facts_, strict=True)
-        return [sentence for name, facts in told for sentence in facts.sentences(name, **done)]
+        return [sentence for name, facts in told for sentence in about_target(facts, name, **done)]
 
     # --- files ---
 

@@ -7,14 +7,12 @@ recorded. Everything is read off the sorted values, in O(N log N); nothing is fi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-
-from manymodes import _checks
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -32,10 +30,9 @@ _STANDS_OUT = 2.5  # times as often as neighbours let expect, chance included
 _NEIGHBOURS = 5  # different values on each side
 _STEEPEST = 4.0  # growth of counts from value to value that still is a smooth end of the range
 _MOST_INSIDE = 5
-_MANY_TIES = 0.2  # share of rows that repeat values without a lattice, from which on it is told
 
 _Z_90 = 1.2815515655446004  # a standard normal's quantile
-_OUTLIER, _TAIL, _BULK = 8.0, 5.0, 3.0  # robust standard deviations
+OUTLIER, _TAIL, _BULK = 8.0, 5.0, 3.0  # robust standard deviations
 _HEAVY, _HEAVY_ROWS = 0.003, 3  # share and number of rows beyond _TAIL: a Student's t of 4 degrees has more
 _FEWEST_FOR_TAILS = 30
 _CLUSTER = 0.25  # a cluster's quartiles are closer than that, relative to its distance from the others
@@ -60,6 +57,11 @@ class Atom:
     share: float
     place: str
     is_far: bool
+
+    @property
+    def is_code(self) -> bool:
+        """Whether it looks like a number that stands for something else, say -999."""
+        return self.is_far and self.value != 0 and self.place != "inside"
 
 
 @dataclass(frozen=True)
@@ -120,29 +122,6 @@ class TargetFacts:
             return min_scale
         return max(min_scale, self.step / 6 / self.scale)
 
-    def sentences(
-        self,
-        name: str,
-        *,
-        min_scale: float = 1e-3,
-        rounding: float | None = None,
-        atoms: Sequence[float] = (),
-        family: str | None = None,
-    ) -> list[str]:
-        """Return what was found and what was done about it; advice only where it was not followed yet.
-
-        Args:
-            name: Name of the column.
-            min_scale: Smallest scale that was asked for, in standard deviations.
-            rounding: Width of the rounding cells whose probability is scored; None scores densities.
-            atoms: Values that have a probability of their own.
-            family: Name of the components' family, where it was chosen.
-        """
-        name = repr(name)
-        told = _about_lattice(self, name, min_scale, rounding)
-        told += [_about_atom(atom, self, name, atoms) for atom in self.atoms[:_SHOWN]]
-        return told + _about_ties(self, name, min_scale) + _about_tails(self, name, family)
-
 
 def inspect_target(y: Floats) -> TargetFacts:
     """Return what a column of targets, (N,), is like; values that are not finite are left out."""
@@ -154,7 +133,7 @@ def inspect_target(y: Floats) -> TargetFacts:
     atoms = _standing_out(values, counts, lattice)
     rest = ~np.isin(owner, atoms)
     z = _skew_adjusted(y, rest)
-    outliers = rows[_beyond(z, _OUTLIER) & rest]
+    outliers = rows[_beyond(z, OUTLIER) & rest]
     n_heavy = int((_beyond(z, _TAIL) & rest).sum())
     return TargetFacts(
         n_rows=len(y),
@@ -334,7 +313,7 @@ def _most_expected(counts: Integers, i: int) -> float:
 
 def _atom(i: int, values: Floats, counts: Integers, z: float) -> Atom:
     place = {0: "smallest", len(values) - 1: "largest"}.get(i, "inside")
-    return Atom(float(values[i]), int(counts[i]), float(counts[i] / counts.sum()), place, bool(abs(z) > _OUTLIER))
+    return Atom(float(values[i]), int(counts[i]), float(counts[i] / counts.sum()), place, bool(abs(z) > OUTLIER))
 
 
 # --- tails ---
@@ -392,75 +371,3 @@ def _cluster(z: Floats) -> float:
     first, middle, third = np.quantile(cluster, (0.25, 0.5, 0.75))
     is_apart = len(cluster) >= _FEWEST_IN_CLUSTER and third - first < _CLUSTER * (middle - edge)
     return float(cluster[0]) if is_apart else math.inf
-
-
-# --- words ---
-
-
-def _about_lattice(facts: TargetFacts, name: str, min_scale: float, rounding: float | None) -> list[str]:
-    step, scale = facts.step, facts.scale
-    if step is None or step < 2 * min_scale * scale:  # no scale would be narrow enough to see the cells
-        return []
-    if facts.share_on_lattice == 1:
-        told = f"{name} takes {facts.n_distinct} values on a lattice of step {_number(step)}"
-    else:
-        told = f"{facts.share_on_lattice:.1%} of {name} lie on a lattice of step {_number(step)}"
-    if rounding is not None:
-        return [f"{told}; what counts is the probability of rounding cells {_number(rounding)} wide."]
-    part = facts.floor(min_scale) * scale / step
-    floor = "a sixth" if part < 0.17 else f"{part:.0%}"
-    return [
-        f"{told}; component scales do not fall below {floor} of it. To score the rounding cell itself, pass "
-        f"rounding={_number(step)}."
-    ]
-
-
-def _about_ties(facts: TargetFacts, name: str, min_scale: float) -> list[str]:
-    ties = facts.share_repeated - sum(atom.share for atom in facts.atoms)
-    if facts.step is not None or ties < _MANY_TIES or facts.spacing <= 2 * min_scale * facts.scale:
-        return []
-    return [
-        f"{ties:.1%} of {name} repeat values of other rows, though on no lattice: a density can rise there without "
-        "knowing more; a larger min_scale limits it."
-    ]
-
-
-def _about_atom(atom: Atom, facts: TargetFacts, name: str, given: Sequence[float]) -> str:
-    value = _number(atom.value)
-    rows = f"{_checks.counted(atom.count, 'row')} ({atom.share:.1%}) of {name}"
-    if atom.value in given:
-        return f"{rows} are exactly {value}, which has a probability of its own."
-    values = [*given, *(other.value for other in facts.atoms if other.value not in given and not _is_code(other))]
-    remedy = f"pass atoms=({', '.join(map(repr, values))}{',' if len(values) == 1 else ''})"
-    if _is_code(atom):
-        return f"{rows} are {value}, far from all others; if that stands for a missing value, drop them."
-    if atom.value == 0 or atom.place == "inside":
-        return f"{atom.share:.1%} of {name} are exactly {value}; {remedy} to give that value a probability of its own."
-    return (
-        f"{rows} sit at the {atom.place} value, {value}: the target may be cut off there; hand them in as censored, or "
-        f"{remedy}."
-    )
-
-
-def _is_code(atom: Atom) -> bool:
-    """Return whether an atom looks like a number that stands for something else, say -999."""
-    return atom.is_far and atom.value != 0 and atom.place != "inside"
-
-
-def _about_tails(facts: TargetFacts, name: str, family: str | None) -> list[str]:
-    advice = "" if family == "student_t" else "; pass family='student_t'"
-    if facts.outliers:
-        first = _checks.row(facts.outlier_rows[0])
-        rows = f"{_checks.counted(facts.outliers, 'row')} ({facts.outliers / facts.n_rows:.2%}) of {name}"
-        verb = "lies" if facts.outliers == 1 else "lie"
-        return [
-            f"{rows} {verb} more than {_OUTLIER:g} robust standard deviations out (first: {first}); check them"
-            + (f"{advice} if they are right." if advice else ".")
-        ]
-    if facts.heavy_tailed and advice:
-        return [f"The tails of {name} are heavier than those of normals{advice} where its density matters there."]
-    return []
-
-
-def _number(value: float) -> str:
-    return f"{value:.10g}"

@@ -1,0 +1,100 @@
+"""What was found in a column of targets, in words: what was done about it, and what else would help."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from manymodes import _checks
+from manymodes.estimators.target_facts import OUTLIER, Atom, TargetFacts
+
+_MANY_TIES = 0.2  # share of rows that repeat values without a lattice, from which on it is told
+_SHOWN = 3
+
+
+def about_target(
+    facts: TargetFacts,
+    name: str,
+    *,
+    min_scale: float = 1e-3,
+    rounding: float | None = None,
+    atoms: Sequence[float] = (),
+    family: str | None = None,
+) -> list[str]:
+    """Return what was found and what was done about it; advice only where it was not followed yet.
+
+    Args:
+        facts: What was found.
+        name: Name of the column.
+        min_scale: Smallest scale that was asked for, in standard deviations.
+        rounding: Width of the rounding cells whose probability is scored; None scores densities.
+        atoms: Values that have a probability of their own.
+        family: Name of the components' family, where it was chosen.
+    """
+    name = repr(name)
+    told = _about_lattice(facts, name, min_scale, rounding)
+    told += [_about_atom(atom, facts, name, atoms) for atom in facts.atoms[:_SHOWN]]
+    return told + _about_ties(facts, name, min_scale) + _about_tails(facts, name, family)
+
+
+def _about_lattice(facts: TargetFacts, name: str, min_scale: float, rounding: float | None) -> list[str]:
+    step, scale = facts.step, facts.scale
+    if step is None or step < 2 * min_scale * scale:  # no scale would be narrow enough to see the cells
+        return []
+    if facts.share_on_lattice == 1:
+        told = f"{name} takes {facts.n_distinct} values on a lattice of step {_number(step)}"
+    else:
+        told = f"{facts.share_on_lattice:.1%} of {name} lie on a lattice of step {_number(step)}"
+    if rounding is not None:
+        return [f"{told}; what counts is the probability of rounding cells {_number(rounding)} wide."]
+    part = facts.floor(min_scale) * scale / step
+    floor = "a sixth" if part < 0.17 else f"{part:.0%}"
+    return [
+        f"{told}; component scales do not fall below {floor} of it. To score the rounding cell itself, pass "
+        f"rounding={_number(step)}."
+    ]
+
+
+def _about_ties(facts: TargetFacts, name: str, min_scale: float) -> list[str]:
+    ties = facts.share_repeated - sum(atom.share for atom in facts.atoms)
+    if facts.step is not None or ties < _MANY_TIES or facts.spacing <= 2 * min_scale * facts.scale:
+        return []
+    return [
+        f"{ties:.1%} of {name} repeat values of other rows, though on no lattice: a density can rise there without "
+        "knowing more; a larger min_scale limits it."
+    ]
+
+
+def _about_atom(atom: Atom, facts: TargetFacts, name: str, given: Sequence[float]) -> str:
+    value = _number(atom.value)
+    rows = f"{_checks.counted(atom.count, 'row')} ({atom.share:.1%}) of {name}"
+    if atom.value in given:
+        return f"{rows} are exactly {value}, which has a probability of its own."
+    values = [*given, *(other.value for other in facts.atoms if other.value not in given and not other.is_code)]
+    remedy = f"pass atoms=({', '.join(map(repr, values))}{',' if len(values) == 1 else ''})"
+    if atom.is_code:
+        return f"{rows} are {value}, far from all others; if that stands for a missing value, drop them."
+    if atom.value == 0 or atom.place == "inside":
+        return f"{atom.share:.1%} of {name} are exactly {value}; {remedy} to give that value a probability of its own."
+    return (
+        f"{rows} sit at the {atom.place} value, {value}: the target may be cut off there; hand them in as censored, or "
+        f"{remedy}."
+    )
+
+
+def _about_tails(facts: TargetFacts, name: str, family: str | None) -> list[str]:
+    advice = "" if family == "student_t" else "; pass family='student_t'"
+    if facts.outliers:
+        first = _checks.row(facts.outlier_rows[0])
+        rows = f"{_checks.counted(facts.outliers, 'row')} ({facts.outliers / facts.n_rows:.2%}) of {name}"
+        verb = "lies" if facts.outliers == 1 else "lie"
+        return [
+            f"{rows} {verb} more than {OUTLIER:g} robust standard deviations out (first: {first}); check them"
+            + (f"{advice} if they are right." if advice else ".")
+        ]
+    if facts.heavy_tailed and advice:
+        return [f"The tails of {name} are heavier than those of normals{advice} where its density matters there."]
+    return []
+
+
+def _number(value: float) -> str:
+    return f"{value:.10g}"
