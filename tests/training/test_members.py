@@ -185,6 +185,6 @@ def test_dropout_fades_while_training_and_is_whole_again_afterwards(fades, monke
     monkeypatch.setattr(Dropout, "forward", spy)
     network = MixtureDensityNetwork(MLP(1, (8,), dropout=0.5), MixtureHead(8, target_dim=1, n_components=2))
     mm.fit(network, data(), fade_dropout=fades, **SMALL)
-    assert levels[0] == 1
+    assert levels[0] > 0.99
     assert levels[-1] == pytest.approx(0.0, abs=0.01) if fades else set(levels) == {1.0}
     assert all(module.level == 1 for module in network.modules() if isinstance(module, Dropout))

@@ -74,7 +74,7 @@ class Dropout(nn.Module):
     def __init__(self, share: float) -> None:
         super().__init__()
         self.share = share
-        self.level = 1.0  # of the share; training lowers it towards its end
+        self.level = 1.0  # of the share; training lowers it
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x, with a share of its numbers replaced by 0 and the others enlarged to match, while training."""

@@ -73,8 +73,8 @@ def fit(
         target_noise: The same on targets.
         precision: Of matrix products while training: ``"full"``, ``"bfloat16"``, or ``"auto"`` for bfloat16 on devices
             that have instructions for it. Likelihoods, weights and validation keep the network's precision.
-        fade_dropout: Whether the dropout of this package's backbones fades in the second half of the fit, so that
-            scales do not account for its noise.
+        fade_dropout: Whether the dropout of this package's backbones fades over the first three tenths of the fit, so
+            that scales do not account for its noise.
         patience: Stop after so many epochs without improvement of any member; None runs them all.
         time_limit: Seconds that the fit may take: the learning rate then falls with the time, too; None for any.
         initialise: Learn scaling and initial locations; False continues a fitted network.

@@ -36,7 +36,7 @@ class Stepper:
         input_noise: Standard deviation of normal noise on the inputs of every batch, in scaled units.
         target_noise: The same on targets.
         precision: Of the network's matrix products, see ``training.precision``.
-        fade_dropout: Whether dropout fades in the second half of the fit.
+        fade_dropout: Whether dropout fades early in the fit.
     """
 
     def __init__(
