@@ -132,6 +132,16 @@ def designs(U: Floats, _: np.random.Generator) -> Floats:
     return target + 0.8 * np.cos(6 * U[:, 3]) * U[:, 2] + 0.03 * (np.round(U[:, 4] * 4) % 2) * level
 
 
+def aerofoil(U: Floats, _: np.random.Generator) -> Floats:
+    """A hump over the logarithm of a frequency, whose place and height other inputs move: like noise of a wing."""
+    frequency = np.log(200 * 100 ** U[:, 0])
+    angle, chord, speed = _scaled(U[:, 1:], (0, 22), (0, 1), (30, 70))[:3]
+    peak = np.log(1200 * speed / 50 / np.sqrt(0.2 * 15**chord) / (1 + 0.08 * angle))
+    beyond = frequency - peak
+    level: Floats = 126 + 12 * np.log10(speed / 50) - 4 * beyond**2 / (1 + 0.3 * (beyond < 0))
+    return level + 0.3 * angle * np.exp(-(beyond**2))
+
+
 def two_branches(U: Floats, rng: np.random.Generator) -> Floats:
     """Two answers whose probabilities and spreads depend on the input."""
     upper = rng.random(len(U)) < 1 / (1 + np.exp(-6 * (U[:, 0] - 0.5)))
@@ -163,4 +173,8 @@ TABLES: Mapping[str, Callable[[int], Part]] = {
     "branches-800": simulated(two_branches, 5, 800),
     "wing-600": simulated(wing_weight, 10, 600, levels=(0, 6), noise=0.01),
     "inverse-sinusoid": inverse_sinusoid,
+    "designs-quiet": simulated(designs, 8, 700, levels=(12, 2, 5, 4), noise=0.002),
+    "steep-quiet": simulated(steep, 6, 280, levels=(14, 6, 4), noise=0.001),
+    "wing-quiet": simulated(wing_weight, 10, 600, levels=(0, 6)),
+    "aerofoil-quiet": simulated(aerofoil, 4, 900, levels=(21, 9, 6, 4), noise=0.005),
 }

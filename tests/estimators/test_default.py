@@ -1,6 +1,7 @@
 """What the default does on tables that spoil other models: outliers, categories, lattices, inputs far away."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 import manymodes as mm
 from manymodes._checks import InputError
 from manymodes.distributions import Incomplete
+from manymodes.estimators.presets import PRESETS
 
 QUICK = {"preset": "fast", "random_state": 0}
 
@@ -39,8 +41,20 @@ def test_a_fixed_frequency_is_taken_without_a_race():
     assert model.race_.losses == ()
 
 
+def test_quiet_targets_are_fitted_longer_than_noisy_ones(monkeypatch):
+    small = replace(PRESETS["default"], n_members=2, steps=200, epochs=1, hidden_sizes=(32,), race_steps=150)
+    monkeypatch.setitem(PRESETS, "default", small)
+    X, y = wave(160)
+    noise = np.random.default_rng(1).normal(size=160)
+    models = [mm.MDNRegressor(3, random_state=0).fit(X, y + scale * noise) for scale in (0.0, 5.0)]
+    quiet, noisy = (model.race_.length for model in models)
+    assert 0.5 <= noisy < 1 < quiet <= 2
+    steps = [model.history_.max_epochs * 9 for model in models]  # 140 rows to learn from, in batches of 16
+    assert steps == [pytest.approx(200 * length, abs=9) for length in (quiet, noisy)]
+
+
 def test_presets_compute_more_or_less():
-    members = {name: mm.estimators.presets.PRESETS[name].n_members for name in ("fast", "default", "best")}
+    members = {name: PRESETS[name].n_members for name in ("fast", "default", "best")}
     assert members["fast"] < members["default"] < members["best"]
     model = mm.MDNRegressor(**QUICK).fit(*wave(60))
     assert model.history_.n_members == members["fast"]

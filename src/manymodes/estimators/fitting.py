@@ -22,6 +22,7 @@ from manymodes.training.randomness import isolated
 
 _RACE_ROWS = 2000  # enough to tell candidates apart
 _RACE_SHARE = 0.3  # of a time limit
+_SHORTEST, _LONGEST = 0.5, 2.0  # times the planned steps, whatever the race says
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Race:
         losses: Their objective on rows that they did not see, in scaled units.
         chosen: Those that the members of the ensemble share.
         seconds: Time that the race took.
+        length: Steps that the winner needs, as a factor of those planned: twice the share of the race after which it
+            was best, so that noisy targets are fitted briefly and quiet ones long.
         components: How many components the winner needs, where that was asked.
     """
 
@@ -40,6 +43,7 @@ class Race:
     losses: tuple[float, ...]
     chosen: tuple[float, ...]
     seconds: float
+    length: float = 1.0
     components: ComponentSearch | None = None
 
     @classmethod
@@ -106,14 +110,18 @@ class Fitter:
         entrants = [frequency for frequency in frequencies for _ in range(n_folds)]
         network, history = replace(self, architecture=smaller)._fit(entrants, data, options, limit)
         losses = torch.tensor(history.best_losses).reshape(-1, n_folds)
-        components = None
+        first = int(losses.mean(-1).argmin()) * n_folds
+        winners, components = slice(first, first + n_folds), None
         if choices.searches_components:
-            first = int(losses.mean(-1).argmin()) * n_folds
-            rows, winners = as_rows("data", data, network), slice(first, first + n_folds)
-            components = search_components(network, rows, held_out, winners)
-        near = _near_best(frequencies, losses)
-        seconds = time.monotonic() - started
-        return Race(tuple(frequencies), tuple(losses.mean(-1).tolist()), near, seconds, components)
+            components = search_components(network, as_rows("data", data, network), held_out, winners)
+        return Race(
+            tuple(frequencies),
+            tuple(losses.mean(-1).tolist()),
+            _near_best(frequencies, losses),
+            time.monotonic() - started,
+            self._length(history, winners),
+            components,
+        )
 
     def fit(self, race: Race, n_members: int) -> Fitted:
         """Fit an ensemble whose members share what came out of the race, in the time that is left."""
@@ -123,7 +131,8 @@ class Fitter:
         if race.components is not None:
             plan = replace(plan, n_components=race.components.chosen)
         chosen = replace(self, architecture=plan)
-        return Fitted(chosen._planned(frequencies), *chosen._fit(frequencies, self.data, self.options, limit))
+        options = {**self.options, "n_steps": round(race.length * self.options["n_steps"])}
+        return Fitted(chosen._planned(frequencies), *chosen._fit(frequencies, self.data, options, limit))
 
     def _planned(self, frequencies: Sequence[float]) -> Architecture:
         n_members = len(frequencies)
@@ -138,6 +147,13 @@ class Fitter:
             network = self._planned(frequencies).build(self.backbone).to(self.device)
         history = training.fit(network, data, random_state=self.seed, time_limit=time_limit, **options)
         return network, history
+
+    def _length(self, history: History, winners: slice) -> float:
+        """Return the steps that the winners of a race needed, as a factor of those planned for the fit."""
+        best = [epoch + 1 for epoch in history.best_epochs[winners]]
+        length = 2 * sum(best) / len(best) / history.n_epochs
+        shortest = _SHORTEST if len(self.data[0]) <= _RACE_ROWS else 1.0  # more rows bear more steps
+        return min(max(length, shortest), _LONGEST)
 
     def _some_rows(self) -> Data:
         n_rows = len(self.data[0])

@@ -19,8 +19,8 @@ class Preset:
 
     Attributes:
         n_members: Members of the ensemble.
-        steps: Steps of the final fit, about, ...
-        epochs: ... but at least so many passes over the rows.
+        steps: Steps of the final fit, about; a race halves them at most, or doubles them, ...
+        epochs: ... but they are at least so many passes over the rows.
         hidden_sizes: Width of each hidden layer.
         lr: Highest learning rate.
         frequencies: First frequencies of the embedding that race against each other.
@@ -33,7 +33,7 @@ class Preset:
     steps: int
     epochs: int
     hidden_sizes: tuple[int, ...] = (256, 256, 256)
-    lr: float = 2e-3
+    lr: float = 4e-3
     frequencies: tuple[float, ...] = (SMOOTH, MIDDLE, ROUGH)
     race_steps: int = 600
     race_folds: int = 4
@@ -41,9 +41,7 @@ class Preset:
 
 
 PRESETS: Mapping[str, Preset] = {
-    "fast": Preset(
-        n_members=4, steps=250, epochs=40, hidden_sizes=(128, 128), lr=4e-3, frequencies=(MIDDLE,), race_steps=0
-    ),
+    "fast": Preset(n_members=4, steps=250, epochs=40, hidden_sizes=(128, 128), frequencies=(MIDDLE,), race_steps=0),
     "default": Preset(n_members=8, steps=2000, epochs=40),
     "best": Preset(n_members=32, steps=5000, epochs=100, race_steps=1500),
 }

@@ -55,7 +55,8 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             file then hold the training rows and their targets.
         hidden_sizes: Width of each hidden layer; None for the preset's.
         dropout: Share of hidden units left out at random while training.
-        fade_dropout: Whether it fades over the first three tenths of the fit, so that scales do not account for its noise.
+        fade_dropout: Whether it fades over the first three tenths of the fit, so that scales do not account for its
+            noise.
         backbone: Your own ``nn.Module``, (N, F) -> (N, any), in place of the default network; it is
             copied, and ``hidden_sizes``, ``dropout`` and ``frequency`` are ignored.
         covariance_type: ``"diag"`` (a scale per target dimension), ``"spherical"`` (one for all), ``"full"`` (with
