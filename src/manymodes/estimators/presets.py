@@ -42,6 +42,6 @@ class Preset:
 
 PRESETS: Mapping[str, Preset] = {
     "fast": Preset(n_members=4, steps=250, epochs=40, hidden_sizes=(128, 128), frequencies=(MIDDLE,), race_steps=0),
-    "default": Preset(n_members=8, steps=2000, epochs=40),
+    "default": Preset(n_members=8, steps=2000, epochs=60),
     "best": Preset(n_members=32, steps=5000, epochs=100, race_steps=1500),
 }
