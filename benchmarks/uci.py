@@ -20,15 +20,12 @@ import numpy as np
 import torch
 
 import manymodes as mm
-from benchmarks import uci_table
-from benchmarks.accuracy import DATA
+from benchmarks import uci_rows, uci_seconds, uci_table
 from benchmarks.models import MODELS
 from manymodes.distributions import Incomplete
 from manymodes.estimators.target_facts import inspect_target
 
 RESULTS = Path(__file__).parent / "results" / "uci"
-TABLES = ("boston-housing", "concrete", "energy", "yacht", "kin8nm", "protein-tertiary-structure")
-TABLES += ("naval-propulsion-plant",)
 
 Job = tuple[str, str, int]  # model, table, split
 
@@ -37,7 +34,7 @@ def main() -> None:
     """Run what is missing, then write the table."""
     parser = argparse.ArgumentParser(prog="benchmarks.uci", description=__doc__)
     parser.add_argument("--models", nargs="+", default=["default"], choices=list(MODELS))
-    parser.add_argument("--tables", nargs="+", default=list(TABLES), choices=list(TABLES))
+    parser.add_argument("--tables", nargs="+", default=list(uci_rows.TABLES), choices=list(uci_rows.TABLES))
     parser.add_argument("--splits", type=int, default=None, help="only the first so many splits")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
@@ -47,21 +44,19 @@ def main() -> None:
         for number, entry in enumerate(pool.imap_unordered(run, jobs), start=1):
             _keep(entry)
             print(f"[{number}/{len(jobs)}, {time.monotonic() - started:.0f} s] {_line(entry)}", flush=True)
-    (RESULTS.parent / "uci.md").write_text(uci_table.markdown(_entries()))
+    (RESULTS.parent / "uci.md").write_text(uci_table.markdown(_entries(), uci_seconds.read()))
 
 
 def run(job: Job) -> dict[str, Any]:
     """Fit a model to one split and score its test rows."""
     torch.set_num_threads(1)
     name, table, split = job
-    with np.load(DATA / f"uci-{table}" / f"uci-{table}.npz", allow_pickle=False) as arrays:
-        X, y = arrays["X"], arrays["y"].reshape(-1)
-        train, test = arrays["train_idx"][split], arrays["test_idx"][split]
+    X, y, X_test, y_test = uci_rows.part(table, split)
     started = time.perf_counter()
-    model = MODELS[name](split).fit(X[train], y[train])
+    model = MODELS[name](split).fit(X, y)
     seconds = time.perf_counter() - started
-    parts = [model.predict_distribution(X[rows]) for rows in np.array_split(test, math.ceil(len(test) / 1000))]
-    return {"model": name, "table": table, "split": split, "seconds": seconds} | _scores(parts, y[train], y[test])
+    parts = [model.predict_distribution(rows) for rows in np.array_split(X_test, math.ceil(len(X_test) / 1000))]
+    return {"model": name, "table": table, "split": split, "seconds": seconds} | _scores(parts, y, y_test)
 
 
 def _scores(parts: list[mm.distributions.Mixture], y_train: np.ndarray, y_test: np.ndarray) -> dict[str, Any]:
@@ -92,8 +87,7 @@ def _scores(parts: list[mm.distributions.Mixture], y_train: np.ndarray, y_test: 
 
 def _missing(models: list[str], tables: list[str], limit: int | None) -> Iterator[Job]:
     for table in tables:
-        with np.load(DATA / f"uci-{table}" / f"uci-{table}.npz", allow_pickle=False) as arrays:
-            n_splits = len(arrays["test_idx"])
+        n_splits = uci_rows.n_splits(table)
         for model in models:
             done = {entry["split"] for entry in _read(_file(model, table))}
             wanted = range(n_splits if limit is None else min(limit, n_splits))

@@ -83,8 +83,8 @@ _WORDS = {"nll_new": "NLL, new targets", "nll_seen": "NLL, seen targets", "nll_c
 Entry = dict[str, Any]
 
 
-def markdown(entries: list[Entry]) -> str:
-    """Return all means with their standard errors over splits, beside what is published."""
+def markdown(entries: list[Entry], seconds: list[Entry]) -> str:
+    """Return all means with their standard errors over splits, beside what is published, and seconds of fits alone."""
     parts = [_HEAD]
     for table in sorted({entry["table"] for entry in entries}):
         of_table = [entry for entry in entries if entry["table"] == table]
@@ -95,12 +95,12 @@ def markdown(entries: list[Entry]) -> str:
         models: dict[str, list[Entry]] = defaultdict(list)
         for entry in of_table:
             models[entry["model"]].append(entry)
-        parts += [
-            f"| {name} | {len(own)} | " + " | ".join(_cell(own, c) for c in COLUMNS) + " |"
-            for name, own in models.items()
-        ]
+        parts += [_measured(name, own) for name, own in models.items()]
         parts += [_published(name, table) for name in _names(table)]
         parts.append(_row("aim", [AIMS.get(column, {}).get(table) for column in COLUMNS]))
+    parts.append(_ALONE)
+    parts += ["| table | rows | model | threads | seconds |", "|---|---|---|---|---|"]
+    parts += ["| {table} | {n_train} | {model} | {threads} | {seconds:.1f} |".format(**one) for one in seconds]
     return "\n".join(parts) + "\n"
 
 
@@ -145,3 +145,10 @@ lattice.
 The default was chosen on other tables (california-housing, bike-sharing, kin40k, sarcos, diabetes, simulations), since
 the canonical splits overlap. The prototypes that the design started from had been looked at on test rows of these
 splits."""
+
+_ALONE = """
+## How long a fit takes on its own
+
+Made by `python -m benchmarks.uci_seconds`: the first split of each table, in a warm process, with all threads and
+nothing beside it.
+"""
