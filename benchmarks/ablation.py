@@ -12,7 +12,7 @@ import math
 import multiprocessing
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,14 @@ import numpy as np
 import torch
 
 import manymodes as mm
+from benchmarks import variants
 from benchmarks.tables import TABLES
+from manymodes.distributions import Normal
 
 RESULTS = Path(__file__).parent / "results"
 ENTRIES = RESULTS / "ablation.jsonl"
 
-VARIANTS: Mapping[str, dict[str, Any]] = {
+SETTINGS: Mapping[str, dict[str, Any]] = {
     "default": {},
     "objective nll": {"objective": "nll"},
     "objective 0.3 nll + 0.7 crps": {"objective": "0.3 nll + 0.7 crps"},
@@ -44,10 +46,11 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
     "dropout 0.2": {"dropout": 0.2},
     "weight decay 0": {"weight_decay": 0.0},
     "weight decay 0.1": {"weight_decay": 0.1},
-    "lr 1e-3": {"lr": 1e-3},
-    "lr 4e-3": {"lr": 4e-3},
+    "lr 2e-3": {"lr": 2e-3},
+    "lr 8e-3": {"lr": 8e-3},
+    "dropout does not fade": {"fade_dropout": False},
     "batch 32": {"batch_size": 32},
-    "batch 256": {"batch_size": 256},
+    "batch 128": {"batch_size": 128},
     "validation 6 %": {"validation_fraction": 0.06},
     "input noise 0.05": {"input_noise": 0.05},
     "target noise 0.05": {"target_noise": 0.05},
@@ -57,6 +60,14 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
     "student_t, 5 components, nll": {"family": "student_t", "n_components": 5, "objective": "nll"},
     "preset fast": {"preset": "fast"},
 }
+OTHERS: Mapping[str, Callable[[int], Any]] = {
+    "inputs made normal by ranks": variants.RankedInputs,
+    "temperature on rows of its own": variants.Tempered,
+    "refitted on all rows": variants.Refitted,
+    "running average of weights": variants.Averaged,
+    "shared weights (TabM)": variants.SharedWeights,
+}
+VARIANTS = (*SETTINGS, *OTHERS)
 
 Job = tuple[str, str, int]  # variant, table, seed
 Entry = dict[str, Any]
@@ -65,7 +76,7 @@ Entry = dict[str, Any]
 def main() -> None:
     """Run what is missing, then write the table."""
     parser = argparse.ArgumentParser(prog="benchmarks.ablation", description=__doc__)
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS)
     parser.add_argument("--tables", nargs="+", default=list(TABLES), choices=list(TABLES))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
@@ -92,26 +103,30 @@ def run(job: Job) -> Entry:
     variant, table, seed = job
     part = TABLES[table](seed)
     started = time.process_time()
-    model = mm.MDNRegressor(random_state=seed, **VARIANTS[variant]).fit(part.X, part.y)
+    model = _model(variant, seed).fit(part.X, part.y)
     seconds = time.process_time() - started
     density = model.predict_distribution(part.X_test)
     y = torch.from_numpy(part.y_test)[:, None]
     seen = torch.from_numpy(np.isin(part.y_test, part.y))
     nll = mm.metrics.log_score(density, y) - y.std().log()
-    normal = model.family == "normal"
     return {
         "variant": variant,
         "table": table,
         "seed": seed,
         "nll": float(nll.mean()),
         "nll_new": float(nll[~seen].mean()) if bool((~seen).any()) else None,
-        "crps": float(mm.metrics.crps(density, y).mean() / y.std()) if normal else None,
+        "crps": float(mm.metrics.crps(density, y).mean() / y.std()) if isinstance(density.components, Normal) else None,
         "rmse": float(mm.metrics.rmse(density, y) / y.std()),
         "coverage_90": float(mm.metrics.coverage(density, y).mean()),
         "seconds": seconds,
-        "components": model.architecture_.n_components,
-        "frequencies": sorted(set(model.architecture_.frequencies)),
     }
+
+
+def _model(variant: str, seed: int) -> Any:
+    """Return an estimator with ``fit`` and ``predict_distribution``."""
+    if variant in OTHERS:
+        return OTHERS[variant](seed)
+    return mm.MDNRegressor(random_state=seed, **SETTINGS[variant])
 
 
 def _entries() -> list[Entry]:
