@@ -3,7 +3,8 @@ import torch
 
 from manymodes._checks import InputError
 from manymodes.distributions.constraints import Scaling
-from manymodes.nn import Standardizer
+from manymodes.nn import Standardizer, TableScaling
+from manymodes.nn.scaling import fences
 
 
 def learned(values) -> tuple[Standardizer, torch.Tensor]:
@@ -60,3 +61,22 @@ def test_a_column_of_zeros_that_may_only_be_scaled_is_left_as_it_is():
     scaling = Standardizer()
     scaling.learn(torch.zeros(4, 1), [Scaling.SCALE])
     assert scaling.scale.tolist() == [1]
+
+
+@pytest.mark.parametrize("spike", [0.0, 1e6])
+def test_an_outlier_beside_a_spike_does_not_squeeze_the_others(spike):
+    others = torch.randn(39, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    values = torch.cat([torch.full((60,), spike), others, torch.tensor([1e9])])[:, None].double()
+    scaling = TableScaling()
+    scaling.learn(values)
+    if spike == 0:
+        assert scaling(values)[60:99].std() > 0.5
+    low, high = fences(values)
+    assert low <= min(spike, others.min())
+    assert max(spike, others.max()) <= high < 1e9
+
+
+@pytest.mark.parametrize("column", [[0.0] * 90 + [1.0] * 10, [0.0] * 100, [0.0] * 99 + [5.0]])
+def test_columns_of_one_or_two_values_are_not_fenced(column):
+    low, high = fences(torch.tensor(column)[:, None])
+    assert (low.item(), high.item()) == (min(column), max(column))

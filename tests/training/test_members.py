@@ -42,6 +42,18 @@ def test_members_hold_out_different_rows_and_together_all_of_them():
         assert together.sort().values.tolist() == list(range(120))
 
 
+@pytest.mark.parametrize("n_rows", [30, 391, 691, 927, 929])
+def test_folds_hold_out_all_rows_though_their_number_does_not_fit(n_rows):
+    held_out = folds(n_rows, 0.25, 4, torch.Generator().manual_seed(0))
+    assert len(held_out.unique()) == n_rows
+    assert all(len(rows.unique()) == len(rows) for rows in held_out)
+    assert not torch.equal(held_out[0].sort().values, held_out[3].sort().values)
+
+
+def test_tiny_shares_hold_out_a_row_of_each_members_own():
+    assert len(folds(30, 1e-6, 8, torch.Generator().manual_seed(0)).unique()) == 8
+
+
 def test_more_members_than_stretches_begin_again_with_the_same_rows():
     held_out = folds(121, 1 / M, 2 * M, torch.Generator().manual_seed(0))
     assert torch.equal(held_out[:M], held_out[M:])

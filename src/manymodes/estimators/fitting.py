@@ -18,7 +18,7 @@ from manymodes.estimators.components import ComponentSearch, search_components
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.training import History
 from manymodes.training.data import Data, as_rows, folds
-from manymodes.training.randomness import isolated
+from manymodes.training.randomness import isolated, seeded
 
 _RACE_ROWS = 2000  # enough to tell candidates apart
 _RACE_SHARE = 0.3  # of a time limit
@@ -159,8 +159,7 @@ class Fitter:
         n_rows = len(self.data[0])
         if n_rows <= _RACE_ROWS:
             return self.data
-        generator = torch.Generator().manual_seed(self.seed or 0)
-        chosen = torch.randperm(n_rows, generator=generator)[:_RACE_ROWS]
+        chosen = torch.randperm(n_rows, generator=seeded(self.seed))[:_RACE_ROWS]
         return tuple(part[chosen] for part in self.data)
 
 

@@ -157,10 +157,22 @@ def fences(values: Tensor) -> tuple[Tensor, Tensor]:
     """Return the ends of each column, (F,), or how far from its middle half a value counts, where that is nearer."""
     low, high = values.aminmax(dim=0)
     thinned = values[:: 1 + len(values) // _MANY_ROWS]
-    quarters = torch.quantile(thinned, torch.tensor([0.25, 0.75], dtype=values.dtype, device=values.device), dim=0)
+    quarters = _quarters(thinned)
+    first, third = quarters.clone()
+    for column in (first == third).nonzero().squeeze(-1).tolist():  # half of it is one number: ask the others
+        others = thinned[:, column][thinned[:, column] != first[column]]
+        if len(others):
+            quarters[:, column] = _quarters(others)
     width = _FENCE * (quarters[1] - quarters[0])
-    width = torch.where(width > 0, width, torch.inf)  # more than half of the column is one number: nothing is pulled in
-    return torch.maximum(low, quarters[0] - width), torch.minimum(high, quarters[1] + width)
+    width = torch.where(width > 0, width, torch.inf)
+    inner, outer = torch.minimum(quarters[0] - width, first), torch.maximum(quarters[1] + width, third)
+    return torch.maximum(low, inner), torch.minimum(high, outer)
+
+
+def _quarters(values: Tensor) -> Tensor:
+    """Return the first and third quartile of each column, (2, F), or of one, (2,)."""
+    levels = torch.tensor([0.25, 0.75], dtype=values.dtype, device=values.device)
+    return torch.quantile(values, levels, dim=0)
 
 
 def _size(column: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,9 @@ from manymodes.distributions import Incomplete
 from manymodes.nn import MixtureDensityNetwork
 
 Data = Sequence[Tensor | Incomplete]  # (x, y) or (x, y, weight), of which only y may be incomplete
+
+
+_ROUNDING = 1e-9  # rows, by which a share of them may miss a whole number
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,16 +104,18 @@ class Split:
 def folds(n_rows: int, share: float, n_members: int | None, generator: torch.Generator) -> Tensor:
     """Draw the rows that each member holds out: a share of them, at least one, (M, n), or (n,) without members.
 
-    Members hold out one stretch of a random order after another, and begin again when no whole one is left: with a
-    share of 1 / F the members m, m + F, ... hold out the same rows, and F in a row hold out all.
+    Members hold out one stretch of a random order after another, and then begin again: with a share of 1 / F the
+    members m, m + F, ... hold out the same rows, and F in a row hold out all. Where the stretches do not fit exactly
+    they overlap by a row.
     """
-    n_held_out = max(1, round(share * n_rows))
+    n_held_out = max(1, math.ceil(share * n_rows - _ROUNDING))
     if n_rows < 2 or n_held_out >= n_rows:
         raise _checks.InputError(
             f"data must have at least {n_held_out + 1} rows, {n_held_out} of them for validation; got {n_rows}."
         )
     order = torch.randperm(n_rows, generator=generator)
-    first = torch.arange(n_members or 1) % (n_rows // n_held_out) * n_held_out
+    n_stretches = min(round(1 / share), n_rows)
+    first = torch.arange(n_members or 1) % n_stretches * n_rows // n_stretches
     held_out = order[(first[:, None] + torch.arange(n_held_out)) % n_rows]
     return held_out if n_members is not None else held_out[0]
 
