@@ -11,6 +11,7 @@ import argparse
 import json
 import math
 import multiprocessing
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,10 +40,10 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     jobs = list(_missing(options.models, options.tables, options.splits))
-    started = time.monotonic()
+    started, source = time.monotonic(), _source()
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
         for number, entry in enumerate(pool.imap_unordered(run, jobs), start=1):
-            _keep(entry)
+            _keep(entry | {"source": source})
             print(f"[{number}/{len(jobs)}, {time.monotonic() - started:.0f} s] {_line(entry)}", flush=True)
     (RESULTS.parent / "uci.md").write_text(uci_table.markdown(_entries(), uci_seconds.read()))
 
@@ -92,6 +93,12 @@ def _missing(models: list[str], tables: list[str], limit: int | None) -> Iterato
             done = {entry["split"] for entry in _read(_file(model, table))}
             wanted = range(n_splits if limit is None else min(limit, n_splits))
             yield from ((model, table, split) for split in wanted if split not in done)
+
+
+def _source() -> str:
+    """Return git's name of the package's files, which tells results of different versions apart."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD:src"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _keep(entry: dict[str, Any]) -> None:

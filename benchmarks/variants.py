@@ -50,7 +50,7 @@ class Variant:
 
     def options(self) -> dict[str, Any]:
         """Return what ``training.fit`` was told."""
-        options = Choices(self.model).options()
+        options = Choices(self.model, self.model.target_facts_).options()
         return options | {"n_steps": round(self.model.race_.length * options["n_steps"]), "random_state": self.seed}
 
     def network(self) -> MixtureDensityNetwork:

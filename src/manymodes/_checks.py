@@ -104,9 +104,9 @@ def known_columns(wanted: Iterable[str], available: Sequence[str], where: str) -
     raise InputError(f"{where} has no {word} {quoted(missing)}; {label} {quoted(offered)}.")
 
 
-def counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str, plural: str | None = None) -> str:
     """A number with its noun, in the plural where it is not one."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count} {noun}" if count == 1 else f"{count} {plural or noun + 's'}"
 
 
 def row(index: int) -> str:

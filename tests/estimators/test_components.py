@@ -21,8 +21,8 @@ def network(weights, loc, scale) -> MixtureDensityNetwork:
     return MixtureDensityNetwork(torch.nn.Identity(), head)
 
 
-def search(net, y) -> ComponentSearch:
-    rows = as_rows("data", (torch.zeros(len(y), 1), y[:, None]), net)
+def search(net, y, *weight) -> ComponentSearch:
+    rows = as_rows("data", (torch.zeros(len(y), 1), y[:, None], *weight), net)
     return search_components(net, rows, torch.arange(len(y)).expand(M, -1), slice(0, M))
 
 
@@ -63,6 +63,14 @@ def test_components_that_are_needed_stay():
         mm.distributions.DiagonalNormal(torch.tensor([[-3.0], [0.0], [3.0]]), torch.full((3, 1), 0.3)),
     )
     assert found.losses[2] == pytest.approx(-truth.log_prob(y[:, None]).mean().item(), abs=1e-5)
+
+
+def test_rows_count_with_their_weights():
+    net = network([0.5, 0.5], [-2.0, 2.0], [0.5, 0.5])
+    y = drawn([0.5, 0.5], [-2.0, 2.0], [0.5, 0.5])
+    left = torch.where(y < 0, 1.0, 1e-9)
+    assert search(net, y).chosen == 2
+    assert search(net, y, left).losses[1] == pytest.approx(search(net, y[y < 0]).losses[1], abs=1e-4)
 
 
 def test_the_reason_names_the_numbers():

@@ -1,5 +1,6 @@
 """What the default does on tables that spoil other models: outliers, categories, lattices, inputs far away."""
 
+import re
 import time
 from dataclasses import replace
 
@@ -82,6 +83,66 @@ def test_outliers_in_the_target_do_not_wreck_the_fit(size):
     assert error[1] < 1.2 * error[0]
     assert log_score(dirty, *test) < log_score(clean, *test) + 0.3
     assert any("family='student_t'" in sentence for sentence in dirty.target_notes())
+
+
+def test_gross_outliers_leave_the_crps_out_of_the_default_objective():
+    X, y = wave(60)
+    spoiled = np.where(np.arange(60) == 7, 1e6, y)
+    settings = {**QUICK, "n_members": 1, "max_epochs": 1, "n_components": 2}
+    values = [mm.MDNRegressor(**settings).fit(X, target).history_.best_validation_loss for target in (y, spoiled)]
+    plain = [
+        mm.MDNRegressor(**settings, objective="nll").fit(X, target).history_.best_validation_loss
+        for target in (y, spoiled)
+    ]
+    assert values[0] != plain[0]
+    assert values[1] == plain[1]
+
+
+def test_rows_are_named_as_the_user_counts_them_though_weights_leave_some_out():
+    X, y = wave(60)
+    y[50] = 1e6
+    weight = np.where(np.arange(60) < 30, 0.0, 1.0)
+    model = mm.MDNRegressor(**QUICK, max_epochs=1).fit(X, y, weight)
+    assert "first: row 51" in model.target_notes()[0]
+
+
+def test_a_target_that_is_constant_where_it_has_weight_is_refused():
+    X, _ = wave(40)
+    y = np.arange(40) == 39
+    with pytest.raises(InputError, match=r"^column 0 of y must take at least two values; got 0 in all 39 rows\.$"):
+        mm.MDNRegressor(**QUICK).fit(X, y.astype(float), 1.0 - y)
+
+
+def test_predictions_of_many_rows_are_those_of_few(monkeypatch):
+    X, y = wave(60)
+    model = mm.MDNRegressor(**QUICK, max_epochs=2).fit(X, y)
+    whole = model.predict_distribution(X)
+    monkeypatch.setattr("manymodes.estimators.regressor._ROWS_AT_ONCE", 7)
+    parts = model.predict_distribution(X)
+    torch.testing.assert_close(parts.mean, whole.mean, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"atoms": 0.0}, "atoms must be a list of numbers, say (0.0,); got 0.0."),
+        ({"atoms": "0"}, "atoms must be a list of numbers, say (0.0,); got '0'."),
+        ({"atoms": (0.0, 0.0)}, "atoms must differ; got (0.0, 0.0)."),
+        ({"atoms": (0.0,), "target_noise": 0.1}, "target_noise must be 0 for families of counts, angles or bounded"),
+        ({"n_components": "five"}, "n_components must be 'auto' or an integer >= 1; got 'five'."),
+        (
+            {"categorical_features": "x"},
+            "categorical_features must be a list of column names or places, say ['colour'];",
+        ),
+        ({"categorical_features": 1}, "categorical_features must be a list of column names or places, say ['colour'];"),
+        ({"categorical_features": ["x"]}, "categorical_features must be places where X has no column names; got 'x'."),
+        ({"rounding": 0.1, "objective": "crps"}, "objective must be 'nll' with rounding, whose targets are cells"),
+        ({"rounding": 0.1, "retrieval": True}, "retrieval must be False with rounding, whose targets are cells"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_with_a_sentence(settings, sentence):
+    with pytest.raises(InputError, match=f"^{re.escape(sentence)}"):
+        mm.MDNRegressor(**QUICK, **settings).fit(*wave(40))
 
 
 def test_outliers_spikes_and_constants_among_the_inputs_do_not_wreck_the_fit():

@@ -40,6 +40,21 @@ def test_a_file_holds_numbers_and_json_and_nothing_that_could_run(saved):
     assert json.loads(metadata["manymodes"])["format_version"] == model_file.FORMAT_VERSION
 
 
+@pytest.mark.parametrize(
+    "settings", [{"atoms": (0.0,)}, {"family": "student_t"}, {"rounding": 0.5}, {"retrieval": True}]
+)
+def test_models_of_every_kind_predict_alike_after_loading(settings, tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    y = np.where(rng.random(60) < 0.3, 0.0, X[:, 0])
+    model = mm.MDNRegressor(preset="fast", max_epochs=2, n_members=2, random_state=0, **settings).fit(X, y)
+    model.save(tmp_path / "m.mm")
+    again = mm.load(tmp_path / "m.mm")
+    rows = torch.from_numpy(y)[:, None]
+    before, after = (one.predict_distribution(X).log_prob(rows) for one in (model, again))
+    assert torch.equal(before, after)
+
+
 def test_a_folder_that_holds_a_model_can_be_loaded(saved):
     assert mm.load(saved.parent).n_features_in_ == 1
 

@@ -14,7 +14,8 @@ def normal(n=N):
 def test_the_lattice_is_told_and_the_rounding_cell_offered():
     y = np.repeat(np.arange(950, 1001) / 1000, 30)
     facts = inspect_target(y)
-    assert about_target(facts, "wear") == [
+    floor = facts.floor(1e-3)
+    assert about_target(facts, "wear", floor=floor) == [
         "'wear' takes 51 values on a lattice of step 0.001; component scales do not fall below a sixth of it. To score "
         "the rounding cell itself, pass rounding=0.001."
     ]
@@ -22,8 +23,9 @@ def test_the_lattice_is_told_and_the_rounding_cell_offered():
         "'wear' takes 51 values on a lattice of step 0.001; what counts is the probability of rounding cells 0.001 "
         "wide."
     ]
-    assert "do not fall below 29% of it" in about_target(facts, "wear", min_scale=0.02)[0]
-    assert about_target(facts, "wear", min_scale=0.05) == []
+    assert "do not fall below 0.29 of it" in about_target(facts, "wear", floor=0.02)[0]
+    assert about_target(facts, "wear", floor=0.05) == []
+    assert "rounding" not in about_target(facts, "wear", floor=floor, n_targets=2)[0]
 
 
 def test_a_lattice_that_no_scale_can_see_is_not_told():

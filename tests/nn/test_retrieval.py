@@ -34,6 +34,22 @@ def filled(**settings) -> MixtureDensityNetwork:
     return net.eval()
 
 
+def test_rows_that_a_member_may_not_consult_get_no_weight_where_others_are_too_few():
+    net, (x, y) = filled(n_neighbors=5), data()
+    allowed = torch.tensor([[0, 1, 2], [3, 4, 5]])
+    net.retrieval.remember(net.scale_input(x), net.scale_target(y), allowed)
+    net.retrieval.refresh(net.backbone)
+    x_scaled, place = net.scale_input(x[:8]).expand(M, 8, 1), torch.arange(8).expand(M, 8)
+    mixture = net.scaled_distribution(x_scaled, place)
+    targets = net.scale_target(y)[:, 0]
+    for member in range(M):
+        for row in range(8):
+            known = [i for i in allowed[member].tolist() if i != row]
+            alive = mixture.weights[member, row, 3:] > 0
+            found = mixture.components.mean[member, row, 3:, 0][alive]
+            assert sorted(found.tolist()) == pytest.approx(sorted(targets[known].tolist()), abs=1e-6)
+
+
 def test_the_neighbours_are_those_of_brute_force_and_their_targets_are_the_locations():
     net, (x, y) = filled(), data()
     x_scaled = net.scale_input(x).expand(M, R, 1)

@@ -1,6 +1,7 @@
 """Members trained side by side are as if each were alone."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -159,7 +160,7 @@ def test_noise_where_it_makes_no_sense_is_refused():
         nn.Linear(1, 8), MixtureHead(8, target_dim=1, n_components=2, family=mm.distributions.Poisson)
     )
     with pytest.raises(
-        InputError, match=r"^target_noise must be 0 for families of counts, angles or bounded targets\.$"
+        InputError, match=r"^target_noise must be 0 for families of counts, angles or bounded targets, and atoms\.$"
     ):
         mm.fit(network, (x, counts), target_noise=0.1, **SMALL)
     with pytest.raises(InputError, match=r"^input_noise must be a number >= 0"):
@@ -182,6 +183,41 @@ def test_lower_precision_of_products_learns_as_well(precision):
     assert losses[precision] < losses["full"] + 0.15
     with pytest.raises(InputError, match=r"^precision must be one of 'auto', 'bfloat16', 'full'; got 'half'\.$"):
         mm.fit(ensemble(), data(), precision="half", **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        (torch.ones(M, 120, dtype=torch.bool), "validation must hold numbers of rows, integers; got torch.bool."),
+        (torch.zeros(M, 3), "validation must hold numbers of rows, integers; got torch.float32."),
+        (
+            torch.arange(120).expand(M, -1),
+            "the number of rows in validation must be an integer from 1 to 119; got 120.",
+        ),
+        (
+            torch.zeros(M, 0, dtype=torch.long),
+            "the number of rows in validation must be an integer from 1 to 119; got 0.",
+        ),
+        (torch.zeros(M, 2, dtype=torch.long), "validation must name no row twice for the same member."),
+    ],
+)
+def test_numbers_of_rows_that_cannot_be_held_out_are_refused(rows, sentence):
+    with pytest.raises(InputError, match=f"^{re.escape(sentence)}$"):
+        mm.fit(ensemble(), data(), **SMALL | {"validation": rows})
+
+
+def test_numbers_of_rows_and_weights_of_zero_do_not_go_together():
+    weight = torch.ones(120)
+    weight[0] = 0
+    with pytest.raises(InputError, match=r"^validation must not be numbers of rows where weights are 0; drop"):
+        mm.fit(ensemble(None), (*data(), weight), **SMALL | {"validation": torch.arange(5)})
+
+
+@pytest.mark.parametrize("n_members", [None, M])
+@pytest.mark.parametrize(("loss", "got"), [(lambda d, y, w: -d.log_prob(y), "shape"), (lambda d, y, w: 1.0, "1.0")])
+def test_an_objective_that_returns_anything_but_a_number_is_refused(n_members, loss, got):
+    with pytest.raises(InputError, match=rf"^objective must return one number as a tensor, .*; got {got}"):
+        mm.fit(ensemble(n_members), data(), objective=loss, **SMALL)
 
 
 @pytest.mark.parametrize("fades", [True, False])

@@ -46,6 +46,11 @@ def test_epochs_make_some_three_thousand_steps_within_bounds():
     assert [default_max_epochs(n) for n in (1, 8, 1000)] == [400, 375, 20]
 
 
+def test_a_least_number_of_epochs_holds_with_and_without_a_number_of_steps():
+    assert default_max_epochs(1, None, 1000) == 1000
+    assert default_max_epochs(100, 100, 7) == 7
+
+
 def test_dropout_is_full_at_first_and_gone_after_three_tenths_of_a_fit():
     levels = [dropout_level(progress / 100) for progress in range(101)]
     assert levels[0] == 1

@@ -35,6 +35,10 @@ def _whole(_: type, tokens: Sequence[Token]) -> int:
     return int(text)
 
 
+def _whole_or_auto(kind: type, tokens: Sequence[Token]) -> int | None:
+    return None if tokens[0].value == "auto" else _whole(kind, tokens)
+
+
 Whole = Annotated[int, Parameter(converter=_whole)]
 
 
@@ -49,7 +53,9 @@ def fit(
     drop: Annotated[list[str] | None, Repeatable] = None,
     preset: str = "default",
     time_limit: float | None = None,
-    n_components: Whole = 5,
+    n_components: Annotated[int | None, Parameter(converter=_whole_or_auto)] = None,
+    rounding: float | None = None,
+    categorical: Annotated[list[str] | None, Repeatable] = None,
     max_epochs: Annotated[int | None, Parameter(converter=_whole)] = None,
     held_out: float = 0.1,
     random_state: Whole = 0,
@@ -75,7 +81,11 @@ def fit(
     time_limit
         Seconds that the fit of the model may take.
     n_components
-        Number of mixture components of each network.
+        Number of mixture components of each network; by default, or with auto, as many as held-out rows ask for.
+    rounding
+        Width of the cells that targets were rounded to, whose probability is then scored.
+    categorical
+        Feature whose numbers are names of categories; repeat it for several.
     max_epochs
         Passes over the training rows; by default as many as the preset's steps make.
     held_out
@@ -101,7 +111,11 @@ def fit(
         settings={
             "preset": _checks.one_of("--preset", preset, {name: name for name in ("fast", "default", "best")}),
             "time_limit": None if time_limit is None else _checks.positive("--time-limit", time_limit),
-            "n_components": _checks.integer_at_least("--n-components", n_components, 1),
+            "n_components": "auto"
+            if n_components is None
+            else _checks.integer_at_least("--n-components", n_components, 1),
+            "rounding": None if rounding is None else _checks.positive("--rounding", rounding),
+            "categorical_features": tuple(categorical or ()),
             "max_epochs": None if max_epochs is None else _checks.integer_at_least("--max-epochs", max_epochs, 1),
         },
     )

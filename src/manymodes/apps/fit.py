@@ -25,6 +25,7 @@ from manymodes.distributions import Mixture
 from manymodes.estimators import MDNRegressor
 from manymodes.estimators.baselines import GaussianNetwork, UnconditionalDensity
 from manymodes.estimators.model_file import MODEL_FILE
+from manymodes.estimators.row_numbers import renumber_rows
 from manymodes.estimators.tables import from_columns, refuse_constant
 from manymodes.training.files import naming
 
@@ -86,6 +87,7 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool)
     predictions = {"model": predicted("the model", model)}
     # The race need not be run again: the single normal takes what the model's race found.
     plain = clone(model).set_params(frequency=model.race_.chosen[0])
+    renumber_rows(model, train)
     baselines = {
         "gaussian_network": GaussianNetwork(plain, random_state=seed),
         "unconditional": UnconditionalDensity(random_state=seed),
@@ -103,13 +105,19 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool)
         modes=count_modes(distribution),
         epochs={"run": history.n_epochs, "kept": history.best_epoch + 1},
         target_notes=model.target_notes(),
-        diagnosis=history.diagnosis().splitlines(),
+        diagnosis=[*_about_components(model), *history.diagnosis().splitlines()],
         seconds=time.monotonic() - started,
         model=str(options.output / MODEL_FILE),
         report=str(options.output / _REPORT_FILE),
     )
     _write(options.output, model, report_page(summary, history, distribution, X[held_out], y_held_out), summary)
     return summary
+
+
+def _about_components(model: MDNRegressor) -> list[str]:
+    """Return why there are so many components, where that was found out."""
+    search = model.race_.components
+    return [] if search is None else [search.reason()]
 
 
 def _check_output(options: FitOptions) -> None:

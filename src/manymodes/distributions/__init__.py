@@ -34,9 +34,10 @@ from manymodes.distributions.information import (
     kl_divergence,
     mutual_information,
 )
-from manymodes.distributions.mixture import Mixture, pool
+from manymodes.distributions.mixture import Mixture
 from manymodes.distributions.product import Product
 from manymodes.distributions.results import Atoms, Modes, Region
+from manymodes.distributions.together import joined, pool
 from manymodes.distributions.transformed import Transformed
 from manymodes.distributions.transforms import Log, Logit, Transform, YeoJohnson
 from manymodes.distributions.truncated import Truncated
@@ -80,6 +81,7 @@ __all__ = [
     "entropy",
     "entropy_bounds",
     "given",
+    "joined",
     "kl_divergence",
     "mutual_information",
     "pool",

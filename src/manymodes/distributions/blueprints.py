@@ -98,7 +98,7 @@ class FamilyBlueprint:
             if not options:
                 raise _checks.InputError(f"{family} has no parameter that can be given; got {name!r}.")
             _checks.one_of(f"a given parameter of {family}", name, options)
-            if not bool(torch.as_tensor(value).isfinite().all()):
+            if not bool(torch.as_tensor(value, device="cpu").isfinite().all()):  # also where "meta" is the default
                 raise _checks.InputError(f"{name} must be finite for {family}; got {value}.")
         if self.rank is not None and not self._has_rank():
             raise _checks.InputError(f"rank is a setting of LowRankNormal; {family} has none.")

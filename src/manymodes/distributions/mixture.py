@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -363,28 +362,3 @@ class Mixture(PerDimension, MixtureSameFamily):
             f"Mixture(n_components={self.n_components}, family={type(self.components).__name__}, "
             f"batch_shape={tuple(self.batch_shape)}, event_shape={tuple(self.event_shape)})"
         )
-
-
-def pool(mixtures: Sequence[Mixture], weights: Sequence[float] | None = None) -> Mixture:
-    """Return one mixture of several predictions of the same targets, say of an ensemble or of different models.
-
-    Args:
-        mixtures: Predictions of one ``batch_shape`` (N,) and ``event_shape`` (D,); families may differ.
-        weights: Weight of each, >= 0; None weighs all alike.
-
-    Raises:
-        ValueError: No prediction, other shapes, or weights that cannot be.
-    """
-    if not mixtures:
-        raise _checks.InputError("mixtures must hold at least 1 prediction; got none.")
-    first = mixtures[0]
-    for i, mixture in enumerate(mixtures):
-        _checks.instance(f"prediction {i + 1}", mixture, Mixture)
-        shape, wanted = (*mixture.batch_shape, *mixture.event_shape), (*first.batch_shape, *first.event_shape)
-        _checks.matches_shape(f"the targets of prediction {i + 1}", shape, wanted, "to match those of the first")
-    share = torch.as_tensor([1.0] * len(mixtures) if weights is None else weights, dtype=torch.float64)
-    if share.shape != (len(mixtures),) or not bool(((share >= 0) & share.isfinite()).all()) or share.sum() == 0:
-        raise _checks.InputError(f"weights must be {len(mixtures)} numbers >= 0, not all 0; got {weights}.")
-    parts = [m.logits + log.to(m.logits) for m, log in zip(mixtures, (share / share.sum()).log(), strict=True)]
-    components = reduction.concatenated([mixture.components for mixture in mixtures])
-    return first._remade(torch.cat(parts, -1), components)

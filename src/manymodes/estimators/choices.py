@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,7 +19,7 @@ from manymodes.estimators.predictions import as_tensor
 from manymodes.estimators.presets import AUTO, DEFAULT_OBJECTIVE, ENOUGH, MORE_THAN_ENOUGH, PRESETS
 from manymodes.estimators.tables import Floats
 from manymodes.estimators.target_facts import TargetFacts
-from manymodes.objectives import Objective, named, regularised
+from manymodes.objectives import Objective, named, nll, regularised
 
 T = TypeVar("T")
 
@@ -30,17 +31,17 @@ class Choices:
 
     Args:
         model: The estimator.
+        facts: What each column of its targets is like.
 
     Raises:
         ValueError: A setting out of range, or two that do not go together.
     """
 
-    def __init__(self, model: BaseEstimator) -> None:
-        self._model = model
+    def __init__(self, model: BaseEstimator, facts: Sequence[TargetFacts]) -> None:
+        self._model, self._facts = model, facts
         self.preset = _checks.one_of("preset", model.preset, PRESETS)
-        self.atoms = tuple(float(atom) for atom in model.atoms)
-        if self.atoms and model.rounding is not None:
-            raise _checks.InputError("atoms must be left out with rounding: a cell of values holds no single one.")
+        self.atoms = _checked_atoms(model.atoms)
+        self._refuse_with_rounding()
 
     @property
     def frequencies(self) -> Sequence[float]:
@@ -77,7 +78,7 @@ class Choices:
         limit = self._model.time_limit
         return None if limit is None else _checks.positive("time_limit", limit)
 
-    def architecture(self, features: Floats, columns: Floats, facts: Sequence[TargetFacts]) -> Architecture:
+    def architecture(self, features: Floats, columns: Floats) -> Architecture:
         """Return what to build for features (N, F) and targets (N, D)."""
         model, example = self._model, as_tensor(features[:2]).to(torch.float32)
         min_scale = _checks.positive("min_scale", model.min_scale)
@@ -86,7 +87,7 @@ class Choices:
             target_dim=columns.shape[1],
             n_components=self._n_components,
             covariance_type=model.covariance_type,
-            min_scale=min(fact.floor(min_scale) for fact in facts),
+            min_scale=min(fact.floor(min_scale) for fact in self._facts),
             hidden_sizes=self._hidden_sizes,
             dropout=_checks.number_between("dropout", model.dropout, 0.0, 1.0, including=(0.0,)),
             own_backbone_features=None if model.backbone is None else output_width(model.backbone, example),
@@ -128,14 +129,18 @@ class Choices:
             asked: str | Objective = model.objective
             return asked
         exact = model.rounding is None and not self.atoms
-        return DEFAULT_OBJECTIVE if exact and model.family == "normal" else "nll"
+        tame = not any(fact.outliers for fact in self._facts)  # the CRPS of a component far away drowns all else
+        return DEFAULT_OBJECTIVE if exact and tame and model.family == "normal" else "nll"
 
     @property
     def _n_components(self) -> int:
         """How many components there are at first."""
-        if self._model.n_components == AUTO:
+        asked = self._model.n_components
+        if asked == AUTO:
             return MORE_THAN_ENOUGH if self.searches_components else ENOUGH
-        return _checks.integer_at_least("n_components", self._model.n_components, 1)
+        if isinstance(asked, str):
+            raise _checks.InputError(f"n_components must be {AUTO!r} or an integer >= 1; got {asked!r}.")
+        return _checks.integer_at_least("n_components", asked, 1)
 
     @property
     def _hidden_sizes(self) -> Any:
@@ -143,6 +148,17 @@ class Choices:
         if sizes is None:
             return self.preset.hidden_sizes
         return tuple(sizes.tolist()) if isinstance(sizes, np.ndarray) else sizes  # searches hand over arrays
+
+    def _refuse_with_rounding(self) -> None:
+        """Refuse what needs exact targets where the probability of rounding cells is what counts."""
+        model = self._model
+        if model.rounding is None:
+            return
+        if self.atoms:
+            raise _checks.InputError("atoms must be left out with rounding: a cell of values holds no single one.")
+        if model.retrieval or model.objective not in (None, "nll", nll):
+            what = "retrieval must be False" if model.retrieval else "objective must be 'nll'"
+            raise _checks.InputError(f"{what} with rounding, whose targets are cells and not exact.")
 
     def _memory_rows(self, n_rows: int) -> int:
         model = self._model
@@ -153,6 +169,16 @@ class Choices:
                 "retrieval needs the default backbone and normal components of covariance_type='diag' without atoms."
             )
         return n_rows
+
+
+def _checked_atoms(atoms: Any) -> tuple[float, ...]:
+    """Return the atoms as different finite numbers."""
+    if isinstance(atoms, str) or not isinstance(atoms, Iterable):
+        raise _checks.InputError(f"atoms must be a list of numbers, say (0.0,); got {atoms!r}.")
+    values = tuple(_checks.number_between("every one of atoms", atom, -math.inf, math.inf) for atom in atoms)
+    if len(set(values)) < len(values):
+        raise _checks.InputError(f"atoms must differ; got {atoms!r}.")
+    return values
 
 
 def _for_single_target(name: str, value: T, columns: Floats) -> T:

@@ -62,11 +62,12 @@ def search_components(network: MixtureDensityNetwork, rows: Rows, held_out: Tens
     mixture = network.eval().scaled_distribution(scaled.x)[members]
     y = scaled.y[members].double().unsqueeze(-2)
     state = _State(mixture.logits.double(), mixture.components.mean.double(), mixture.components.variance.double())
+    weight = torch.ones_like(y[..., 0, 0]) if scaled.weight is None else scaled.weight[members].double()  # (M, n)
     scores = [state.score(y)]
     for _ in range(mixture.n_components - 1):
-        state = _without_one(state, y)
+        state = _without_one(state, y, weight)
         scores.append(state.score(y))
-    losses = -torch.stack(scores[::-1]).flatten(1)  # (K, rows of all members)
+    losses = -torch.stack(scores[::-1]).flatten(1) * weight.flatten()  # (K, rows of all members)
     gap = losses - losses[losses.mean(-1).argmin()]
     errors = gap.std(-1) / math.sqrt(losses.shape[-1])
     chosen = 1 + int((gap.mean(-1) <= errors).nonzero()[0])
@@ -105,11 +106,11 @@ class _State(NamedTuple):
         return parts
 
 
-def _without_one(state: _State, y: Tensor) -> _State:
+def _without_one(state: _State, y: Tensor, weight: Tensor) -> _State:
     """Return the state of every member without the component that its rows miss least."""
     n_components = state.logits.shape[-1]
     options = [state.pruned(k) for k in range(n_components)]
     options += [state.merged(j, k) for k in range(n_components) for j in range(k)]
-    chosen = torch.stack([option.score(y).mean(-1) for option in options]).argmax(0)  # (M,)
+    chosen = torch.stack([(option.score(y) * weight).mean(-1) for option in options]).argmax(0)  # (M,)
     members = torch.arange(len(chosen), device=chosen.device)
     return _State(*(torch.stack(parts)[chosen, members] for parts in zip(*options, strict=True)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -41,16 +42,23 @@ def read_training_data(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Floats
 
 def category_levels(estimator: BaseEstimator, features: Floats) -> tuple[tuple[int, int], ...]:
     """Return the place and the number of levels of every column that ``categorical_features`` names."""
-    names = getattr(estimator, "feature_names_in_", None)
-    places = [_place(column, features.shape[1], names) for column in estimator.categorical_features]
+    names, asked = getattr(estimator, "feature_names_in_", None), estimator.categorical_features
+    if isinstance(asked, str) or not isinstance(asked, Iterable):
+        raise _checks.InputError(
+            f"categorical_features must be a list of column names or places, say ['colour']; got {asked!r}."
+        )
+    places = [_place(column, features.shape[1], names) for column in asked]
     return tuple((place, len(np.unique(features[:, place]))) for place in sorted(set(places)))
 
 
 def _place(column: Any, n_features: int, names: Any) -> int:
     if isinstance(column, str):
-        known = [] if names is None else list(names)
-        _checks.known_columns([column], known, "X")
-        return known.index(column)
+        if names is None:
+            raise _checks.InputError(
+                f"categorical_features must be places where X has no column names; got {column!r}."
+            )
+        _checks.known_columns([column], list(names), "X")
+        return list(names).index(column)
     return _checks.integer_at_least("every place in categorical_features", column, 0, n_features - 1)
 
 

@@ -14,7 +14,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from torch import nn
 
 from manymodes import _checks
-from manymodes.distributions import Mixture
+from manymodes.distributions import Mixture, joined
 from manymodes.estimators.choices import Choices
 from manymodes.estimators.documents import describe
 from manymodes.estimators.fitting import Fitter
@@ -28,10 +28,14 @@ from manymodes.estimators.predictions import (
     restored_on_failure,
 )
 from manymodes.estimators.presets import AUTO
+from manymodes.estimators.row_numbers import renumber_rows
+from manymodes.estimators.tables import refuse_constant
 from manymodes.estimators.target_facts import inspect_target
 from manymodes.estimators.target_words import about_target
 from manymodes.objectives import Objective
 from manymodes.training.data import refuse_wild
+
+_ROWS_AT_ONCE = 4096  # of a prediction: what the layers of all members hold meanwhile is large
 
 
 class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -44,10 +48,10 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     Args:
         n_components: Number of mixture components of each member, K; ``"auto"`` starts with ten and keeps as many as
-            held-out rows ask for, see ``race_.components``; where components are no plain normals, or the
-            backbone is your own, it means five.
+            held-out rows ask for, see ``race_.components``; where components are no plain normals, the backbone is
+            your own, or ``preset="fast"`` leaves out the race, it means five.
         preset: ``"fast"``, ``"default"`` or ``"best"``: how much is computed for what the other settings leave open.
-        time_limit: Seconds that a fit may take; None for as long as it needs.
+        time_limit: Seconds that a fit may take, but for about one pass over the rows; None for as long as it needs.
         n_members: Number of networks, M; None for the preset's number, and for one with a ``backbone`` of your own.
         frequency: How fast predictions may change along a feature at the start, in turns per standard deviation, say
             0.02 for smooth tables and 1.5 for rough ones; None decides by a race.
@@ -67,7 +71,7 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         categorical_features: Columns, by place or name, whose numbers are names of categories.
         objective: Name in ``objectives.OBJECTIVES``, a mix such as ``"0.7 nll + 0.3 crps"``, or a function of
             ``(distribution, y, weight)``. None takes half of ``"nll"`` and half of ``"crps"``, which over-fits less,
-            where targets are exact and components normal, and ``"nll"`` elsewhere.
+            where targets are exact and without gross outliers and components normal, and ``"nll"`` elsewhere.
         weight_entropy: Reward for the entropy of the weights, which keeps components alive.
         scale_prior: Penalty for scales far from the target's own, see ``objectives.scale_prior``.
         input_noise: Standard deviation of noise on scaled inputs, drawn for every batch.
@@ -199,12 +203,14 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         columns, weight = targets.reshape(len(targets), -1), None
         if sample_weight is not None:
             weight = _check_sample_weight(sample_weight, features, dtype=np.float64, ensure_non_negative=True)
-            features, columns, weight = (part[weight > 0] for part in (features, columns, weight))  # 0 is no row
+            rows = np.flatnonzero(weight)  # 0 is no row
+            features, columns, weight = (part[rows] for part in (features, columns, weight))
+            refuse_constant(columns, self.target_names_)
         refuse_wild("y in data", as_tensor(columns), infinite=False)
         self.target_facts_ = tuple(inspect_target(column) for column in columns.T)
-        choices = Choices(self)
+        choices = Choices(self, self.target_facts_)
         fitter = Fitter(
-            architecture=choices.architecture(features, columns, self.target_facts_),
+            architecture=choices.architecture(features, columns),
             data=(as_tensor(features), choices.targets(columns), *([] if weight is None else [as_tensor(weight)])),
             options=choices.options(),
             backbone=self.backbone,
@@ -217,6 +223,8 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         if self.backbone is None:  # in double precision the prediction of a row does not depend on those beside it
             network.double()
         self.network_, self.target_ndim_ = network, targets.ndim
+        if weight is not None:
+            renumber_rows(self, rows)
 
     # --- predictions ---
 
@@ -227,8 +235,8 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: Features that do not fit, or so far from the training data that the network overflows.
         """
-        features = as_tensor(read_features(self, X)).to(self.network_.device)
-        return checked(self.network_.eval()(features))
+        features, network = as_tensor(read_features(self, X)).to(self.network_.device), self.network_.eval()
+        return checked(joined([network(part) for part in features.split(_ROWS_AT_ONCE)]))
 
     # --- what was found ---
 
@@ -240,7 +248,8 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         names = (self.target_names_ or _default_names(self.architecture_.target_dim))[: len(self.target_facts_)]
         done: dict[str, Any] = {
-            "min_scale": self.min_scale,
+            "floor": self.architecture_.min_scale,
+            "n_targets": self.architecture_.target_dim,
             "rounding": self.rounding,
             "atoms": self.atoms,
             "family": self.family,

@@ -103,16 +103,6 @@ class TargetFacts:
         atoms = tuple(Atom(**atom) for atom in record["atoms"])
         return cls(**{**record, "atoms": atoms, "outlier_rows": tuple(record["outlier_rows"])})
 
-    @property
-    def at_low(self) -> bool:
-        """Whether the smallest value is an atom: a floor."""
-        return any(atom.place == "smallest" for atom in self.atoms)
-
-    @property
-    def at_high(self) -> bool:
-        """Whether the largest value is an atom: a ceiling."""
-        return any(atom.place == "largest" for atom in self.atoms)
-
     def floor(self, min_scale: float) -> float:
         """Return the smallest scale of a component, in standard deviations: a sixth of the step, or ``min_scale``.
 

@@ -15,7 +15,8 @@ def about_target(
     facts: TargetFacts,
     name: str,
     *,
-    min_scale: float = 1e-3,
+    floor: float = 1e-3,
+    n_targets: int = 1,
     rounding: float | None = None,
     atoms: Sequence[float] = (),
     family: str | None = None,
@@ -25,20 +26,21 @@ def about_target(
     Args:
         facts: What was found.
         name: Name of the column.
-        min_scale: Smallest scale that was asked for, in standard deviations.
+        floor: Smallest scale of a component, in standard deviations.
+        n_targets: How many columns are predicted jointly.
         rounding: Width of the rounding cells whose probability is scored; None scores densities.
         atoms: Values that have a probability of their own.
         family: Name of the components' family, where it was chosen.
     """
     name = repr(name)
-    told = _about_lattice(facts, name, min_scale, rounding)
+    told = _about_lattice(facts, name, floor, rounding, n_targets)
     told += [_about_atom(atom, facts, name, atoms) for atom in facts.atoms[:_SHOWN]]
-    return told + _about_ties(facts, name, min_scale) + _about_tails(facts, name, family)
+    return told + _about_ties(facts, name, floor) + _about_tails(facts, name, family)
 
 
-def _about_lattice(facts: TargetFacts, name: str, min_scale: float, rounding: float | None) -> list[str]:
+def _about_lattice(facts: TargetFacts, name: str, floor: float, rounding: float | None, n_targets: int) -> list[str]:
     step, scale = facts.step, facts.scale
-    if step is None or step < 2 * min_scale * scale:  # no scale would be narrow enough to see the cells
+    if step is None or step < 2 * floor * scale:  # no scale would be narrow enough to see the cells
         return []
     if facts.share_on_lattice == 1:
         told = f"{name} takes {facts.n_distinct} values on a lattice of step {_number(step)}"
@@ -46,17 +48,14 @@ def _about_lattice(facts: TargetFacts, name: str, min_scale: float, rounding: fl
         told = f"{facts.share_on_lattice:.1%} of {name} lie on a lattice of step {_number(step)}"
     if rounding is not None:
         return [f"{told}; what counts is the probability of rounding cells {_number(rounding)} wide."]
-    part = facts.floor(min_scale) * scale / step
-    floor = "a sixth" if part < 0.17 else f"{part:.0%}"
-    return [
-        f"{told}; component scales do not fall below {floor} of it. To score the rounding cell itself, pass "
-        f"rounding={_number(step)}."
-    ]
+    part = floor * scale / step
+    told += f"; component scales do not fall below {'a sixth' if 0.16 < part < 0.17 else f'{part:.2g}'} of it."
+    return [told + (f" To score the rounding cell itself, pass rounding={_number(step)}." if n_targets == 1 else "")]
 
 
-def _about_ties(facts: TargetFacts, name: str, min_scale: float) -> list[str]:
+def _about_ties(facts: TargetFacts, name: str, floor: float) -> list[str]:
     ties = facts.share_repeated - sum(atom.share for atom in facts.atoms)
-    if facts.step is not None or ties < _MANY_TIES or facts.spacing <= 2 * min_scale * facts.scale:
+    if facts.step is not None or ties < _MANY_TIES or facts.spacing <= 2 * floor * facts.scale:
         return []
     return [
         f"{ties:.1%} of {name} repeat values of other rows, though on no lattice: a density can rise there without "

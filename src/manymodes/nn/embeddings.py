@@ -19,7 +19,8 @@ class PeriodicEmbedding(nn.Module):
 
     The frequencies :math:`c_f` are learned, from a normal start of standard deviation ``frequency``: a small one keeps
     predictions smooth, a large one lets them jump between neighbouring values. Waves see numbers within the range that
-    ``learn`` saw only: beyond it they would come back to what they say inside, so there the number alone speaks on.
+    ``learn`` saw only: beyond it they would come back to what they say inside, so there the number alone speaks on. A
+    network teaches the range to a ``TableEmbedding``; whoever uses this class by itself calls ``learn`` on scaled rows.
 
     Args:
         in_features: Number of columns, F.

@@ -130,9 +130,11 @@ class Retrieval(nn.Module):
             for part, own in zip(queries.split(chunk, -2), places, strict=True):
                 distance = torch.cdist(part, keys)
                 hidden = forbidden if own is None else forbidden | (candidates == own.unsqueeze(-1))
-                found.append(distance.masked_fill(hidden, torch.inf).topk(self.n_neighbors, largest=False).indices)
-            nearest = torch.cat(found, -2)
-        distance = (queries.unsqueeze(-2) - _taken(keys, nearest)).square().sum(-1)
+                found.append(distance.masked_fill(hidden, torch.inf).topk(self.n_neighbors, largest=False))
+            nearest = torch.cat([one.indices for one in found], -2)
+            too_few = torch.cat([one.values for one in found], -2).isinf()  # rows that are allowed: hidden ones fill up
+            too_few &= ~too_few.all(-1, keepdim=True)
+        distance = (queries.unsqueeze(-2) - _taken(keys, nearest)).square().sum(-1).masked_fill(too_few, torch.inf)
         sharpness = F.softplus(self.sharpness).unsqueeze(-1)
         return torch.log_softmax(-sharpness * distance, -1), candidates[nearest]
 

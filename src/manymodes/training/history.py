@@ -172,7 +172,7 @@ def _about_the_curve(history: History) -> str:
 def _about_batches(history: History) -> str:
     if not history.skipped_batches:
         return ""
-    skipped = _checks.counted(history.skipped_batches, "batch").replace("batchs", "batches")
+    skipped = _checks.counted(history.skipped_batches, "batch", "batches")
     verb = "was" if history.skipped_batches == 1 else "were"
     return (
         f"{skipped} had a loss or gradient that is not finite and {verb} skipped; if there are many, lower lr or look "

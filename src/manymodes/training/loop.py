@@ -96,6 +96,8 @@ def fit(
     """
     _check_kinds(network, objective, callbacks)
     rows = as_rows("data", data, network)
+    if isinstance(validation, Tensor) and len(rows) < len(data[0]):
+        raise _checks.InputError("validation must not be numbers of rows where weights are 0; drop those rows first.")
     with isolated(random_state, network.device) as generator:
         parts = split(rows, _validation(network, validation, len(rows), generator), network.n_members)
         n_train, n_held_out = parts.train_index.shape[-1], parts.held_out_index.shape[-1]
@@ -116,10 +118,11 @@ def fit(
             fade_dropout=fade_dropout,
         )
         history = History(max_epochs=max_epochs, n_train=n_train, n_validation=n_held_out)
+        best = BestWeights(network, patience)
         if initialise:
             seen = rows.take(parts.train_index.unique())
             network.initialise(seen.x, seen.y, generator)
-        best, parts = BestWeights(network, patience), parts.scaled(network)
+        parts = parts.scaled(network)
         memory = Memory(network, parts)
         try:
             with progress_bar(progress, max_epochs) as show:
@@ -176,14 +179,25 @@ def _validation(
     if isinstance(validation, (tuple, list)):
         return as_rows("validation", validation, network)
     if isinstance(validation, Tensor):
-        n_held_out = validation.shape[-1] if validation.dim() else 0
-        shape = (n_held_out,) if network.n_members is None else (network.n_members, n_held_out)
-        _checks.matches_shape("validation", validation.shape, shape, "to name rows that each member holds out")
-        _checks.integer_at_least("the smallest row number in validation", int(validation.min()), 0)
-        _checks.integer_at_least("the largest row number in validation", int(validation.max()), 0, n_rows - 1)
-        return validation
+        return _checked_numbers(validation, network.n_members, n_rows)
     share = _checks.number_between("validation", validation, 0.0, 1.0)
     return folds(n_rows, share, network.n_members, generator)
+
+
+def _checked_numbers(numbers: Tensor, n_members: int | None, n_rows: int) -> Tensor:
+    """Return numbers of rows to hold out, (M, n), or (n,) without members, if they can be that."""
+    if numbers.is_floating_point() or numbers.dtype == torch.bool:
+        raise _checks.InputError(f"validation must hold numbers of rows, integers; got {numbers.dtype}.")
+    n_held_out = numbers.shape[-1] if numbers.dim() else 0
+    shape = (n_held_out,) if n_members is None else (n_members, n_held_out)
+    _checks.matches_shape("validation", numbers.shape, shape, "to name rows that each member holds out")
+    _checks.integer_at_least("the number of rows in validation", n_held_out, 1, n_rows - 1)
+    _checks.integer_at_least("the smallest row number in validation", int(numbers.min()), 0)
+    _checks.integer_at_least("the largest row number in validation", int(numbers.max()), 0, n_rows - 1)
+    ordered = numbers.sort(-1).values
+    if bool((ordered[..., 1:] == ordered[..., :-1]).any()):
+        raise _checks.InputError("validation must name no row twice for the same member.")
+    return numbers.long()
 
 
 def _or_default(name: str, value: int | None, default: int) -> int:

@@ -29,6 +29,12 @@ class Memory:
             raise _checks.InputError("y must hold exact targets for retrieval; got Incomplete.")
         if parts.held_out is not parts.train:
             raise _checks.InputError("validation must be a share of the rows for retrieval, not rows of their own.")
+        n_remembered = len(self._retrieval.rows)
+        if len(parts.train) != n_remembered:
+            raise _checks.InputError(
+                f"data must have as many rows of weight > 0 as the retrieval remembers, {n_remembered}; "
+                f"got {len(parts.train)}."
+            )
         self._retrieval.remember(parts.train.x, parts.train.y, parts.train_index)
 
     def refresh(self) -> None:

@@ -19,9 +19,9 @@ def default_batch_size(n_rows: int) -> int:
 
 def default_max_epochs(n_batches: int, n_steps: int | None = None, least_epochs: int | None = None) -> int:
     """Return the epochs that make so many steps, at least a number; by default some 3,000 within 20 to 400 epochs."""
-    if n_steps is None:
-        return min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, math.ceil(_STEPS / n_batches)))
     least = 1 if least_epochs is None else _checks.integer_at_least("least_epochs", least_epochs, 1)
+    if n_steps is None:
+        return max(least, min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, math.ceil(_STEPS / n_batches))))
     return max(least, math.ceil(_checks.integer_at_least("n_steps", n_steps, 1) / n_batches))
 
 

@@ -159,8 +159,9 @@ class Stepper:
 
 def _refuse_noise_on_targets(network: MixtureDensityNetwork) -> None:
     scalings = network.head.family.scalings(network.head.target_dim)
-    if any(scaling is not Scaling.AFFINE for scaling in scalings):
-        raise _checks.InputError("target_noise must be 0 for families of counts, angles or bounded targets.")
+    support = network.head.support()
+    if any(scaling is not Scaling.AFFINE for scaling in scalings) or bool((support.low == support.high).any()):
+        raise _checks.InputError("target_noise must be 0 for families of counts, angles or bounded targets, and atoms.")
 
 
 def member_losses(network: MixtureDensityNetwork, rows: Rows, objective: Objective, precision: str = "full") -> Tensor:
@@ -170,9 +171,19 @@ def member_losses(network: MixtureDensityNetwork, rows: Rows, objective: Objecti
     """
     with autocast(network, precision):
         distribution = network.scaled_distribution(rows.x, rows.place)
-    loss = objective(distribution, rows.y, rows.weight)
     n_members = network.n_members
-    if n_members is None or loss.shape == (n_members,):
-        return loss.reshape(-1)
+    if n_members is None:
+        return _scalar(objective(distribution, rows.y, rows.weight)).reshape(1)
+    loss = objective(distribution, rows.y, rows.weight)
+    if isinstance(loss, Tensor) and loss.shape == (n_members,):
+        return loss
     weights = rows.weight if rows.weight is not None else [None] * n_members
-    return torch.stack([objective(distribution[m], rows.y[m], weights[m]) for m in range(n_members)])
+    return torch.stack([_scalar(objective(distribution[m], rows.y[m], weights[m])) for m in range(n_members)])
+
+
+def _scalar(loss: Any) -> Tensor:
+    """Return what an objective gave for one member, if it is one number with a gradient."""
+    if isinstance(loss, Tensor) and loss.numel() == 1:
+        return loss.reshape(())
+    got = f"shape {_checks.shape_text(loss.shape)}" if isinstance(loss, Tensor) else repr(loss)
+    raise _checks.InputError(f"objective must return one number as a tensor, say a mean over rows; got {got}.")
