@@ -120,7 +120,7 @@ def test_categories_and_rounding_are_taken_from_the_command_line(tmp_path, capsy
     fitted += ["--max-epochs", "1", "--n-components", "auto", "--categorical", "x", "--rounding", "1"]
     assert main([*fitted, "--json", "--quiet"]) == 0
     model = mm.load(tmp_path / "m")
-    assert model.architecture_.categories == ((0, 4),)
+    assert list(map(tuple, model.architecture_.categories)) == [(0, 4)]
     assert (model.rounding, model.n_components) == (1.0, "auto")
 
 
