@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from manymodes import _checks, objectives
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.objectives import Objective
 from manymodes.training.best import BestWeights
-from manymodes.training.data import Data, Rows, as_rows, folds, split
+from manymodes.training.data import Data, Rows, Split, as_rows, folds, split
 from manymodes.training.findings import examine
 from manymodes.training.history import History
 from manymodes.training.memory import Memory
@@ -123,34 +124,66 @@ def fit(
             seen = rows.take(parts.train_index.unique())
             network.initialise(seen.x, seen.y, generator)
         parts = parts.scaled(network)
-        memory = Memory(network, parts)
-        try:
-            with progress_bar(progress, max_epochs) as show:
-                followers: list[Callback] = [show, *callbacks]
-                for epoch in range(max_epochs):
-                    memory.refresh()
-                    losses = stepper.epoch(parts.train, parts.train_index, n_batches, generator)
-                    held_out_losses = evaluate(network, parts.held_out, parts.held_out_index, objective)
-                    stop = best.update(epoch, held_out_losses)
-                    _record(history, torch.stack(losses), held_out_losses)
-                    history.best_epochs, history.best_losses = best.epochs.tolist(), best.losses.tolist()
-                    history.seconds = pace.seconds
-                    for follower in followers:
-                        follower(history)
-                    if stop or pace.is_over:
-                        history.ended_by = "patience" if stop else "time_limit"
-                        break
-        finally:  # an interruption, too, leaves the best weights so far
-            best.restore()
-            memory.close()
-            network.eval()
-    if bool((best.epochs < 0).any()):
-        raise FloatingPointError(
-            "the objective was not finite on the validation rows after any epoch, so no weights could be chosen; check "
-            "the objective and the backbone, or lower lr."
-        )
+        with progress_bar(progress, max_epochs) as show:
+            run = _Run(network, parts, objective, stepper, pace, best, history)
+            run.epochs(n_batches, generator, [show, *callbacks])
     history.findings = examine(network, parts)
     return history
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """The epochs of one fit; afterwards the network has its best weights.
+
+    Attributes:
+        network: What is fitted.
+        parts: Its rows in scaled units.
+        objective: What judges an epoch.
+        stepper: What changes the weights.
+        pace: Tells whether the time is over.
+        best: Keeps the best weights.
+        history: Takes note of everything.
+    """
+
+    network: MixtureDensityNetwork
+    parts: Split
+    objective: Objective
+    stepper: Stepper
+    pace: Pace
+    best: BestWeights
+    history: History
+
+    def epochs(self, n_batches: int, generator: torch.Generator, followers: Sequence[Callback]) -> None:
+        """Go through all epochs, or until patience or time is over."""
+        memory = Memory(self.network, self.parts)
+        try:
+            for _ in range(self.history.max_epochs):
+                memory.refresh()
+                self.history.ended_by = self._epoch(n_batches, generator)
+                for follower in followers:
+                    follower(self.history)
+                if self.history.ended_by:
+                    break
+        finally:  # an interruption, too, leaves the best weights so far
+            self.best.restore()
+            memory.close()
+            self.network.eval()
+        if bool((self.best.epochs < 0).any()):
+            raise FloatingPointError(
+                "the objective was not finite on the validation rows after any epoch, so no weights could be chosen; "
+                "check the objective and the backbone, or lower lr."
+            )
+
+    def _epoch(self, n_batches: int, generator: torch.Generator) -> str:
+        """Learn from all training rows once and take note of it; return what ends the fit now, or nothing."""
+        parts, history, best = self.parts, self.history, self.best
+        losses = self.stepper.epoch(parts.train, parts.train_index, n_batches, generator)
+        held_out_losses = evaluate(self.network, parts.held_out, parts.held_out_index, self.objective)
+        gave_up = best.update(history.n_epochs, held_out_losses)
+        _record(history, torch.stack(losses), held_out_losses)
+        history.best_epochs, history.best_losses = best.epochs.tolist(), best.losses.tolist()
+        history.seconds = self.pace.seconds
+        return "patience" if gave_up else "time_limit" if self.pace.is_over else ""
 
 
 @torch.no_grad()
