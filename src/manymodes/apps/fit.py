@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from manymodes.apps.files import Columns, read_columns
 from manymodes.apps.report import report_page
 from manymodes.apps.scores import count_modes, score
 from manymodes.apps.summary import MODEL_NAMES, Summary, as_json
-from manymodes.distributions import Mixture
 from manymodes.estimators import MDNRegressor
 from manymodes.estimators.baselines import GaussianNetwork, UnconditionalDensity
 from manymodes.estimators.model_file import MODEL_FILE
@@ -30,6 +29,7 @@ from manymodes.estimators.tables import from_columns, refuse_constant
 from manymodes.training.files import naming
 
 _FEWEST_ROWS = 10
+_FITTED = {name: f"{words} for comparison" for name, words in MODEL_NAMES.items()} | {"model": "the model"}
 _REPORT_FILE, _SUMMARY_FILE = "report.html", "summary.json"
 
 
@@ -73,27 +73,13 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool)
     X, y = from_columns(features, "feature").values, from_columns(targets, "target").values
     refuse_constant(y, list(targets))
     train, held_out = _split(len(y), share, options.random_state)
-
-    def predicted(what: str, model: Any) -> Mixture:
-        """Fit a model to the training rows and predict the held-out ones."""
-        tell(f"Fitting {what} to {len(train)} rows ...")
-        distribution: Mixture = model.fit(_rows(features, train), _rows(targets, train)).predict_distribution(
-            _rows(features, held_out)
-        )
-        return distribution
-
-    seed = options.random_state
-    model = MDNRegressor(verbose=verbose, random_state=seed, **options.settings)  # type: ignore[arg-type]
-    predictions = {"model": predicted("the model", model)}
-    # The race need not be run again: the single normal takes what the model's race found.
-    plain = clone(model).set_params(frequency=model.race_.chosen[0])
+    model = MDNRegressor(verbose=verbose, random_state=options.random_state, **options.settings)  # type: ignore[arg-type]
+    predictions = {}
+    for name, estimator in _with_baselines(model, options.random_state):
+        tell(f"Fitting {_FITTED[name]} to {len(train)} rows ...")
+        estimator.fit(_rows(features, train), _rows(targets, train))
+        predictions[name] = estimator.predict_distribution(_rows(features, held_out))
     renumber_rows(model, train)
-    baselines = {
-        "gaussian_network": GaussianNetwork(plain, random_state=seed),
-        "unconditional": UnconditionalDensity(random_state=seed),
-    }
-    for name, baseline in baselines.items():
-        predictions[name] = predicted(f"{MODEL_NAMES[name]} for comparison", baseline)
     distribution = predictions["model"]
     history, y_held_out = model.history_, torch.from_numpy(y[held_out])
     summary = Summary(
@@ -112,6 +98,15 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool)
     )
     _write(options.output, model, report_page(summary, history, distribution, X[held_out], y_held_out), summary)
     return summary
+
+
+def _with_baselines(model: MDNRegressor, seed: int) -> Iterator[tuple[str, Any]]:
+    """Yield the model and, once it is fitted, what to compare it with."""
+    yield "model", model
+    # The race need not be run again: the single normal takes what the model's race found.
+    plain = clone(model).set_params(frequency=model.race_.chosen[0])
+    yield "gaussian_network", GaussianNetwork(plain, random_state=seed)
+    yield "unconditional", UnconditionalDensity(random_state=seed)
 
 
 def _about_components(model: MDNRegressor) -> list[str]:

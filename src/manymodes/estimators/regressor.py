@@ -251,8 +251,8 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             "floor": self.architecture_.min_scale,
             "n_targets": self.architecture_.target_dim,
             "rounding": self.rounding,
-            "atoms": self.atoms,
-            "family": self.family,
+            "atoms": self.architecture_.atoms,
+            "family": self.architecture_.family,
         }
         told = zip(names, self.target_facts_, strict=True)
         return [sentence for name, facts in told for sentence in about_target(facts, name, **done)]

@@ -27,7 +27,7 @@ class Findings:
     """What a fitted network's components do on its training rows; numbers that JSON can hold.
 
     Attributes:
-        n_components: Components of each member.
+        n_components: Components of each member's head.
         dead_components: How many of them have a mean weight and a mean responsibility below 0.001, averaged over
             members.
         duplicate_components: How many of them have nearly the density of another one that comes before them, likewise.
@@ -76,15 +76,17 @@ def examine(network: MixtureDensityNetwork, parts: Split) -> Findings:
     distribution = network.scaled_distribution(rows.x)
     log_joint = distribution.component_log_prob(rows.y)  # (..., N, K)
     share = distribution.responsibilities(rows.y)
-    dead = (distribution.weights.mean(-2) < _DEAD) & (share.mean(-2) < _DEAD)
+    own = slice(network.head.n_components)  # those of a retrieval come after the head's
+    dead = ((distribution.weights.mean(-2) < _DEAD) & (share.mean(-2) < _DEAD))[..., own]
+    alike = _duplicates((log_joint - distribution.logits)[..., own], share[..., own])
     min_scale = network.head.min_scale
     width = _widths(distribution.components).expand(share.shape).gather(-1, share.argmax(-1, keepdim=True))
     at_floor = width.squeeze(-1) < _AT_FLOOR * min_scale
     held_out = _some(parts.held_out, parts.held_out_index)[1]
     return Findings(
-        n_components=distribution.n_components,
+        n_components=network.head.n_components,
         dead_components=_per_member(dead),
-        duplicate_components=_per_member(_duplicates(log_joint - distribution.logits, share) & ~dead),
+        duplicate_components=_per_member(alike & ~dead),
         min_scale=min_scale,
         floor_share=float(at_floor.float().mean()),
         floor_rows=_commonest(index[at_floor]),
