@@ -1,4 +1,4 @@
-"""What was tried for the default and left out, because ``benchmarks.ablation`` showed no use: each as an estimator.
+"""What is no setting of the default, but could have been part of it: each as an estimator for ``benchmarks.ablation``.
 
 All of them start from what the default chose for the table: first frequencies, components and length of the fit.
 """
