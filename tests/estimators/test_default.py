@@ -145,6 +145,15 @@ def test_settings_that_cannot_be_are_refused_with_a_sentence(settings, sentence)
         mm.MDNRegressor(**QUICK, **settings).fit(*wave(40))
 
 
+def test_a_function_may_score_rounding_cells():
+    def doubled(distribution, y, weight):
+        return 2 * mm.objectives.nll(distribution, y, weight)
+
+    X, y = wave(40)
+    model = mm.MDNRegressor(**QUICK, max_epochs=1, rounding=0.1, objective=doubled).fit(X, np.round(y, 1))
+    assert np.isfinite(model.history_.best_validation_loss)
+
+
 def test_outliers_spikes_and_constants_among_the_inputs_do_not_wreck_the_fit():
     X, y = wave(400)
     junk = np.zeros((400, 3))
