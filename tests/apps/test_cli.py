@@ -14,6 +14,7 @@ import torch
 import manymodes as mm
 import manymodes.apps.fit
 from manymodes.apps.cli import main
+from manymodes.training import run
 
 QUICK = ["--preset", "fast", "--max-epochs", "3"]
 
@@ -354,7 +355,7 @@ def test_a_damaged_or_foreign_model_is_refused(tmp_path, houses, model, capsys, 
 
 def test_a_model_that_is_not_there_is_refused(tmp_path, houses, capsys):
     sentence = refused(capsys, "evaluate", tmp_path / "no", houses)
-    assert sentence.startswith("There is no model file '")
+    assert sentence.startswith("There is no manymodes model file '")
 
 
 def test_predictions_from_a_table_without_a_feature_are_refused(tmp_path, model, capsys):
@@ -468,10 +469,10 @@ def test_another_seed_holds_out_other_rows_and_all_models_see_the_same(tmp_path,
         kind = getattr(manymodes.apps.fit, name)
 
         class Spy(kind):
-            def fit(self, X, y):
+            def fit(self, X, y, **more):
                 if isinstance(y, dict):  # not when one model is a part of another
                     fitted.append([name, list(X), set(y["price"])])
-                return super().fit(X, y)
+                return super().fit(X, y, **more)
 
             def predict_distribution(self, X):
                 if len(fitted[-1]) == 3:
@@ -520,6 +521,39 @@ def test_an_interrupted_fit_leaves_nothing(tmp_path, houses, monkeypatch, capsys
     assert main(["fit", str(houses), "--target", "price", "--output", str(tmp_path / "m")]) == 130
     assert "interrupted; nothing is half-written." in capsys.readouterr().err
     assert names(tmp_path) == ["houses.csv"]
+
+
+def test_a_fit_that_is_interrupted_after_its_first_epoch_writes_the_best_model_so_far(
+    tmp_path, houses, monkeypatch, capsys
+):
+    evaluate, calls = run.evaluate, []
+
+    def interrupt(network, *rest):
+        calls.append(network)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return evaluate(network, *rest)
+
+    monkeypatch.setattr(run, "evaluate", interrupt)
+    output = tmp_path / "m"
+    assert main(["fit", str(houses), "--target", "price", "--output", str(output), "--preset", "fast", "--json"]) == 130
+    told = capsys.readouterr()
+    assert f"interrupted; the best model so far was written to {output / 'model.mm'}." in told.err
+    summary = json.loads(told.out)
+    assert summary["epochs"]["run"] == 2
+    assert list(summary["scores"]) == ["model", "unconditional"]
+    assert mm.load(output).history_.ended_by == "interrupt"
+
+
+def test_a_checkpoint_lets_the_same_command_go_on(tmp_path, houses):
+    def command(output, *more):
+        known = ["fit", str(houses), "--target", "price", "--checkpoint", str(tmp_path / "c"), *QUICK]
+        return main([*known, "--output", str(tmp_path / output), *more])
+
+    assert command("one") == 0
+    assert (tmp_path / "c" / "fit" / "fit.checkpoint").exists()
+    assert command("two") == 0
+    assert (tmp_path / "one" / "model.mm").read_bytes() == (tmp_path / "two" / "model.mm").read_bytes()
 
 
 def test_help_and_version_are_there(capsys):

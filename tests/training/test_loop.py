@@ -179,8 +179,8 @@ def test_the_learning_rate_warms_up_and_decays_over_the_whole_fit(monkeypatch):
     rates = []
 
     class Spy(Stepper):
-        def _step(self, batch):
-            losses = super()._step(batch)
+        def step(self, batch):
+            losses = super().step(batch)
             rates.append(self._optimizer.param_groups[0]["lr"])
             return losses
 

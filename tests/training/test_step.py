@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 import manymodes as mm
-from manymodes.training.data import Rows
+from manymodes.training.data import Rows, Split
 from manymodes.training.schedule import Pace
 from manymodes.training.step import Stepper
 
@@ -16,7 +16,8 @@ def stepper(net, objective=mm.objectives.nll, **settings) -> Stepper:
 
 
 def epoch(one: Stepper, data: Rows, n_batches: int = 1, generator: torch.Generator | None = None) -> list[torch.Tensor]:
-    return one.epoch(data, torch.arange(len(data)), n_batches, generator or torch.Generator())
+    parts = Split(data, torch.arange(len(data)), data, torch.arange(1))
+    return [one.step(batch) for batch in parts.batches(n_batches, generator or torch.Generator())]
 
 
 def rows(n=40) -> Rows:

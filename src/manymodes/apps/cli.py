@@ -59,6 +59,7 @@ def fit(
     max_epochs: Annotated[int | None, Parameter(converter=_whole)] = None,
     held_out: float = 0.1,
     random_state: Whole = 0,
+    checkpoint: Path | None = None,
     quiet: bool = False,
     json: AsJson = False,
 ) -> None:
@@ -92,6 +93,9 @@ def fit(
         Share of rows that neither train nor choose anything: the scores are theirs.
     random_state
         Seed of the split, the initial weights and the batches.
+    checkpoint
+        Folder where the fit writes down every minute how far it is; the same command, started again after it was
+        killed, goes on from there.
     quiet
         Print no progress.
     json
@@ -108,6 +112,7 @@ def fit(
         drop=drop or [],
         held_out=held_out,
         random_state=_checks.random_state(random_state, "--random-state"),
+        checkpoint=checkpoint,
         settings={
             "preset": _checks.one_of("--preset", preset, {name: name for name in ("fast", "default", "best")}),
             "time_limit": None if time_limit is None else _checks.positive("--time-limit", time_limit),
@@ -125,6 +130,8 @@ def fit(
         print(as_json(summary))  # noqa: T201
     else:
         print_summary(summary, _printer())
+    if summary.interrupted:
+        raise KeyboardInterrupt(f"interrupted; the best model so far was written to {summary.model}.")
 
 
 @app.command
@@ -201,8 +208,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
         app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         return _refuse(f"{error} See manymodes --help.", _BAD_INPUT)
-    except KeyboardInterrupt:
-        return _refuse("interrupted; nothing is half-written.", _INTERRUPTED)
+    except KeyboardInterrupt as interruption:
+        return _refuse(str(interruption) or "interrupted; nothing is half-written.", _INTERRUPTED)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         return _refuse(f"{error.strerror}{where}." if error.strerror else str(error), _BAD_INPUT)

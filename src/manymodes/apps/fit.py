@@ -7,6 +7,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from manymodes.estimators.baselines import GaussianNetwork, UnconditionalDensity
 from manymodes.estimators.model_file import MODEL_FILE
 from manymodes.estimators.row_numbers import renumber_rows
 from manymodes.estimators.tables import from_columns, refuse_constant
+from manymodes.training import Interrupted
 from manymodes.training.files import naming
 
 _FEWEST_ROWS = 10
@@ -45,6 +47,7 @@ class FitOptions:
         drop: Columns that are no features.
         held_out: Share of rows held out for the scores.
         random_state: Seed of everything random.
+        checkpoint: Folder where the fit writes down how far it is.
         settings: Settings of ``MDNRegressor``.
     """
 
@@ -55,11 +58,14 @@ class FitOptions:
     drop: list[str] = field(default_factory=list)
     held_out: float = 0.1
     random_state: int = 0
+    checkpoint: Path | None = None
     settings: dict[str, object] = field(default_factory=dict)
 
 
 def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool) -> Summary:
     """Fit a model and its baselines, write the output folder and return what was found.
+
+    Once the model's first epoch is over, an interruption ends its fit and leaves out the network among the baselines.
 
     Args:
         options: What to do.
@@ -77,7 +83,9 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool)
     predictions = {}
     for name, estimator in _with_baselines(model, options.random_state):
         tell(f"Fitting {_FITTED[name]} to {len(train)} rows ...")
-        estimator.fit(_rows(features, train), _rows(targets, train))
+        more = {"checkpoint": options.checkpoint} if name == "model" else {}
+        with suppress(Interrupted):
+            estimator.fit(_rows(features, train), _rows(targets, train), **more)
         predictions[name] = estimator.predict_distribution(_rows(features, held_out))
     renumber_rows(model, train)
     distribution = predictions["model"]
@@ -93,6 +101,7 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool)
         target_notes=model.target_notes(),
         diagnosis=[*_about_components(model), *history.diagnosis().splitlines()],
         seconds=time.monotonic() - started,
+        interrupted=_is_interrupted(model),
         model=str(options.output / MODEL_FILE),
         report=str(options.output / _REPORT_FILE),
     )
@@ -105,8 +114,13 @@ def _with_baselines(model: MDNRegressor, seed: int) -> Iterator[tuple[str, Any]]
     yield "model", model
     # The race need not be run again: the single normal takes what the model's race found.
     plain = clone(model).set_params(frequency=model.race_.chosen[0])
-    yield "gaussian_network", GaussianNetwork(plain, random_state=seed)
+    if not _is_interrupted(model):
+        yield "gaussian_network", GaussianNetwork(plain, random_state=seed)
     yield "unconditional", UnconditionalDensity(random_state=seed)
+
+
+def _is_interrupted(model: MDNRegressor) -> bool:
+    return model.history_.ended_by == "interrupt"
 
 
 def _about_components(model: MDNRegressor) -> list[str]:

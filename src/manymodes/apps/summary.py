@@ -42,6 +42,7 @@ class Summary:
         target_notes: What was found in the targets, and what was done about it.
         diagnosis: What happened while training, in sentences.
         seconds: Time from the start to the scores.
+        interrupted: Whether the fit was interrupted, and the model is the best until then.
         model: Path of the model file.
         report: Path of the report.
     """
@@ -56,6 +57,7 @@ class Summary:
     target_notes: list[str]
     diagnosis: list[str]
     seconds: float
+    interrupted: bool
     model: str
     report: str
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -83,6 +84,7 @@ class Fitter:
         seed: Seed of everything random; None draws one.
         device: Where to train.
         time_limit: Seconds for everything; None for any.
+        checkpoint: Folder of checkpoints, one for the race and one for the fit; None for none.
     """
 
     architecture: Architecture
@@ -92,6 +94,7 @@ class Fitter:
     seed: int | None
     device: torch.device
     time_limit: float | None
+    checkpoint: Path | None
 
     def race(self, choices: Choices) -> Race:
         """Let first frequencies race: each is trained on all folds of the rows but one, and judged on that one.
@@ -108,7 +111,7 @@ class Fitter:
         limit = None if self.time_limit is None else _RACE_SHARE * self.time_limit
         smaller = replace(self.architecture, hidden_sizes=choices.race_sizes, memory_rows=0)
         entrants = [frequency for frequency in frequencies for _ in range(n_folds)]
-        network, history = replace(self, architecture=smaller)._fit(entrants, data, options, limit)
+        network, history = replace(self, architecture=smaller)._fit("race", entrants, data, options, limit)
         losses = torch.tensor(history.best_losses).reshape(-1, n_folds)
         first = int(losses.mean(-1).argmin()) * n_folds
         winners, components = slice(first, first + n_folds), None
@@ -124,7 +127,10 @@ class Fitter:
         )
 
     def fit(self, race: Race, n_members: int) -> Fitted:
-        """Fit an ensemble whose members share what came out of the race, in the time that is left."""
+        """Fit an ensemble whose members share what came out of the race, in the time that is left.
+
+        Interrupted after its first epoch, it is as good as it was until then.
+        """
         limit = None if self.time_limit is None else max(self.time_limit - race.seconds, 1e-3)
         frequencies = tuple(race.chosen[member % len(race.chosen)] for member in range(n_members))
         plan = self.architecture
@@ -132,7 +138,11 @@ class Fitter:
             plan = replace(plan, n_components=race.components.chosen)
         chosen = replace(self, architecture=plan)
         options = {**self.options, "n_steps": round(race.length * self.options["n_steps"])}
-        return Fitted(chosen._planned(frequencies), *chosen._fit(frequencies, self.data, options, limit))
+        try:
+            network, history = chosen._fit("fit", frequencies, self.data, options, limit)
+        except training.Interrupted as interruption:
+            network, history = interruption.network, interruption.history
+        return Fitted(chosen._planned(frequencies), network, history)
 
     def _planned(self, frequencies: Sequence[float]) -> Architecture:
         n_members = len(frequencies)
@@ -141,11 +151,18 @@ class Fitter:
         return replace(self.architecture, n_members=None if n_members == 1 else n_members)
 
     def _fit(
-        self, frequencies: Sequence[float], data: Data, options: Mapping[str, Any], time_limit: float | None
+        self, name: str, frequencies: Sequence[float], data: Data, options: Mapping[str, Any], time_limit: float | None
     ) -> tuple[MixtureDensityNetwork, History]:
         with isolated(self.seed, self.device):
             network = self._planned(frequencies).build(self.backbone).to(self.device)
-        history = training.fit(network, data, random_state=self.seed, time_limit=time_limit, **options)
+        history = training.fit(
+            network,
+            data,
+            random_state=self.seed,
+            time_limit=time_limit,
+            checkpoint=None if self.checkpoint is None else self.checkpoint / name,
+            **options,
+        )
         return network, history
 
     def _length(self, history: History, winners: slice) -> float:

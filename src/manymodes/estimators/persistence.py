@@ -9,7 +9,7 @@ from torch import nn
 
 from manymodes import _checks
 from manymodes.estimators.documents import restore
-from manymodes.estimators.model_file import MODEL_FILE, read_model_file
+from manymodes.estimators.model_file import MODEL_FILE, MODEL_FORMAT
 from manymodes.estimators.regressor import MDNRegressor
 
 
@@ -32,7 +32,7 @@ def load(path: str | os.PathLike[str], *, backbone: nn.Module | None = None) -> 
     """
     path = Path(path)
     path = path / MODEL_FILE if path.is_dir() else path
-    tensors, document = read_model_file(path)
+    tensors, document = MODEL_FORMAT.read(path)
     if backbone is not None:
         _checks.instance("backbone", backbone, nn.Module)
     kind = document.get("kind")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +20,7 @@ from manymodes.estimators.choices import Choices
 from manymodes.estimators.documents import describe
 from manymodes.estimators.fitting import Fitter
 from manymodes.estimators.inputs import read_features, read_training_data
-from manymodes.estimators.model_file import write_model_file
+from manymodes.estimators.model_file import MODEL_FORMAT
 from manymodes.estimators.predictions import (
     DensityRegressorMixin,
     as_seed,
@@ -33,6 +34,7 @@ from manymodes.estimators.tables import refuse_constant
 from manymodes.estimators.target_facts import inspect_target
 from manymodes.estimators.target_words import about_target
 from manymodes.objectives import Objective
+from manymodes.training import Interrupted
 from manymodes.training.data import refuse_wild
 
 _ROWS_AT_ONCE = 4096  # of a prediction: what the layers of all members hold meanwhile is large
@@ -179,26 +181,41 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     # --- fitting ---
 
-    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> Self:
         """Fit the network.
+
+        Interrupted by Ctrl-C after its first epoch, the estimator is fitted as well as it was until then.
 
         Args:
             X: Features, (N, F): an array, a data frame of numbers, or a mapping of names to columns.
             y: Targets, (N,) or (N, D), of the same kinds.
             sample_weight: Weight of each row, (N,), >= 0; 0 leaves a row out.
+            checkpoint: Folder where the fit writes down every minute how far it is; the same fit, started again after
+                it was killed, goes on from there, see ``training.Checkpoint``. None for none.
 
         Returns:
             The estimator itself.
 
         Raises:
             ValueError: Values that are not finite numbers, a constant target, too few rows, settings
-                out of range.
+                out of range, a checkpoint of another fit.
         """
         with restored_on_failure(self):
-            self._fit(X, y, sample_weight)
+            self._fit(X, y, sample_weight, None if checkpoint is None else Path(checkpoint))
+        if self.history_.ended_by == "interrupt":
+            raise Interrupted(self.network_, self.history_)
         return self
 
-    def _fit(self, X: Any, y: Any, sample_weight: ArrayLike | None) -> None:
+    def _fit(self, X: Any, y: Any, sample_weight: ArrayLike | None, checkpoint: Path | None) -> None:
+        if checkpoint is not None and self.random_state is None:
+            raise _checks.InputError("random_state must be a number with a checkpoint, so that a fit can go on.")
         features, targets = read_training_data(self, X, y)
         columns, weight = targets.reshape(len(targets), -1), None
         if sample_weight is not None:
@@ -217,6 +234,7 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             seed=as_seed(self.random_state),
             device=_usable_device(self.device),
             time_limit=choices.time_limit,
+            checkpoint=checkpoint,
         )
         self.race_ = fitter.race(choices)
         self.architecture_, network, self.history_ = fitter.fit(self.race_, choices.n_members)
@@ -268,7 +286,7 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         on loading, and other settings that are no numbers or names are set again before a new fit.
         """
         check_is_fitted(self)
-        write_model_file(path, self.network_.state_dict(), describe(self))
+        MODEL_FORMAT.write(path, self.network_.state_dict(), describe(self))
 
 
 def _usable_device(name: Any) -> torch.device:

@@ -1,6 +1,8 @@
 """One loop that fits any network of this package to any objective."""
 
+from manymodes.training.checkpoint import Checkpoint
 from manymodes.training.history import History
 from manymodes.training.loop import fit
+from manymodes.training.run import Interrupted
 
-__all__ = ["History", "fit"]
+__all__ = ["Checkpoint", "History", "Interrupted", "fit"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -34,6 +36,18 @@ class BestWeights:
             for name, value in self._now.items():
                 self._kept[name][better] = value[better]
         return self._patience is not None and epoch - int(self.epochs.max()) >= self._patience
+
+    def state(self) -> dict[str, Tensor]:
+        """Return everything that is kept, as tensors."""
+        return {"losses": self.losses, "epochs": self.epochs} | {
+            f"of.{name}": kept for name, kept in self._kept.items()
+        }
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Keep what ``state`` returned."""
+        self.losses, self.epochs = state["losses"], state["epochs"]
+        for name, kept in self._kept.items():
+            kept.copy_(state[f"of.{name}"])
 
     def restore(self) -> None:
         """Put the best weights back into the network; a member without any keeps what it has."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,6 +92,19 @@ class Split:
     train_index: Tensor
     held_out: Rows
     held_out_index: Tensor
+
+    def batches(self, n_batches: int, generator: torch.Generator, *, first: int = 0) -> Iterator[Rows]:
+        """Go once through the training rows, each member in a random order of its own; (M, n) or (n,) rows at a time.
+
+        Args:
+            n_batches: How many batches there are.
+            generator: Source of the order.
+            first: Number of the batch to begin with.
+        """
+        index = self.train_index
+        order = torch.rand(index.shape, generator=generator).argsort(-1).to(index.device)
+        for batch in index.gather(-1, order).tensor_split(n_batches, dim=-1)[first:]:
+            yield self.train.take(batch)
 
     def scaled(self, network: MixtureDensityNetwork) -> Split:
         """Return the split with its rows in the network's scaled units, on its device."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -12,16 +13,15 @@ from manymodes import _checks, objectives
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.objectives import Objective
 from manymodes.training.best import BestWeights
+from manymodes.training.checkpoint import Checkpoint, Journal
 from manymodes.training.data import Data, Rows, Split, as_rows, folds, split
-from manymodes.training.findings import examine
 from manymodes.training.history import History
-from manymodes.training.memory import Memory
+from manymodes.training.plan import plan_of
 from manymodes.training.progress import progress_bar
 from manymodes.training.randomness import isolated
+from manymodes.training.run import Callback, Run
 from manymodes.training.schedule import Pace, WarmUpAndDecay, default_batch_size, default_max_epochs
-from manymodes.training.step import Stepper, member_losses
-
-Callback = Callable[[History], None]
+from manymodes.training.step import Stepper
 
 
 def fit(
@@ -45,6 +45,7 @@ def fit(
     patience: int | None = None,
     time_limit: float | None = None,
     initialise: bool = True,
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     random_state: int | None = None,
     callbacks: Iterable[Callback] = (),
     progress: bool | None = None,
@@ -79,6 +80,8 @@ def fit(
         patience: Stop after so many epochs without improvement of any member; None runs them all.
         time_limit: Seconds that the fit may take: the learning rate then falls with the time, too; None for any.
         initialise: Learn scaling and initial locations; False continues a fitted network.
+        checkpoint: Folder, or a ``training.Checkpoint``, where the fit writes down how far it is and, started again,
+            goes on from there; None for none.
         random_state: Seed of validation rows, batches and dropout; None draws a fresh one.
         callbacks: Called with the history after every epoch.
         progress: Show a progress bar; None shows it on a terminal.
@@ -91,110 +94,113 @@ def fit(
             out of range.
         TypeError: Arguments of the wrong kind.
         FloatingPointError: A whole epoch without one finite batch, or no finite validation loss at all.
+        Interrupted: Ctrl-C after the first epoch; the network has the best weights so far.
 
     References:
         Loshchilov and Hutter (2019), Decoupled weight decay regularization.
     """
+    settings = Settings(
+        max_epochs=max_epochs,
+        n_steps=n_steps,
+        least_epochs=least_epochs,
+        batch_size=batch_size,
+        lr=lr,
+        weight_decay=weight_decay,
+        warm_up=warm_up,
+        clip_norm=clip_norm,
+        input_noise=input_noise,
+        target_noise=target_noise,
+        precision=precision,
+        fade_dropout=fade_dropout,
+        patience=patience,
+        time_limit=time_limit,
+        initialise=initialise,
+    )
     _check_kinds(network, objective, callbacks)
     rows = as_rows("data", data, network)
     if isinstance(validation, Tensor) and len(rows) < len(data[0]):
         raise _checks.InputError("validation must not be numbers of rows where weights are 0; drop those rows first.")
-    with isolated(random_state, network.device) as generator:
+    about = vars(settings) | {"objective": objective, "time_limit": None}  # it may be another one when a fit goes on
+    journal = Journal(checkpoint, lambda: plan_of(network, rows, validation, about), random_state)
+    if journal.is_finished:
+        return journal.load_network(network.eval())
+    with isolated(journal.seed, network.device) as generator:
         parts = split(rows, _validation(network, validation, len(rows), generator), network.n_members)
-        n_train, n_held_out = parts.train_index.shape[-1], parts.held_out_index.shape[-1]
-        n_batches = -(-n_train // _or_default("batch_size", batch_size, default_batch_size(n_train)))
-        max_epochs = _or_default("max_epochs", max_epochs, default_max_epochs(n_batches, n_steps, least_epochs))
-        pace = Pace(max_epochs * n_batches, time_limit)
-        schedule = WarmUpAndDecay(lr, warm_up)
-        stepper = Stepper(
-            network,
-            objective,
-            schedule=schedule,
-            pace=pace,
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-            input_noise=input_noise,
-            target_noise=target_noise,
-            precision=precision,
-            fade_dropout=fade_dropout,
-        )
-        history = History(max_epochs=max_epochs, n_train=n_train, n_validation=n_held_out)
-        best = BestWeights(network, patience)
-        if initialise:
-            seen = rows.take(parts.train_index.unique())
-            network.initialise(seen.x, seen.y, generator)
-        parts = parts.scaled(network)
-        with progress_bar(progress, max_epochs) as show:
-            run = _Run(network, parts, objective, stepper, pace, best, history)
-            run.epochs(n_batches, generator, [show, *callbacks])
-    history.findings = examine(network, parts)
-    return history
+        run = _prepared(network, parts, objective, settings, generator, journal)
+        with progress_bar(progress, run.history.max_epochs) as show:
+            run.epochs([show, *callbacks])
+    return run.history
 
 
-@dataclass(frozen=True, eq=False)
-class _Run:
-    """The epochs of one fit; afterwards the network has its best weights.
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a fit, as ``fit`` takes them."""
 
-    Attributes:
-        network: What is fitted.
-        parts: Its rows in scaled units.
-        objective: What judges an epoch.
-        stepper: What changes the weights.
-        pace: Tells whether the time is over.
-        best: Keeps the best weights.
-        history: Takes note of everything.
-    """
-
-    network: MixtureDensityNetwork
-    parts: Split
-    objective: Objective
-    stepper: Stepper
-    pace: Pace
-    best: BestWeights
-    history: History
-
-    def epochs(self, n_batches: int, generator: torch.Generator, followers: Sequence[Callback]) -> None:
-        """Go through all epochs, or until patience or time is over."""
-        memory = Memory(self.network, self.parts)
-        try:
-            for _ in range(self.history.max_epochs):
-                memory.refresh()
-                self.history.ended_by = self._epoch(n_batches, generator)
-                for follower in followers:
-                    follower(self.history)
-                if self.history.ended_by:
-                    break
-        finally:  # an interruption, too, leaves the best weights so far
-            self.best.restore()
-            memory.close()
-            self.network.eval()
-        if bool((self.best.epochs < 0).any()):
-            raise FloatingPointError(
-                "the objective was not finite on the validation rows after any epoch, so no weights could be chosen; "
-                "check the objective and the backbone, or lower lr."
-            )
-
-    def _epoch(self, n_batches: int, generator: torch.Generator) -> str:
-        """Learn from all training rows once and take note of it; return what ends the fit now, or nothing."""
-        parts, history, best = self.parts, self.history, self.best
-        losses = self.stepper.epoch(parts.train, parts.train_index, n_batches, generator)
-        held_out_losses = evaluate(self.network, parts.held_out, parts.held_out_index, self.objective)
-        gave_up = best.update(history.n_epochs, held_out_losses)
-        _record(history, torch.stack(losses), held_out_losses)
-        history.best_epochs, history.best_losses = best.epochs.tolist(), best.losses.tolist()
-        history.seconds = self.pace.seconds
-        return "patience" if gave_up else "time_limit" if self.pace.is_over else ""
+    max_epochs: int | None
+    n_steps: int | None
+    least_epochs: int | None
+    batch_size: int | None
+    lr: float
+    weight_decay: float
+    warm_up: float
+    clip_norm: float
+    input_noise: float
+    target_noise: float
+    precision: str
+    fade_dropout: bool
+    patience: int | None
+    time_limit: float | None
+    initialise: bool
 
 
-@torch.no_grad()
-def evaluate(
-    network: MixtureDensityNetwork, rows: Rows, index: Tensor, objective: Objective, chunk: int = 10_000
-) -> Tensor:
-    """Return each member's objective on its rows, (M, n) or (n,), in scaled units: (M,), averaged over chunks."""
-    network.eval()
-    n_rows = index.shape[-1]
-    losses = [member_losses(network, rows.take(part), objective) * part.shape[-1] for part in index.split(chunk, -1)]
-    return torch.stack(losses).sum(0) / n_rows
+def _prepared(
+    network: MixtureDensityNetwork,
+    parts: Split,
+    objective: Objective,
+    settings: Settings,
+    generator: torch.Generator,
+    journal: Journal,
+) -> Run:
+    """Return a run that is about to begin, or to go on where the journal ends."""
+    n_train, n_held_out = parts.train_index.shape[-1], parts.held_out_index.shape[-1]
+    n_batches = -(-n_train // _or_default("batch_size", settings.batch_size, default_batch_size(n_train)))
+    usual = default_max_epochs(n_batches, settings.n_steps, settings.least_epochs)
+    max_epochs = _or_default("max_epochs", settings.max_epochs, usual)
+    pace = Pace(max_epochs * n_batches, settings.time_limit)
+    stepper = Stepper(
+        network,
+        objective,
+        schedule=WarmUpAndDecay(settings.lr, settings.warm_up),
+        pace=pace,
+        weight_decay=settings.weight_decay,
+        clip_norm=settings.clip_norm,
+        input_noise=settings.input_noise,
+        target_noise=settings.target_noise,
+        precision=settings.precision,
+        fade_dropout=settings.fade_dropout,
+    )
+    history = History(max_epochs=max_epochs, n_train=n_train, n_validation=n_held_out)
+    best = BestWeights(network, settings.patience)
+    if journal.saved is not None:
+        history = journal.load_network(network)
+    elif settings.initialise:
+        seen = parts.train.take(parts.train_index.unique())
+        network.initialise(seen.x, seen.y, generator)
+    run = Run(
+        network=network,
+        parts=parts.scaled(network),
+        n_batches=n_batches,
+        objective=objective,
+        stepper=stepper,
+        pace=pace,
+        best=best,
+        history=history,
+        generator=generator,
+        journal=journal,
+    )
+    if journal.saved is not None:
+        run.take_up(journal.saved)
+    return run
 
 
 def _check_kinds(network: object, objective: object, callbacks: object) -> None:
@@ -235,16 +241,3 @@ def _checked_numbers(numbers: Tensor, n_members: int | None, n_rows: int) -> Ten
 
 def _or_default(name: str, value: int | None, default: int) -> int:
     return default if value is None else _checks.integer_at_least(name, value, 1)
-
-
-def _record(history: History, losses: Tensor, validation_losses: Tensor) -> None:
-    """Take note of an epoch: the losses of each batch and member, NaN where skipped, and those on validation rows."""
-    skipped = losses.isnan()
-    if bool(skipped.all(0).any()):
-        raise FloatingPointError(
-            f"every batch of epoch {history.n_epochs + 1} had a loss or gradient that is not finite, so nothing "
-            "could be learned from it; check the objective and the backbone, or lower lr."
-        )
-    history.skipped_batches += int(skipped.sum())
-    history.train_loss.append(float(losses.nanmean()))
-    history.validation_loss.append(float(validation_losses.mean()))

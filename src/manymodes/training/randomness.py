@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 from manymodes import _checks
 
@@ -32,5 +33,23 @@ def isolated(random_state: int | None, device: torch.device | str = "cpu") -> It
 
 def seeded(random_state: int | None) -> torch.Generator:
     """Return a CPU generator; None seeds it from the operating system."""
-    seed = secrets.randbits(63) if random_state is None else _checks.random_state(random_state)
-    return torch.Generator().manual_seed(seed)
+    return torch.Generator().manual_seed(as_seed(random_state))
+
+
+def as_seed(random_state: int | None) -> int:
+    """Return the seed itself; None draws one from the operating system."""
+    return secrets.randbits(32) if random_state is None else _checks.random_state(random_state)
+
+
+def random_states(device: torch.device, generator: torch.Generator) -> dict[str, Tensor]:
+    """Return the states of a generator and of torch's global ones, to be set again."""
+    states = {"generator": generator.get_state(), "torch": torch.get_rng_state()}
+    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def set_random_states(device: torch.device, generator: torch.Generator, states: Mapping[str, Tensor]) -> None:
+    """Go on as ``random_states`` found it."""
+    generator.set_state(states["generator"])
+    torch.set_rng_state(states["torch"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)

@@ -60,18 +60,26 @@ class Pace:
     Args:
         n_steps: Planned steps.
         time_limit: Seconds that the fit may take; None for any.
+
+    Attributes:
+        step: Steps that were begun.
     """
 
     def __init__(self, n_steps: int, time_limit: float | None) -> None:
         self._n_steps = n_steps
         self._time_limit = math.inf if time_limit is None else _checks.positive("time_limit", time_limit)
         self._started = time.monotonic()
-        self._step = 0
+        self.step = 0
+
+    def resume(self, step: int, seconds: float) -> None:
+        """Go on after so many steps, which took so many seconds."""
+        self.step = step
+        self._started = time.monotonic() - seconds
 
     def advance(self) -> float:
         """Begin one more step; return the share of the fit that is over in its middle, at most 1."""
-        self._step += 1
-        return min(1.0, max((self._step - 0.5) / self._n_steps, self.seconds / self._time_limit))
+        self.step += 1
+        return min(1.0, max((self.step - 0.5) / self._n_steps, self.seconds / self._time_limit))
 
     @property
     def seconds(self) -> float:

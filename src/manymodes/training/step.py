@@ -1,8 +1,10 @@
-"""One step of the optimiser, and one epoch of steps, for all members of a network at once."""
+"""One step of the optimiser for all members of a network at once."""
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -74,31 +76,12 @@ class Stepper:
         # Running statistics, say of batch normalisation, which a batch changes on its way forward.
         self._statistics = [buffer for buffer in network.backbone.buffers() if buffer.is_floating_point()]
 
-    def epoch(self, rows: Rows, index: Tensor, n_batches: int, generator: torch.Generator) -> list[Tensor]:
-        """Go once through some rows in scaled units, each member in a random order of its own.
-
-        Args:
-            rows: Rows that the members share.
-            index: Which of them each member learns from, (M, n), or (n,) without members.
-            n_batches: Steps to take, fewer if the time is over.
-            generator: Source of the order.
+    def step(self, batch: Rows) -> Tensor:
+        """Change the weights by one batch in scaled units, (M, n) rows, or (n,) without members.
 
         Returns:
-            Losses of the members in each batch, (M,), NaN where it was skipped.
+            Losses of the members, (M,), NaN where the batch was skipped.
         """
-        self._network.train()
-        order = torch.rand(index.shape, generator=generator).argsort(-1).to(index.device)
-        losses = []
-        for batch in index.gather(-1, order).tensor_split(n_batches, dim=-1):
-            losses.append(self._step(rows.take(batch)))
-            if self._pace.is_over:
-                break
-        for dropout in self._dropouts:
-            dropout.level = 1.0  # whoever trains on, or samples with dropout, finds all of it
-        return losses
-
-    def _step(self, batch: Rows) -> Tensor:
-        """Change the weights by one batch; return the members' losses, (M,), NaN where they were skipped."""
         progress = self._pace.advance()
         lr = self._schedule(progress)
         for dropout in self._dropouts:
@@ -120,6 +103,24 @@ class Stepper:
         if not bool(bad.all()):
             self._step_without(bad.nonzero().squeeze(-1))
         return losses.masked_fill(bad, torch.nan)
+
+    def close(self) -> None:
+        """Leave the network to others: whoever trains on, or samples with dropout, finds all of it."""
+        for dropout in self._dropouts:
+            dropout.level = 1.0
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what the optimiser remembers, as tensors."""
+        state = self._optimizer.state_dict()["state"]
+        return {f"{number}.{name}": value for number, kept in state.items() for name, value in kept.items()}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Remember what ``state`` returned."""
+        kept: dict[int, dict[str, Tensor]] = defaultdict(dict)
+        for key, value in state.items():
+            number, name = key.split(".")
+            kept[int(number)][name] = value
+        self._optimizer.load_state_dict(self._optimizer.state_dict() | {"state": dict(kept)})
 
     def _noisy(self, batch: Rows) -> Rows:
         """Return the batch with fresh noise on its inputs and targets."""
