@@ -305,7 +305,7 @@ def test_a_table_that_cannot_be_fitted_is_refused(tmp_path, capsys):
         "fill them in.",
         "inf": "Column 'price' has 1 missing, infinite or huge value (first: row 10), and a target may have none; drop "
         "those rows or fill them in.",
-        "constant": "target 'price' must take at least two values; got 7 in all 60 rows.",
+        "constant": "target 'price' must take at least two different values; all 60 rows have 7.",
         "short": "has 9 rows, and a fit needs at least 10.",
         "alone": "has no column left to predict from; it needs one beside --target.",
     }

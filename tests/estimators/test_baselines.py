@@ -477,7 +477,7 @@ def test_a_failed_fit_leaves_a_fitted_model_as_it_was(table, name):
     X, y = table
     model = quick(name).fit(X, y)
     before = scores(model, X, y)
-    with pytest.raises(InputError, match=r"^column 0 of y must take at least two values; got 1 in all 90 rows\.$"):
+    with pytest.raises(InputError, match=r"^column 0 of y must take at least two different values; all 90 rows"):
         model.fit(X[:, :2], np.ones(90))
     np.testing.assert_array_equal(scores(model, X, y), before)
     with pytest.raises(ValueError, match="features"):

@@ -3,6 +3,7 @@
 import re
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 import manymodes as mm
 from manymodes._checks import InputError
 from manymodes.distributions import Incomplete
+from manymodes.estimators.predictions import checked
 from manymodes.estimators.presets import PRESETS
 
 QUICK = {"preset": "fast", "random_state": 0}
@@ -109,17 +111,49 @@ def test_rows_are_named_as_the_user_counts_them_though_weights_leave_some_out():
 def test_a_target_that_is_constant_where_it_has_weight_is_refused():
     X, _ = wave(40)
     y = np.arange(40) == 39
-    with pytest.raises(InputError, match=r"^column 0 of y must take at least two values; got 0 in all 39 rows\.$"):
+    with pytest.raises(InputError, match=r"^column 0 of y must take at least two different values; all 39 rows"):
         mm.MDNRegressor(**QUICK).fit(X, y.astype(float), 1.0 - y)
 
 
-def test_predictions_of_many_rows_are_those_of_few(monkeypatch):
+def test_predictions_of_many_rows_are_those_of_few():
     X, y = wave(60)
     model = mm.MDNRegressor(**QUICK, max_epochs=2).fit(X, y)
-    whole = model.predict_distribution(X)
-    monkeypatch.setattr("manymodes.estimators.regressor._ROWS_AT_ONCE", 7)
-    parts = model.predict_distribution(X)
-    torch.testing.assert_close(parts.mean, whole.mean, rtol=1e-12, atol=1e-12)
+    whole, parts = model.predict_distribution(X), list(model.iter_distributions(X, batch_size=7))
+    assert [len(part.mean) for part in parts] == [7] * 8 + [4]
+    torch.testing.assert_close(torch.cat([part.mean for part in parts]), whole.mean, rtol=1e-12, atol=1e-12)
+    with pytest.raises(InputError, match=r"^batch_size must be an integer >= 1; got 0\.$"):
+        next(model.iter_distributions(X, batch_size=0))
+
+
+@pytest.mark.parametrize("ndim", [1, 2])
+def test_answers_for_many_rows_come_in_batches_and_keep_their_shapes(ndim, monkeypatch):
+    X, y = wave(60)
+    model = mm.MDNRegressor(**QUICK, max_epochs=2).fit(X, y.reshape((-1, 1)[:ndim]))
+    by_seven = partial(type(model).iter_distributions, model, batch_size=7)
+
+    def answers():
+        return [
+            model.predict(X),
+            model.predict(X, point="mode"),
+            model.predict_quantiles(X, (0.1, 0.5, 0.9)),
+            model.predict_interval(X),
+        ]
+
+    whole = answers()
+    monkeypatch.setattr(model, "iter_distributions", by_seven)
+    for one, other in zip(whole, answers(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9)
+    tail = (1,) * (ndim - 1)
+    assert [answer.shape for answer in whole] == [(60, *tail), (60, *tail), (60, *tail, 3), (60, *tail, 2)]
+    assert model.sample(X, 5, random_state=0).shape == (5, 60, *tail)
+
+
+def test_a_row_that_is_too_extreme_is_named_whatever_its_batch():
+    X, y = wave(60)
+    density = mm.MDNRegressor(**QUICK, max_epochs=2).fit(X, y).predict_distribution(X[:7])
+    density.components.loc[4] = torch.nan
+    with pytest.raises(InputError, match=r"^X must stay near the training data; row 12 is too extreme"):
+        checked(density, first_row=7)
 
 
 @pytest.mark.parametrize(
@@ -263,3 +297,16 @@ def test_what_is_for_one_target_is_refused_for_several():
     X, y = wave(40)
     with pytest.raises(InputError, match=r"^rounding must be left out for several targets; got 2 of them\.$"):
         mm.MDNRegressor(rounding=0.1, **QUICK).fit(X, np.column_stack([y, y]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"family": "student_t"}, "objective must not use 'crps' for family='student_t', since it knows normals only"),
+        ({"atoms": (0.0,)}, "objective must not use 'crps' with atoms, since it knows normals only; take 'nll'."),
+    ],
+)
+def test_an_objective_for_normals_is_refused_elsewhere(settings, sentence):
+    X, y = mm.datasets.load_geyser()
+    with pytest.raises(InputError, match=f"^{re.escape(sentence)}"):
+        mm.MDNRegressor(objective="0.7 nll + 0.3 crps", **settings).fit(X, y)

@@ -268,7 +268,8 @@ def test_columns_of_a_mapping_are_matched_by_name(table):
     [
         (
             ["1"] * 5 + ["red"] * 115,
-            "Column 'b' holds 'red' in row 6, and a feature must hold numbers; leave it out or turn it into numbers.",
+            "Column 'b' holds 'red' in row 6, and a feature must hold numbers; leave it out or turn it into numbers, "
+            "say codes that categorical_features names.",
         ),
         (
             [1.0] * 16 + [np.nan] * 3 + [1.0] * 101,
@@ -333,8 +334,8 @@ def test_a_constant_target_is_refused(table):
     X, y = table
     with pytest.raises(InputError) as caught:
         small().fit(X, np.column_stack([y, np.full(120, 3.0)]))
-    assert str(caught.value) == "column 1 of y must take at least two values; got 3 in all 120 rows."
-    with pytest.raises(InputError, match="^target 'price' must take at least two values; got 3 in all 120 rows"):
+    assert str(caught.value) == "column 1 of y must take at least two different values; all 120 rows have 3."
+    with pytest.raises(InputError, match="^target 'price' must take at least two different values; all 120"):
         small().fit(X, pd.Series(np.full(120, 3.0), name="price"))
 
 

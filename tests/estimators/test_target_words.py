@@ -51,6 +51,17 @@ def test_a_ceiling_is_told_with_all_the_atoms_to_pass():
     )
 
 
+def test_advice_can_be_followed_as_it_stands():
+    facts = inspect_target(np.concatenate([np.zeros(N), np.round(np.random.default_rng(0).lognormal(3, 1, N))]))
+    assert facts.step == 1
+    together = " ".join(about_target(facts, "rain"))
+    assert "pass atoms=(0.0,)" in together
+    assert "pass rounding" not in together  # a cell of values holds no single one
+    assert "pass rounding" not in " ".join(about_target(facts, "rain", atoms=(0.0,)))
+    assert "pass" not in " ".join(about_target(facts, "rain", rounding=1.0))
+    assert "pass" not in " ".join(about_target(facts, "rain", n_targets=2))
+
+
 def test_a_number_that_stands_for_nothing_is_told_apart():
     (told,) = about_target(inspect_target(np.concatenate([normal(), np.full(40, -999.0)])), "y")
     assert told == (

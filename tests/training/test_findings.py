@@ -384,7 +384,8 @@ def test_rows_at_the_floor_are_told_by_number():
 
 def test_scores_of_the_kept_weights_are_told():
     assert lines(settled(findings=FOUND))[2] == (
-        "Mean log score with the weights kept, in standardised units: 0.500 on training rows, 0.750 on validation rows."
+        "Mean log score (lower is better) with the weights kept, in standardised units: 0.500 on training rows, 0.750 "
+        "on validation rows."
     )
     assert "Mean log score" not in settled(findings=replace(FOUND, train_score=None)).diagnosis()
 

@@ -82,7 +82,7 @@ def fit(
     time_limit
         Seconds that the fit of the model may take.
     n_components
-        Number of mixture components of each network; by default, or with auto, as many as held-out rows ask for.
+        Number of mixture components of each network, or auto, the default: as many as held-out rows ask for.
     rounding
         Width of the cells that targets were rounded to, whose probability is then scored.
     categorical

@@ -146,6 +146,8 @@ def _read_columns(options: FitOptions) -> tuple[Columns, Columns]:
         if options.targets.count(name) > 1 or name in options.drop:
             raise _checks.InputError(f"--target {name!r} must be named once and not under --drop.")
     _checks.known_columns([*options.targets, *options.drop], list(columns), where)
+    categorical: Any = options.settings.get("categorical_features", ())
+    _checks.known_columns(categorical, [name for name in columns if name not in options.targets], where)
     n_rows = len(next(iter(columns.values())))
     if n_rows < _FEWEST_ROWS:
         raise _checks.InputError(

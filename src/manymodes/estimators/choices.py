@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -107,6 +108,7 @@ class Choices:
     def options(self) -> dict[str, Any]:
         """Return what ``training.fit`` is told."""
         model, preset = self._model, self.preset
+        self._refuse_normal_objective()
         objective = regularised(
             named(self._objective), weight_entropy=model.weight_entropy, scale_prior=model.scale_prior
         )
@@ -160,6 +162,15 @@ class Choices:
         if model.retrieval or is_other:
             what = "retrieval must be False" if model.retrieval else "objective must be 'nll'"
             raise _checks.InputError(f"{what} with rounding, whose targets are cells and not exact.")
+
+    def _refuse_normal_objective(self) -> None:
+        """Refuse an objective that knows normal components only, where there are others."""
+        model, asked = self._model, self._model.objective
+        if not isinstance(asked, str) or (model.family == "normal" and not self.atoms):
+            return
+        why = "with atoms" if self.atoms else f"for family={model.family!r}"
+        for name in {"crps", "ngem"}.intersection(re.findall(r"[a-z]+", asked)):
+            raise _checks.InputError(f"objective must not use {name!r} {why}, since it knows normals only; take 'nll'.")
 
     def _memory_rows(self, n_rows: int) -> int:
         model = self._model

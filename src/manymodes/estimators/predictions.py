@@ -13,7 +13,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from torch import Tensor
 
 from manymodes import _checks
-from manymodes.distributions import Mixture, Normal
+from manymodes.distributions import Mixture, Normal, joined
+from manymodes.estimators.inputs import read_features
 from manymodes.estimators.tables import Floats
 from manymodes.training.randomness import seeded
 
@@ -33,23 +34,47 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
 
     target_ndim_: int
 
-    @abstractmethod
     def predict_distribution(self, X: Any) -> Mixture:
-        """Return p(y | x) for features (N, F): a torch distribution in float64, (N,) of events (D,)."""
+        """Return p(y | x) for features (N, F): a torch distribution in float64, (N,) of events (D,).
+
+        It holds the parameters of all rows; ``iter_distributions`` holds those of a batch.
+
+        Raises:
+            ValueError: Features that do not fit, or so far from the training data that a network overflows.
+        """
+        return joined(list(self.iter_distributions(X)))
+
+    def iter_distributions(self, X: Any, *, batch_size: int = 4096) -> Iterator[Mixture]:
+        """Yield p(y | x) for so many rows at a time, in their order: large tables need little memory then.
+
+        Args:
+            X: Features, (N, F).
+            batch_size: Rows at a time.
+
+        Raises:
+            ValueError: As ``predict_distribution``.
+        """
+        batch_size = _checks.integer_at_least("batch_size", batch_size, 1)
+        features = read_features(self, X)
+        for first in range(0, len(features), batch_size):
+            yield self._rows_density(features, slice(first, first + batch_size))
+
+    @abstractmethod
+    def _density(self, x: Tensor) -> Mixture:
+        """Return p(y | x) for features (N, F), in the units of y."""
 
     def predict(self, X: Any, *, point: str = "mean") -> Floats:
         """Return point predictions, (N,), or (N, D) where y had two axes.
 
         Args:
             X: Features, (N, F).
-            point: ``"mean"``, ``"median"`` (of each dimension) or ``"mode"`` (the highest, of the joint
-                density).
+            point: ``"mean"``, ``"median"`` (of each dimension) or ``"mode"`` (the highest, of the joint density, or an
+                atom that holds more than that).
 
         Raises:
             ValueError: Features that do not fit, or another ``point``.
         """
-        choose = _checks.one_of("point", point, _POINTS)
-        return self._as_target(choose(self.predict_distribution(X)))
+        return self._each(X, _checks.one_of("point", point, _POINTS))
 
     def predict_quantiles(self, X: Any, levels: float | Sequence[float] = (0.05, 0.5, 0.95)) -> Floats:
         """Return quantiles, (N, Q), or (N, D, Q) where y had two axes.
@@ -65,8 +90,8 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
             _checks.number_between("every level", level, 0.0, 1.0, including=(0.0, 1.0))
             for level in np.atleast_1d(np.asarray(levels)).tolist()
         ]
-        quantiles = self.predict_distribution(X).icdf(torch.tensor(wanted, dtype=torch.float64)[:, None, None])
-        return np.moveaxis(self._as_target(quantiles), 0, -1)
+        asked = torch.tensor(wanted, dtype=torch.float64)[:, None, None]
+        return self._each(X, lambda distribution: distribution.icdf(asked).movedim(0, -1), after=1)
 
     def predict_interval(self, X: Any, level: float = 0.9) -> Floats:
         """Return the central interval, lower and upper end, (N, 2), or (N, D, 2) where y had two axes.
@@ -94,12 +119,23 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         """
         n_samples = _checks.integer_at_least("n_samples", n_samples, 1)
         generator = seeded(as_seed(random_state))
-        return self._as_target(self.predict_distribution(X).sample((n_samples,), generator=generator))
+        return self._each(X, lambda distribution: distribution.sample((n_samples,), generator=generator), before=1)
 
-    def _as_target(self, values: Tensor) -> Floats:
-        """Turn (..., D) into an array of the shape that y had."""
-        array: Floats = values.cpu().numpy()
-        return array[..., 0] if self.target_ndim_ == 1 else array
+    def _each(self, X: Any, answer: Callable[[Mixture], Tensor], *, before: int = 0, after: int = 0) -> Floats:
+        """Return answers for all rows, batch by batch, as an array; the axis of targets goes where y had none.
+
+        Args:
+            X: Features, (N, F).
+            answer: What to ask each batch, (..., N, D, ...).
+            before: Axes before that of the rows.
+            after: Axes after that of the targets.
+        """
+        array: Floats = torch.cat([answer(part) for part in self.iter_distributions(X)], before).numpy()
+        return array.squeeze(-1 - after) if self.target_ndim_ == 1 else array
+
+    @torch.no_grad()
+    def _rows_density(self, features: Floats, rows: slice) -> Mixture:
+        return checked(self._density(as_tensor(features[rows])), first_row=rows.start)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -118,8 +154,12 @@ def restored_on_failure(estimator: BaseEstimator) -> Iterator[None]:
         raise
 
 
-def checked(mixture: Mixture) -> Mixture:
+def checked(mixture: Mixture, *, first_row: int = 0) -> Mixture:
     """Return a prediction, on the CPU, that refuses NaN targets.
+
+    Args:
+        mixture: The prediction.
+        first_row: Number of its first row among those of the user.
 
     Raises:
         ValueError: Rows so far from the training data that the network overflowed.
@@ -130,10 +170,8 @@ def checked(mixture: Mixture) -> Mixture:
     legal = mean.isfinite() & (variance.isfinite() | (heavy & variance.isinf()))
     known = mixture.logits.isfinite().all(-1) & legal.flatten(-2).all(-1)
     if not bool(known.all()):
-        raise _checks.InputError(
-            f"X must stay near the training data; {_checks.row(int((~known).nonzero()[0]))} is too extreme for the "
-            "network."
-        )
+        row = _checks.row(first_row + int((~known).nonzero()[0]))
+        raise _checks.InputError(f"X must stay near the training data; {row} is too extreme for the network.")
     return Mixture(mixture.mixture_distribution, mixture.components, validate_args=True)
 
 

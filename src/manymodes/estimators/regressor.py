@@ -12,20 +12,19 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
-from torch import nn
+from torch import Tensor, nn
 
 from manymodes import _checks
-from manymodes.distributions import Mixture, joined
+from manymodes.distributions import Mixture
 from manymodes.estimators.choices import Choices
 from manymodes.estimators.documents import describe
 from manymodes.estimators.fitting import Fitter
-from manymodes.estimators.inputs import read_features, read_training_data
+from manymodes.estimators.inputs import read_training_data
 from manymodes.estimators.model_file import MODEL_FORMAT
 from manymodes.estimators.predictions import (
     DensityRegressorMixin,
     as_seed,
     as_tensor,
-    checked,
     restored_on_failure,
 )
 from manymodes.estimators.presets import AUTO
@@ -36,8 +35,6 @@ from manymodes.estimators.target_words import about_target
 from manymodes.objectives import Objective
 from manymodes.training import Interrupted
 from manymodes.training.data import refuse_wild
-
-_ROWS_AT_ONCE = 4096  # of a prediction: what the layers of all members hold meanwhile is large
 
 
 class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -244,17 +241,9 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         if weight is not None:
             renumber_rows(self, rows)
 
-    # --- predictions ---
-
-    @torch.no_grad()
-    def predict_distribution(self, X: Any) -> Mixture:
-        """Return p(y | x) for features (N, F): a torch distribution in float64, (N,) of events (D,).
-
-        Raises:
-            ValueError: Features that do not fit, or so far from the training data that the network overflows.
-        """
-        features, network = as_tensor(read_features(self, X)).to(self.network_.device), self.network_.eval()
-        return checked(joined([network(part) for part in features.split(_ROWS_AT_ONCE)]))
+    def _density(self, x: Tensor) -> Mixture:
+        mixture: Mixture = self.network_.eval()(x.to(self.network_.device))
+        return mixture
 
     # --- what was found ---
 

@@ -14,6 +14,8 @@ from manymodes import _checks
 
 Floats = NDArray[np.float64]
 
+_CODES = ", say codes that categorical_features names"  # how text becomes a feature
+
 
 @dataclass(frozen=True, eq=False)
 class Table:
@@ -73,7 +75,7 @@ def refuse_constant(y: Floats, names: Sequence[str] | None) -> None:
         if column.min() == column.max():
             name = f"column {d} of y" if names is None else f"target {names[d]!r}"
             raise _checks.InputError(
-                f"{name} must take at least two values; got {column[0]:g} in all {len(column)} rows."
+                f"{name} must take at least two different values; all {len(column)} rows have {column[0]:g}."
             )
 
 
@@ -93,7 +95,7 @@ def numeric_column(name: str, column: ArrayLike, role: str) -> Floats:
         row = _first_text(values)
         raise _checks.InputError(
             f"Column {name!r} holds {str(values[row])!r} in {_checks.row(row)}, and a {role} must hold numbers; "
-            "leave it out or turn it into numbers."
+            f"leave it out or turn it into numbers{_CODES if role == 'feature' else ''}."
         ) from None
     bad = ~(np.abs(numbers) <= _checks.LARGEST)
     if bad.any():

@@ -33,12 +33,18 @@ def about_target(
         family: Name of the components' family, where it was chosen.
     """
     name = repr(name)
-    told = _about_lattice(facts, name, floor, rounding, n_targets)
-    told += [_about_atom(atom, facts, name, atoms) for atom in facts.atoms[:_SHOWN]]
+    plain = n_targets == 1 and rounding is None  # atoms and rounding cells are for a single target, and exclude another
+    told = _about_lattice(facts, name, floor, rounding, offer=plain and not atoms and not _advisable(facts))
+    told += [_about_atom(atom, facts, name, atoms, offer=plain) for atom in facts.atoms[:_SHOWN]]
     return told + _about_ties(facts, name, floor) + _about_tails(facts, name, family)
 
 
-def _about_lattice(facts: TargetFacts, name: str, floor: float, rounding: float | None, n_targets: int) -> list[str]:
+def _advisable(facts: TargetFacts) -> list[Atom]:
+    """Return the atoms that may have a probability of their own, since they are no codes."""
+    return [atom for atom in facts.atoms if not atom.is_code]
+
+
+def _about_lattice(facts: TargetFacts, name: str, floor: float, rounding: float | None, *, offer: bool) -> list[str]:
     step, scale = facts.step, facts.scale
     if step is None or step < 2 * floor * scale:  # no scale would be narrow enough to see the cells
         return []
@@ -50,7 +56,7 @@ def _about_lattice(facts: TargetFacts, name: str, floor: float, rounding: float 
         return [f"{told}; what counts is the probability of rounding cells {_number(rounding)} wide."]
     part = floor * scale / step
     told += f"; component scales do not fall below {'a sixth' if 0.16 < part < 0.17 else f'{part:.2g}'} of it."
-    return [told + (f" To score the rounding cell itself, pass rounding={_number(step)}." if n_targets == 1 else "")]
+    return [told + (f" To score the rounding cell itself, pass rounding={_number(step)}." if offer else "")]
 
 
 def _about_ties(facts: TargetFacts, name: str, floor: float) -> list[str]:
@@ -63,21 +69,20 @@ def _about_ties(facts: TargetFacts, name: str, floor: float) -> list[str]:
     ]
 
 
-def _about_atom(atom: Atom, facts: TargetFacts, name: str, given: Sequence[float]) -> str:
+def _about_atom(atom: Atom, facts: TargetFacts, name: str, given: Sequence[float], *, offer: bool) -> str:
     value = _number(atom.value)
     rows = f"{_checks.counted(atom.count, 'row')} ({atom.share:.1%}) of {name}"
     if atom.value in given:
         return f"{rows} are exactly {value}, which has a probability of its own."
-    values = [*given, *(other.value for other in facts.atoms if other.value not in given and not other.is_code)]
-    remedy = f"pass atoms=({', '.join(map(repr, values))}{',' if len(values) == 1 else ''})"
     if atom.is_code:
         return f"{rows} are {value}, far from all others; if that stands for a missing value, drop them."
+    values = [*given, *(other.value for other in _advisable(facts) if other.value not in given)]
+    remedy = f"pass atoms=({', '.join(map(repr, values))}{',' if len(values) == 1 else ''})"
     if atom.value == 0 or atom.place == "inside":
-        return f"{atom.share:.1%} of {name} are exactly {value}; {remedy} to give that value a probability of its own."
-    return (
-        f"{rows} sit at the {atom.place} value, {value}: the target may be cut off there; hand them in as censored, or "
-        f"{remedy}."
-    )
+        remedy = f"; {remedy} to give that value a probability of its own" if offer else ""
+        return f"{atom.share:.1%} of {name} are exactly {value}{remedy}."
+    remedy = f"; hand them in as censored, or {remedy}" if offer else ""
+    return f"{rows} sit at the {atom.place} value, {value}: the target may be cut off there{remedy}."
 
 
 def _about_tails(facts: TargetFacts, name: str, family: str | None) -> list[str]:

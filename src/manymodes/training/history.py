@@ -157,9 +157,9 @@ def _about_the_curve(history: History) -> str:
     enough = max(_CLEAR * fall, _NOISY * _noise(history.validation_loss, validation))
     if rise > enough and train[end] < train[turn]:
         return (
-            f"It over-fitted from epoch {turn + 1} on: the validation loss rose by {rise:.2g} while the training loss "
-            "still fell. Predictions use the weights kept before; more rows, dropout, weight_decay or members, or "
-            "fewer hidden units, may carry them further."
+            f"It over-fitted from epoch {turn + 1} on, as long fits do: the validation loss rose by {rise:.2g} "
+            "while the training loss still fell. Nothing is lost: predictions use the weights kept before. More rows, "
+            "dropout, weight_decay or members, or fewer hidden units, may carry them further."
         )
     gain = validation[len(validation) // 2] - validation[-1]
     is_late = max(history.best_epochs) >= _LATE * history.n_epochs - 1
@@ -231,8 +231,8 @@ def _about_scores(findings: Findings) -> str:
     if train is None or validation is None:
         return ""
     return (
-        f"Mean log score with the weights kept, in standardised units: {train:.3f} on training rows, {validation:.3f} "
-        "on validation rows."
+        f"Mean log score (lower is better) with the weights kept, in standardised units: {train:.3f} on training "
+        f"rows, {validation:.3f} on validation rows."
     )
 
 

@@ -14,8 +14,8 @@ from torch.distributions import Categorical
 
 from manymodes import _checks
 from manymodes.distributions import DiagonalNormal, Mixture, Normal, pool
-from manymodes.estimators.inputs import read_features, read_training_data
-from manymodes.estimators.predictions import DensityRegressorMixin, as_seed, as_tensor, checked, restored_on_failure
+from manymodes.estimators.inputs import read_training_data
+from manymodes.estimators.predictions import DensityRegressorMixin, as_seed, as_tensor, restored_on_failure
 from manymodes.estimators.target_facts import inspect_target
 from manymodes.nn import Standardizer
 from manymodes.training.randomness import seeded
@@ -58,22 +58,9 @@ class Baseline(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             self.target_ndim_ = targets.ndim
         return self
 
-    @torch.no_grad()
-    def predict_distribution(self, X: Any) -> Mixture:
-        """Return p(y | x) for features (N, F): a mixture of normals in float64, (N,) of events (D,).
-
-        Raises:
-            ValueError: Features that do not fit, or so far from the training data that a network overflows.
-        """
-        return checked(self._density(as_tensor(read_features(self, X))))
-
     @abstractmethod
     def _learn(self, x: Tensor, y: Tensor) -> None:
         """Learn from features (N, F) and targets (N, D)."""
-
-    @abstractmethod
-    def _density(self, x: Tensor) -> Mixture:
-        """Return p(y | x) for features (N, F), in the units of y."""
 
     def _seed(self) -> int:
         """Return a seed, a fresh one where ``random_state`` is None."""
