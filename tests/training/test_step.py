@@ -4,6 +4,7 @@ from torch import nn
 
 import manymodes as mm
 from manymodes.training.data import Rows, Split
+from manymodes.training.feeds import ResidentFeed
 from manymodes.training.schedule import Pace
 from manymodes.training.step import Stepper
 
@@ -17,7 +18,7 @@ def stepper(net, objective=mm.objectives.nll, **settings) -> Stepper:
 
 def epoch(one: Stepper, data: Rows, n_batches: int = 1, generator: torch.Generator | None = None) -> list[torch.Tensor]:
     parts = Split(data, torch.arange(len(data)), data, torch.arange(1))
-    return [one.step(batch) for batch in parts.batches(n_batches, generator or torch.Generator())]
+    return [one.step(batch) for batch in ResidentFeed(parts, generator or torch.Generator()).batches(n_batches)]
 
 
 def rows(n=40) -> Rows:

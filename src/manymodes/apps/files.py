@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from manymodes import _checks
 from manymodes.training.files import write_atomically
+from manymodes.training.parquet import pyarrow, reason
 
 Columns = dict[str, NDArray[Any]]
 
@@ -47,7 +48,7 @@ def write_columns(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
     """Write columns to a CSV or Parquet file, whole or not at all; NaN becomes an empty cell in CSV."""
     buffer = io.BytesIO()
     if path.suffix.lower() in _PARQUET:
-        arrow, parquet = _pyarrow()
+        arrow, parquet = pyarrow()
         parquet.write_table(arrow.table(dict(columns)), buffer, write_page_checksum=True)
     else:
         text = io.TextIOWrapper(buffer, encoding="utf-8", newline="", write_through=True)
@@ -73,7 +74,7 @@ def _check_suffix(path: Path) -> None:
             f"{str(path)!r} must end in {', '.join((*_CSV, _PARQUET[0]))} or {_PARQUET[1]}, which tells its format."
         )
     if path.suffix.lower() in _PARQUET:
-        _pyarrow()
+        pyarrow()
 
 
 def _read_csv(path: Path) -> Columns:
@@ -133,25 +134,15 @@ def _parse(cells: list[str]) -> NDArray[Any]:
 
 
 def _read_parquet(path: Path) -> Columns:
-    arrow, parquet = _pyarrow()
+    arrow, parquet = pyarrow()
     try:
         _check_names(path, parquet.read_schema(path).names)
         table = parquet.read_table(path, page_checksum_verification=True)
     except _checks.InputError:
         raise
     except (arrow.ArrowException, OSError) as error:
-        reason = "".join(character for character in str(error).partition("\n")[0] if character.isprintable())
-        raise _checks.InputError(f"{str(path)!r} cannot be read as Parquet: {reason}") from None
+        raise _checks.InputError(f"{str(path)!r} cannot be read as Parquet: {reason(error)}") from None
     return {name: table[name].to_numpy() for name in table.column_names}
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ModuleNotFoundError:
-        raise _checks.InputError("Parquet files need pyarrow; install it with: pip install pyarrow.") from None
-    return pyarrow, pyarrow.parquet
 
 
 def _cell(value: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,13 +40,32 @@ class Rows:
         weight = None if self.weight is None else self.weight[index]
         return Rows(self.x[index], self.y[index], weight, index if self.place is None else self.place[index])
 
-    def scaled(self, network: MixtureDensityNetwork) -> Rows:
-        """Return the rows in the network's scaled units, on its device, weights one on average."""
+    def scaled(self, network: MixtureDensityNetwork, mean_weight: float | None = None) -> Rows:
+        """Return the rows in the network's scaled units, on its device, weights one on average.
+
+        Args:
+            network: Whose units.
+            mean_weight: Mean weight where these are not all rows.
+        """
         weight = self.weight
         if weight is not None:
-            weight = (weight / weight.mean()).to(network.device, network.dtype)
+            mean = weight.mean() if mean_weight is None else mean_weight
+            weight = (weight / mean).to(network.device, network.dtype)
         x, y = self.x.to(network.device), self.y.to(network.device)
         return Rows(network.scale_input(x), network.scale_target(y), weight)
+
+
+def concatenated(parts: Sequence[Rows]) -> Rows:
+    """Return the rows of several parts, one after another; places are forgotten."""
+    exact = [part.y for part in parts if isinstance(part.y, Tensor)]
+    incomplete = [part.y for part in parts if isinstance(part.y, Incomplete)]
+    weights = [part.weight for part in parts if part.weight is not None]
+    y: Tensor | Incomplete
+    if incomplete:
+        y = Incomplete(torch.cat([part.low for part in incomplete]), torch.cat([part.high for part in incomplete]))
+    else:
+        y = torch.cat(exact)
+    return Rows(torch.cat([part.x for part in parts]), y, torch.cat(weights) if weights else None)
 
 
 def as_rows(name: str, data: Data, network: MixtureDensityNetwork) -> Rows:
@@ -92,19 +111,6 @@ class Split:
     train_index: Tensor
     held_out: Rows
     held_out_index: Tensor
-
-    def batches(self, n_batches: int, generator: torch.Generator, *, first: int = 0) -> Iterator[Rows]:
-        """Go once through the training rows, each member in a random order of its own; (M, n) or (n,) rows at a time.
-
-        Args:
-            n_batches: How many batches there are.
-            generator: Source of the order.
-            first: Number of the batch to begin with.
-        """
-        index = self.train_index
-        order = torch.rand(index.shape, generator=generator).argsort(-1).to(index.device)
-        for batch in index.gather(-1, order).tensor_split(n_batches, dim=-1)[first:]:
-            yield self.train.take(batch)
 
     def scaled(self, network: MixtureDensityNetwork) -> Split:
         """Return the split with its rows in the network's scaled units, on its device."""

@@ -14,19 +14,21 @@ from manymodes.nn import MixtureDensityNetwork
 from manymodes.objectives import Objective
 from manymodes.training.best import BestWeights
 from manymodes.training.checkpoint import Checkpoint, Journal
-from manymodes.training.data import Data, Rows, Split, as_rows, folds, split
+from manymodes.training.data import Data
 from manymodes.training.history import History
 from manymodes.training.plan import plan_of
 from manymodes.training.progress import progress_bar
 from manymodes.training.randomness import isolated
 from manymodes.training.run import Callback, Run
 from manymodes.training.schedule import Pace, WarmUpAndDecay, default_batch_size, default_max_epochs
+from manymodes.training.sources import Source, source_of
 from manymodes.training.step import Stepper
+from manymodes.training.streams import Stream
 
 
 def fit(
     network: MixtureDensityNetwork,
-    data: Data,
+    data: Data | Stream | Iterable[Data],
     *,
     objective: Objective = objectives.nll,
     validation: float | Data | Tensor = 0.1,
@@ -59,11 +61,15 @@ def fit(
     Args:
         network: The network; it stays on its device.
         data: ``(x, y)`` or ``(x, y, weight)`` with x (N, ...), y (N, D), weight (N,), in the user's units. Targets
-            that are missing, censored or rounded are handed in as ``distributions.Incomplete``.
+            that are missing, censored or rounded are handed in as ``distributions.Incomplete``. What does not fit into
+            memory comes as blocks of such rows, which are read anew for every pass: a ``DataLoader``, a
+            ``training.Stream`` or a ``training.ParquetStream``.
         objective: What to minimise, a function of ``(distribution, y, weight)``.
         validation: Share of rows that each member holds out to choose its best epoch; or numbers of rows that each
-            member holds out, (M, n), or (n,) without members; or rows of their own, as ``data``.
-        max_epochs: Passes over the training rows; by default enough for ``n_steps``.
+            member holds out, (M, n), or (n,) without members; or rows of their own, as ``data``. Of a stream all
+            members hold out the same rows, and those among the stream's sample choose.
+        max_epochs: Passes over the training rows; by default enough for ``n_steps``. A long pass over a stream counts
+            as several epochs in the history, of 2,000 steps each.
         n_steps: Steps to take, about, where ``max_epochs`` is left open; by default some 3,000.
         least_epochs: Passes to make at least, whatever ``n_steps``.
         batch_size: Rows per step; by default about an eighth of them, from 16 to 512.
@@ -117,16 +123,13 @@ def fit(
         initialise=initialise,
     )
     _check_kinds(network, objective, callbacks)
-    rows = as_rows("data", data, network)
-    if isinstance(validation, Tensor) and len(rows) < len(data[0]):
-        raise _checks.InputError("validation must not be numbers of rows where weights are 0; drop those rows first.")
+    source = source_of(network, data, validation)
     about = vars(settings) | {"objective": objective, "time_limit": None}  # it may be another one when a fit goes on
-    journal = Journal(checkpoint, lambda: plan_of(network, rows, validation, about), random_state)
+    journal = Journal(checkpoint, lambda: plan_of(network, source.rows, validation, about), random_state)
     if journal.is_finished:
         return journal.load_network(network.eval())
     with isolated(journal.seed, network.device) as generator:
-        parts = split(rows, _validation(network, validation, len(rows), generator), network.n_members)
-        run = _prepared(network, parts, objective, settings, generator, journal)
+        run = _prepared(network, source, objective, settings, generator, journal)
         with progress_bar(progress, run.history.max_epochs) as show:
             run.epochs([show, *callbacks])
     return run.history
@@ -155,17 +158,21 @@ class Settings:
 
 def _prepared(
     network: MixtureDensityNetwork,
-    parts: Split,
+    source: Source,
     objective: Objective,
     settings: Settings,
     generator: torch.Generator,
     journal: Journal,
 ) -> Run:
     """Return a run that is about to begin, or to go on where the journal ends."""
-    n_train, n_held_out = parts.train_index.shape[-1], parts.held_out_index.shape[-1]
-    n_batches = -(-n_train // _or_default("batch_size", settings.batch_size, default_batch_size(n_train)))
+    parts = source.split(generator)
+    n_train, n_held_out = source.n_train(parts), parts.held_out_index.shape[-1]
+    batch_size = _or_default("batch_size", settings.batch_size, default_batch_size(n_train))
+    n_batches = -(-n_train // batch_size)
     usual = default_max_epochs(n_batches, settings.n_steps, settings.least_epochs)
     max_epochs = _or_default("max_epochs", settings.max_epochs, usual)
+    if source.longest_epoch is not None and n_batches > source.longest_epoch:
+        n_batches, max_epochs = source.longest_epoch, -(-max_epochs * n_batches // source.longest_epoch)
     pace = Pace(max_epochs * n_batches, settings.time_limit)
     stepper = Stepper(
         network,
@@ -186,16 +193,17 @@ def _prepared(
     elif settings.initialise:
         seen = parts.train.take(parts.train_index.unique())
         network.initialise(seen.x, seen.y, generator)
+    scaled = parts.scaled(network)
     run = Run(
         network=network,
-        parts=parts.scaled(network),
+        parts=scaled,
+        feed=source.feed(scaled, batch_size, generator),
         n_batches=n_batches,
         objective=objective,
         stepper=stepper,
         pace=pace,
         best=best,
         history=history,
-        generator=generator,
         journal=journal,
     )
     if journal.saved is not None:
@@ -209,34 +217,6 @@ def _check_kinds(network: object, objective: object, callbacks: object) -> None:
         raise TypeError(f"objective must be a function, say manymodes.objectives.nll; got {objective!r}.")
     if callable(callbacks):
         raise TypeError("callbacks must be a list of functions; got a function.")
-
-
-def _validation(
-    network: MixtureDensityNetwork, validation: float | Data | Tensor, n_rows: int, generator: torch.Generator
-) -> Tensor | Rows:
-    """Return numbers of rows to hold out, or the rows that were given for that."""
-    if isinstance(validation, (tuple, list)):
-        return as_rows("validation", validation, network)
-    if isinstance(validation, Tensor):
-        return _checked_numbers(validation, network.n_members, n_rows)
-    share = _checks.number_between("validation", validation, 0.0, 1.0)
-    return folds(n_rows, share, network.n_members, generator)
-
-
-def _checked_numbers(numbers: Tensor, n_members: int | None, n_rows: int) -> Tensor:
-    """Return numbers of rows to hold out, (M, n), or (n,) without members, if they can be that."""
-    if numbers.is_floating_point() or numbers.dtype == torch.bool:
-        raise _checks.InputError(f"validation must hold numbers of rows, integers; got {numbers.dtype}.")
-    n_held_out = numbers.shape[-1] if numbers.dim() else 0
-    shape = (n_held_out,) if n_members is None else (n_members, n_held_out)
-    _checks.matches_shape("validation", numbers.shape, shape, "to name rows that each member holds out")
-    _checks.integer_at_least("the number of rows in validation", n_held_out, 1, n_rows - 1)
-    _checks.integer_at_least("the smallest row number in validation", int(numbers.min()), 0)
-    _checks.integer_at_least("the largest row number in validation", int(numbers.max()), 0, n_rows - 1)
-    ordered = numbers.sort(-1).values
-    if bool((ordered[..., 1:] == ordered[..., :-1]).any()):
-        raise _checks.InputError("validation must name no row twice for the same member.")
-    return numbers.long()
 
 
 def _or_default(name: str, value: int | None, default: int) -> int:

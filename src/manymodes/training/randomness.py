@@ -41,15 +41,14 @@ def as_seed(random_state: int | None) -> int:
     return secrets.randbits(32) if random_state is None else _checks.random_state(random_state)
 
 
-def random_states(device: torch.device, generator: torch.Generator) -> dict[str, Tensor]:
-    """Return the states of a generator and of torch's global ones, to be set again."""
-    states = {"generator": generator.get_state(), "torch": torch.get_rng_state()}
-    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+def random_states(device: torch.device) -> dict[str, Tensor]:
+    """Return the states of torch's global generators, to be set again."""
+    cuda = {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}
+    return {"torch": torch.get_rng_state(), **cuda}
 
 
-def set_random_states(device: torch.device, generator: torch.Generator, states: Mapping[str, Tensor]) -> None:
+def set_random_states(device: torch.device, states: Mapping[str, Tensor]) -> None:
     """Go on as ``random_states`` found it."""
-    generator.set_state(states["generator"])
     torch.set_rng_state(states["torch"])
     if device.type == "cuda":
         torch.cuda.set_rng_state(states["cuda"], device)

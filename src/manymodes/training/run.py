@@ -14,6 +14,7 @@ from manymodes.objectives import Objective
 from manymodes.training.best import BestWeights
 from manymodes.training.checkpoint import Journal, Snapshot, grouped
 from manymodes.training.data import Rows, Split
+from manymodes.training.feeds import Feed
 from manymodes.training.findings import examine
 from manymodes.training.history import History
 from manymodes.training.memory import Memory
@@ -30,29 +31,28 @@ class Run:
 
     Attributes:
         network: What is fitted.
-        parts: Its rows in scaled units.
+        parts: Its rows in scaled units, of a stream some of them.
+        feed: Where batches come from.
         n_batches: Steps of an epoch.
         objective: What judges an epoch.
         stepper: What changes the weights.
         pace: Tells whether the time is over.
         best: Keeps the best weights.
         history: Takes note of everything.
-        generator: Source of the order of rows.
         journal: Where to write everything down.
     """
 
     network: MixtureDensityNetwork
     parts: Split
+    feed: Feed
     n_batches: int
     objective: Objective
     stepper: Stepper
     pace: Pace
     best: BestWeights
     history: History
-    generator: torch.Generator
     journal: Journal
     _losses: list[Tensor] = field(default_factory=list)  # of the batches of this epoch, (M,) each
-    _before_epoch: Tensor = field(default_factory=lambda: torch.empty(0))  # state of the generator
 
     def epochs(self, followers: Iterable[Callback]) -> None:
         """Go through all epochs that are left, or until patience or time is over.
@@ -104,8 +104,7 @@ class Run:
     def _learn(self) -> None:
         """Take the steps of this epoch that are left."""
         self.network.train()
-        self._before_epoch = self.generator.get_state()
-        for batch in self.parts.batches(self.n_batches, self.generator, first=len(self._losses)):
+        for batch in self.feed.batches(self.n_batches, first=len(self._losses)):
             self._losses.append(self.stepper.step(batch))
             if self.pace.is_over:
                 break
@@ -119,23 +118,19 @@ class Run:
         self.best.load_state(saved.under("best"))
         self._losses = list(saved.tensors["epoch.losses"])
         self.pace.resume(saved.document["step"], saved.document["seconds"])
-        set_random_states(self.network.device, self.generator, saved.under("random"))
+        self.feed.load_state(saved.under("feed"), self.pace.step)
+        set_random_states(self.network.device, saved.under("random"))
 
     def _write_if_due(self, ended_epochs: int | None) -> None:
-        """Write down all that changes while the run goes on, if it is time.
-
-        The order of an epoch's rows is drawn at its beginning: within one, that is the generator's state to keep.
-        """
+        """Write down all that changes while the run goes on, if it is time."""
         if not self.journal.is_due(ended_epochs):
             return
-        now = random_states(self.network.device, self.generator)
-        if self._losses:
-            now["generator"] = self._before_epoch
         tensors = grouped(
             network=self.network.state_dict(),
             optimizer=self.stepper.state(),
             best=self.best.state(),
-            random=now,
+            feed=self.feed.state(),
+            random=random_states(self.network.device),
             epoch={"losses": torch.stack(self._losses) if self._losses else torch.empty(0)},
         )
         self.journal.write(tensors, self._numbers())

@@ -10,6 +10,7 @@ from manymodes import _checks
 _NO_DROPOUT = 0.3  # share of a fit from which on nothing is left out any more
 _STEPS = 3000  # enough for the tables of the benchmarks; small tables see each row more often
 _FEWEST_EPOCHS, _MOST_EPOCHS = 20, 400
+_MANY_STEPS = 20_000  # beyond them, a table is so large that the least number of epochs does not count
 
 
 def default_batch_size(n_rows: int) -> int:
@@ -18,10 +19,14 @@ def default_batch_size(n_rows: int) -> int:
 
 
 def default_max_epochs(n_batches: int, n_steps: int | None = None, least_epochs: int | None = None) -> int:
-    """Return the epochs that make so many steps, at least a number; by default some 3,000 within 20 to 400 epochs."""
-    least = 1 if least_epochs is None else _checks.integer_at_least("least_epochs", least_epochs, 1)
+    """Return the epochs that make so many steps, at least a number; by default some 3,000 within 20 to 400 epochs.
+
+    The least number holds for up to 20,000 steps.
+    """
+    most = math.ceil(_MANY_STEPS / n_batches)
+    least = 1 if least_epochs is None else min(most, _checks.integer_at_least("least_epochs", least_epochs, 1))
     if n_steps is None:
-        return max(least, min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, math.ceil(_STEPS / n_batches))))
+        return max(least, min(_MOST_EPOCHS, max(min(most, _FEWEST_EPOCHS), math.ceil(_STEPS / n_batches))))
     return max(least, math.ceil(_checks.integer_at_least("n_steps", n_steps, 1) / n_batches))
 
 

@@ -1,0 +1,172 @@
+"""Rows that are read anew for every pass, for data that does not fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from manymodes import _checks
+from manymodes.distributions import Incomplete
+from manymodes.nn import MixtureDensityNetwork
+from manymodes.training.data import Data, Rows, as_rows, concatenated
+
+_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # of splitmix64
+
+
+class Stream:
+    """Rows that come block by block, as often as they are asked for.
+
+    Args:
+        blocks: Blocks of rows, ``(x, y)`` or ``(x, y, weight)`` as ``fit`` takes them: a list, a ``DataLoader`` or
+            whatever else can be gone through more than once, or a function that returns an iterator.
+        n_rows: Rows that make a pass, for blocks without end; None for all.
+        buffer_rows: Rows that are held in memory and shuffled; half of them leave at a time.
+        sample_rows: Rows that are kept from a first pass, drawn at random: scaling, initial locations and validation
+            are theirs.
+
+    Raises:
+        TypeError: Blocks that can be gone through only once.
+        ValueError: A number below 1.
+    """
+
+    def __init__(
+        self,
+        blocks: Iterable[Data] | Callable[[], Iterator[Data]],
+        *,
+        n_rows: int | None = None,
+        buffer_rows: int = 131_072,
+        sample_rows: int = 100_000,
+    ) -> None:
+        if not callable(blocks) and (not isinstance(blocks, Iterable) or iter(blocks) is blocks):
+            raise TypeError(
+                "data must be a tuple (x, y) or (x, y, weight) of tensors, or blocks of such that can be gone through "
+                f"again and again: a list, a DataLoader or training.Stream(function); got {type(blocks).__name__}."
+            )
+        self._blocks = blocks
+        self._n_rows = None if n_rows is None else _checks.integer_at_least("n_rows", n_rows, 1)
+        self.buffer_rows = _checks.integer_at_least("buffer_rows", buffer_rows, 2)
+        self.sample_rows = _checks.integer_at_least("sample_rows", sample_rows, 2)
+
+    def blocks(self, seed: int | None) -> Iterator[Data]:
+        """Go through the blocks once, in an order that a seed decides where that is possible.
+
+        Args:
+            seed: Of this pass; None for the order in which they are kept.
+        """
+        return self._blocks() if callable(self._blocks) else iter(self._blocks)
+
+    def rows(self, network: MixtureDensityNetwork, seed: int | None = None) -> Iterator[Rows]:
+        """Go through the rows of a pass once, block by block, checked for a network."""
+        left = self._n_rows
+        for number, block in enumerate(self.blocks(seed), start=1):
+            rows = as_rows(f"block {number} of data", block, network)
+            if left is not None:
+                rows = rows.take(torch.arange(min(left, len(rows))))
+                left -= len(rows)
+            yield rows
+            if left == 0:
+                return
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What a first pass over a stream found.
+
+    Attributes:
+        n_rows: Rows of a pass.
+        train: Some of those to learn from, drawn at random.
+        held_out: Those of the sample that are held out.
+        mean_weight: Mean weight of a row.
+        share: Share of all rows that are held out.
+    """
+
+    n_rows: int
+    train: Rows
+    held_out: Rows
+    mean_weight: float
+    share: float
+
+
+def take_sample(stream: Stream, network: MixtureDensityNetwork, share: float) -> Sample:
+    """Go through a stream once, and keep some of its rows, always the same ones: every row has the same chance.
+
+    Args:
+        stream: The stream.
+        network: What its rows are checked for.
+        share: Share of the rows to hold out.
+
+    Raises:
+        ValueError: A block that does not fit the network or the blocks before, or too few rows.
+    """
+    generator = torch.Generator().manual_seed(0)
+    kept: list[Rows] = []
+    keys = torch.empty(0, dtype=torch.float64)
+    n_rows, most, total_weight = 0, stream.sample_rows, 0.0
+    for number, rows in enumerate(stream.rows(network), start=1):
+        _refuse_another_kind(kept[0] if kept else rows, rows, f"block {number}")
+        n_rows += len(rows)
+        total_weight += len(rows) if rows.weight is None else float(rows.weight.sum())
+        own = torch.rand(len(rows), generator=generator, dtype=torch.float64)
+        kept, keys = [*kept, rows], torch.cat([keys, own])
+        if len(keys) > 2 * most:
+            kept, keys = _with_smallest(kept, keys, most)
+    if not n_rows:
+        raise _checks.InputError("data must have at least 1 row; its stream has none.")
+    kept, keys = _with_smallest(kept, keys, most)
+    sample = kept[0]
+    out = is_held_out(sample, share)
+    train, held_out = (sample.take(part.nonzero().squeeze(-1)) for part in (~out, out))
+    if not len(train) or (share and not len(held_out)):
+        raise _checks.InputError(
+            f"data must have more rows than {n_rows} for a validation share of {share:g}; hand in validation rows."
+        )
+    return Sample(n_rows, train, held_out, total_weight / n_rows, share)
+
+
+def is_held_out(rows: Rows, share: float) -> Tensor:
+    """Return which rows are held out, (N,): a share of them, told by a hash of their values.
+
+    Equal rows share their fate, whatever their order and whoever reads them.
+    """
+    y = [rows.y.low, rows.y.high] if isinstance(rows.y, Incomplete) else [rows.y]
+    values = [part.detach().cpu().to(torch.float64).reshape(len(rows), -1) for part in (rows.x, *y)]
+    bits = (torch.cat(values, 1) + 0.0).numpy().view(np.uint64)
+    with np.errstate(over="ignore"):
+        found = np.full(len(rows), _MIX[0])
+        for column in bits.T:
+            found = _mixed(found ^ _mixed(column))
+    return torch.from_numpy((found >> np.uint64(11)) < np.uint64(share * 2**53))
+
+
+def _with_smallest(kept: list[Rows], keys: Tensor, most: int) -> tuple[list[Rows], Tensor]:
+    """Return the rows with the smallest keys as one block, and those keys."""
+    chosen = keys.argsort()[:most]
+    return [concatenated(kept).take(chosen)], keys[chosen]
+
+
+def _refuse_another_kind(first: Rows, rows: Rows, name: str) -> None:
+    """Refuse a block whose inputs, targets or weights differ in kind from those of the first one."""
+    _checks.matches_shape(f"x in {name}", rows.x.shape, ("N", *first.x.shape[1:]), "as in the blocks before")
+    for what, is_there in (("weights", _has_weights), ("targets that are Incomplete", _is_incomplete)):
+        if is_there(rows) != is_there(first):
+            raise _checks.InputError(f"{name} of data must have {what} as the blocks before, or none as they.")
+
+
+def _has_weights(rows: Rows) -> bool:
+    return rows.weight is not None
+
+
+def _is_incomplete(rows: Rows) -> bool:
+    return isinstance(rows.y, Incomplete)
+
+
+def _mixed(bits: Any) -> Any:
+    """Return 64 bits in which each depends on all that went in (Steele, Lea and Flood 2014, splitmix64)."""
+    bits = (bits ^ (bits >> np.uint64(30))) * _MIX[1]
+    bits = (bits ^ (bits >> np.uint64(27))) * _MIX[2]
+    return bits ^ (bits >> np.uint64(31))
