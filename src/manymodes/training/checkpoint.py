@@ -142,6 +142,11 @@ class Journal:
         """Whether the fit that was found had run to its end."""
         return self.saved is not None and self.saved.document["is_finished"]
 
+    @property
+    def place(self) -> int:
+        """Steps that were taken by what was found; -1 for nothing."""
+        return -1 if self.saved is None else self.saved.document["step"]
+
     def load_network(self, network: MixtureDensityNetwork) -> History:
         """Give a network the weights that were found, and return the history of its fit."""
         if self.saved is None:

@@ -13,6 +13,7 @@ from manymodes import _checks
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.training.data import Rows, Split, concatenated
 from manymodes.training.streams import Sample, Stream, is_held_out
+from manymodes.training.world import ALONE, World
 
 
 class Feed(Protocol):
@@ -33,11 +34,12 @@ class ResidentFeed:
 
     Args:
         parts: The rows in scaled units.
-        generator: Source of the orders.
+        generator: Source of the orders, the same in all processes.
+        world: Processes that take a share of every batch each.
     """
 
-    def __init__(self, parts: Split, generator: torch.Generator) -> None:
-        self._parts, self._generator = parts, generator
+    def __init__(self, parts: Split, generator: torch.Generator, world: World = ALONE) -> None:
+        self._parts, self._generator, self._world = parts, generator, world
         self._before_epoch = generator.get_state()  # within one: the order is drawn at its beginning
 
     def batches(self, n_batches: int, *, first: int = 0) -> Iterator[Rows]:
@@ -45,7 +47,7 @@ class ResidentFeed:
         index = self._parts.train_index
         order = torch.rand(index.shape, generator=self._generator).argsort(-1).to(index.device)
         for batch in index.gather(-1, order).tensor_split(n_batches, dim=-1)[first:]:
-            yield self._parts.train.take(batch)
+            yield self._parts.train.take(self._world.share(batch))
         self._before_epoch = self._generator.get_state()
 
     def state(self) -> dict[str, Tensor]:
@@ -67,13 +69,21 @@ class StreamFeed:
         sample: What the first pass found.
         batch_size: Rows of a batch.
         seed: Seed of the order.
+        world: Processes that read a share of the blocks each.
     """
 
     def __init__(
-        self, stream: Stream, network: MixtureDensityNetwork, sample: Sample, batch_size: int, seed: int
+        self,
+        stream: Stream,
+        network: MixtureDensityNetwork,
+        sample: Sample,
+        batch_size: int,
+        seed: int,
+        world: World = ALONE,
     ) -> None:
+        self._world = world
         self._stream, self._network, self._sample = stream, network, sample
-        self._batch_size, self._seed = batch_size, seed
+        self._batch_size, self._seed = -(-batch_size // world.size), seed
         self._passes: list[int] = []  # number of batches in each one that is over
         self._endless = self._all_passes()
 
@@ -105,7 +115,7 @@ class StreamFeed:
         """Go through the rows to learn from once, shuffled within a buffer; rows that make no whole batch are left."""
         generator = torch.Generator().manual_seed(seed)
         waiting: list[Rows] = []
-        for rows in self._stream.rows(self._network, seed):
+        for rows in self._stream.rows(self._network, seed, self._world):
             learns = ~is_held_out(rows, self._sample.share)
             waiting.append(rows.take(learns.nonzero().squeeze(-1)))
             if sum(map(len, waiting)) >= self._stream.buffer_rows:

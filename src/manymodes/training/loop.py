@@ -24,6 +24,7 @@ from manymodes.training.schedule import Pace, WarmUpAndDecay, default_batch_size
 from manymodes.training.sources import Source, source_of
 from manymodes.training.step import Stepper
 from manymodes.training.streams import Stream
+from manymodes.training.world import World
 
 
 def fit(
@@ -57,6 +58,9 @@ def fit(
     AdamW with warm-up and cosine decay; gradients are clipped; a batch whose loss or gradient is not finite is
     skipped and counted. Scaling and the spread of initial locations are learned from the training rows. The members
     of a network are trained in one pass, each with validation rows, batches, clipping and a best epoch of its own.
+
+    Where ``torch.distributed`` is initialised, say by ``torchrun``, its processes fit the network together: all of them
+    are handed the same data, take a share of each batch, and end with the same weights.
 
     Args:
         network: The network; it stays on its device.
@@ -128,9 +132,11 @@ def fit(
     journal = Journal(checkpoint, lambda: plan_of(network, source.rows, validation, about), random_state)
     if journal.is_finished:
         return journal.load_network(network.eval())
-    with isolated(journal.seed, network.device) as generator:
-        run = _prepared(network, source, objective, settings, generator, journal)
-        with progress_bar(progress, run.history.max_epochs) as show:
+    world = World.current()
+    world.check_same({"the number of rows in data": len(source.rows), "the place in checkpoint": journal.place})
+    with isolated(world.agreed(journal.seed), network.device) as generator:
+        run = _prepared(network, source, objective, settings, generator, journal, world)
+        with progress_bar(progress if world.is_first else False, run.history.max_epochs) as show:
             run.epochs([show, *callbacks])
     return run.history
 
@@ -163,17 +169,20 @@ def _prepared(
     settings: Settings,
     generator: torch.Generator,
     journal: Journal,
+    world: World,
 ) -> Run:
     """Return a run that is about to begin, or to go on where the journal ends."""
     parts = source.split(generator)
     n_train, n_held_out = source.n_train(parts), parts.held_out_index.shape[-1]
     batch_size = _or_default("batch_size", settings.batch_size, default_batch_size(n_train))
+    if min(batch_size, n_train) < 2 * world.size and not world.is_alone:
+        raise _checks.InputError(f"batch_size must be at least 2 for each of {world.size} processes; got {batch_size}.")
     n_batches = -(-n_train // batch_size)
     usual = default_max_epochs(n_batches, settings.n_steps, settings.least_epochs)
     max_epochs = _or_default("max_epochs", settings.max_epochs, usual)
     if source.longest_epoch is not None and n_batches > source.longest_epoch:
         n_batches, max_epochs = source.longest_epoch, -(-max_epochs * n_batches // source.longest_epoch)
-    pace = Pace(max_epochs * n_batches, settings.time_limit)
+    pace = Pace(max_epochs * n_batches, settings.time_limit, world)
     stepper = Stepper(
         network,
         objective,
@@ -185,6 +194,8 @@ def _prepared(
         target_noise=settings.target_noise,
         precision=settings.precision,
         fade_dropout=settings.fade_dropout,
+        world=world,
+        seed=generator.initial_seed(),
     )
     history = History(max_epochs=max_epochs, n_train=n_train, n_validation=n_held_out)
     best = BestWeights(network, settings.patience)
@@ -193,11 +204,14 @@ def _prepared(
     elif settings.initialise:
         seen = parts.train.take(parts.train_index.unique())
         network.initialise(seen.x, seen.y, generator)
+    world.check_same({"the number of weights": sum(weight.numel() for weight in network.parameters())})
+    world.check_same({"steps in an epoch": n_batches, "epochs": max_epochs})
+    world.spread([value for value in network.state_dict().values() if value.is_floating_point()])
     scaled = parts.scaled(network)
     run = Run(
         network=network,
         parts=scaled,
-        feed=source.feed(scaled, batch_size, generator),
+        feed=source.feed(scaled, batch_size, generator, world),
         n_batches=n_batches,
         objective=objective,
         stepper=stepper,
@@ -205,6 +219,7 @@ def _prepared(
         best=best,
         history=history,
         journal=journal,
+        world=world,
     )
     if journal.saved is not None:
         run.take_up(journal.saved)

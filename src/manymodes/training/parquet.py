@@ -15,6 +15,7 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.training.data import Data
 from manymodes.training.streams import Stream
+from manymodes.training.world import ALONE, World
 
 _SUFFIXES = (".parquet", ".pq")
 _SIDE_BY_SIDE = 4  # row groups that are read in turn, so that sorted files are mixed
@@ -81,12 +82,12 @@ class ParquetStream(Stream):
         self._pieces = [Piece(file, group) for file, n_groups in groups for group in range(n_groups)]
         self.n_file_rows = sum(content.metadata.num_rows for content in opened)
 
-    def blocks(self, seed: int | None) -> Iterator[Data]:
+    def blocks(self, seed: int | None, world: World = ALONE) -> Iterator[Data]:
         """Go through the rows once; a seed draws the order of the row groups and reads four of them in turn."""
-        if seed is None:
-            return self._in_order()
+        if seed is None or len(self._pieces) < world.size:
+            return super().blocks(seed, world)
         order = torch.randperm(len(self._pieces), generator=torch.Generator().manual_seed(seed))
-        return map(self._block, _in_turn(self._read(self._pieces[i]) for i in order.tolist()))
+        return map(self._block, _in_turn(self._read(self._pieces[i]) for i in world.share(order).tolist()))
 
     def _in_order(self) -> Iterator[Data]:
         return (self._block(values) for piece in self._pieces for values in self._read(piece))

@@ -21,6 +21,7 @@ from manymodes.training.memory import Memory
 from manymodes.training.randomness import random_states, set_random_states
 from manymodes.training.schedule import Pace
 from manymodes.training.step import Stepper, member_losses
+from manymodes.training.world import World
 
 Callback = Callable[[History], None]
 
@@ -40,6 +41,7 @@ class Run:
         best: Keeps the best weights.
         history: Takes note of everything.
         journal: Where to write everything down.
+        world: Processes that run together.
     """
 
     network: MixtureDensityNetwork
@@ -52,6 +54,7 @@ class Run:
     best: BestWeights
     history: History
     journal: Journal
+    world: World
     _losses: list[Tensor] = field(default_factory=list)  # of the batches of this epoch, (M,) each
 
     def epochs(self, followers: Iterable[Callback]) -> None:
@@ -85,7 +88,8 @@ class Run:
         self.history.findings = examine(self.network, self.parts)
         if self.history.ended_by == "interrupt":
             raise Interrupted(self.network, self.history)
-        self.journal.write(grouped(network=self.network.state_dict()), self._numbers(), is_finished=True)
+        if self.world.is_first:
+            self.journal.write(grouped(network=self.network.state_dict()), self._numbers(), is_finished=True)
 
     def _epoch(self, memory: Memory) -> str:
         """Learn from all training rows once and take note of it; return what ends the fit now, or nothing."""
@@ -93,13 +97,23 @@ class Run:
             memory.refresh()
         self._learn()
         history, best = self.history, self.best
-        held_out_losses = evaluate(self.network, self.parts.held_out, self.parts.held_out_index, self.objective)
+        self.stepper.end_epoch()
+        held_out_losses = self._judged()
         gave_up = best.update(history.n_epochs, held_out_losses)
         _record(history, torch.stack(self._losses), held_out_losses)
         history.best_epochs, history.best_losses = best.epochs.tolist(), best.losses.tolist()
         history.seconds = self.pace.seconds
         self._losses = []
         return "patience" if gave_up else "time_limit" if self.pace.is_over else ""
+
+    def _judged(self) -> Tensor:
+        """Return the members' losses on the validation rows, (M,), of which every process judges its share."""
+        index = self.world.share(self.parts.held_out_index)
+        losses = torch.zeros(self.network.n_members or 1, dtype=self.network.dtype, device=self.network.device)
+        if index.shape[-1]:
+            losses = evaluate(self.network, self.parts.held_out, index, self.objective)
+        self.world.average([losses], index.shape[-1])
+        return losses
 
     def _learn(self) -> None:
         """Take the steps of this epoch that are left."""
@@ -123,7 +137,7 @@ class Run:
 
     def _write_if_due(self, ended_epochs: int | None) -> None:
         """Write down all that changes while the run goes on, if it is time."""
-        if not self.journal.is_due(ended_epochs):
+        if not self.world.is_first or not self.journal.is_due(ended_epochs):
             return
         tensors = grouped(
             network=self.network.state_dict(),

@@ -6,6 +6,7 @@ import math
 import time
 
 from manymodes import _checks
+from manymodes.training.world import ALONE, World
 
 _NO_DROPOUT = 0.3  # share of a fit from which on nothing is left out any more
 _STEPS = 3000  # enough for the tables of the benchmarks; small tables see each row more often
@@ -65,12 +66,14 @@ class Pace:
     Args:
         n_steps: Planned steps.
         time_limit: Seconds that the fit may take; None for any.
+        world: Its first process has the watch.
 
     Attributes:
         step: Steps that were begun.
     """
 
-    def __init__(self, n_steps: int, time_limit: float | None) -> None:
+    def __init__(self, n_steps: int, time_limit: float | None, world: World = ALONE) -> None:
+        self._world, self._told = world, 0.0
         self._n_steps = n_steps
         self._time_limit = math.inf if time_limit is None else _checks.positive("time_limit", time_limit)
         self._started = time.monotonic()
@@ -84,12 +87,17 @@ class Pace:
     def advance(self) -> float:
         """Begin one more step; return the share of the fit that is over in its middle, at most 1."""
         self.step += 1
+        self._told = self._world.agreed(time.monotonic() - self._started) if self._is_shared else 0.0
         return min(1.0, max((self.step - 0.5) / self._n_steps, self.seconds / self._time_limit))
 
     @property
     def seconds(self) -> float:
-        """Time since the start."""
-        return time.monotonic() - self._started
+        """Time since the start; several processes with a time limit know it from the beginning of the last step."""
+        return self._told if self._is_shared else time.monotonic() - self._started
+
+    @property
+    def _is_shared(self) -> bool:
+        return not self._world.is_alone and math.isfinite(self._time_limit)
 
     @property
     def is_over(self) -> bool:

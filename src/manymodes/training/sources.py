@@ -13,6 +13,7 @@ from manymodes.nn import MixtureDensityNetwork
 from manymodes.training.data import Data, Rows, Split, as_rows, folds, split
 from manymodes.training.feeds import Feed, ResidentFeed, StreamFeed
 from manymodes.training.streams import Stream, take_sample
+from manymodes.training.world import World
 
 Validation = float | Data | Tensor
 
@@ -39,7 +40,7 @@ class Source(ABC):
         """Return how many rows a member learns from."""
 
     @abstractmethod
-    def feed(self, parts: Split, batch_size: int, generator: torch.Generator) -> Feed:
+    def feed(self, parts: Split, batch_size: int, generator: torch.Generator, world: World) -> Feed:
         """Return where batches come from, given the split in scaled units."""
 
 
@@ -75,8 +76,8 @@ class _Resident(Source):
     def n_train(self, parts: Split) -> int:
         return parts.train_index.shape[-1]
 
-    def feed(self, parts: Split, batch_size: int, generator: torch.Generator) -> Feed:
-        return ResidentFeed(parts, generator)
+    def feed(self, parts: Split, batch_size: int, generator: torch.Generator, world: World) -> Feed:
+        return ResidentFeed(parts, generator, world)
 
 
 class _Streamed(Source):
@@ -100,8 +101,8 @@ class _Streamed(Source):
     def n_train(self, parts: Split) -> int:
         return max(1, round(self._sample.n_rows * (1 - self._sample.share)))
 
-    def feed(self, parts: Split, batch_size: int, generator: torch.Generator) -> Feed:
-        return StreamFeed(self._stream, self._network, self._sample, batch_size, generator.initial_seed())
+    def feed(self, parts: Split, batch_size: int, generator: torch.Generator, world: World) -> Feed:
+        return StreamFeed(self._stream, self._network, self._sample, batch_size, generator.initial_seed(), world)
 
 
 def _share(validation: Any) -> float:

@@ -18,6 +18,7 @@ from manymodes.objectives import Objective
 from manymodes.training.data import Rows
 from manymodes.training.precision import autocast
 from manymodes.training.schedule import Pace, WarmUpAndDecay, dropout_level
+from manymodes.training.world import ALONE, World
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW
 _LEAST_NORM = 1e-12  # a gradient of zero stays zero
@@ -39,6 +40,8 @@ class Stepper:
         target_noise: The same on targets.
         precision: Of the network's matrix products, see ``training.precision``.
         fade_dropout: Whether dropout fades early in the fit.
+        world: Processes that take a share of every batch each.
+        seed: Of what is random in the steps of several processes.
     """
 
     def __init__(
@@ -54,7 +57,10 @@ class Stepper:
         target_noise: float = 0.0,
         precision: str = "full",
         fade_dropout: bool = True,
+        world: World = ALONE,
+        seed: int = 0,
     ) -> None:
+        self._world, self._seed = world, seed
         self._network, self._objective = network, objective
         self._schedule, self._pace = schedule, pace
         self._precision = precision
@@ -88,12 +94,14 @@ class Stepper:
             dropout.level = dropout_level(progress)
         for group in self._optimizer.param_groups:
             group["lr"] = lr
+        self._world.reseed(self._seed, self._pace.step, self._network.device)
         self._optimizer.zero_grad()
         before = [statistic.clone() for statistic in self._statistics]
         losses = member_losses(self._network, self._noisy(batch), self._objective, self._precision)
         losses.sum().backward()
-        norms = self._clip()
         losses = losses.detach()
+        self._world.average([*self._gradients(), losses], batch.y.shape[-2])
+        norms = self._clip()
         bad = ~torch.isfinite(losses + norms)
         if not bool(bad.any()):
             self._optimizer.step()
@@ -103,6 +111,11 @@ class Stepper:
         if not bool(bad.all()):
             self._step_without(bad.nonzero().squeeze(-1))
         return losses.masked_fill(bad, torch.nan)
+
+    def end_epoch(self) -> None:
+        """Let all processes have the same running statistics."""
+        if self._statistics:
+            self._world.average(self._statistics, 1)
 
     def close(self) -> None:
         """Leave the network to others: whoever trains on, or samples with dropout, finds all of it."""
@@ -135,14 +148,16 @@ class Stepper:
 
     def _clip(self) -> Tensor:
         """Shorten the gradient of each member to the largest norm; return their norms, (M,)."""
-        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-        flat = [gradient.view(self._n_members, -1) for gradient in gradients]
+        flat = [gradient.view(self._n_members, -1) for gradient in self._gradients()]
         norms: Tensor = torch.stack([torch.linalg.vector_norm(part, dim=-1) for part in flat]).norm(dim=0)
         if bool((norms > self._clip_norm).any()):
             factor = (self._clip_norm / norms.clamp_min(_LEAST_NORM)).clamp_max(1.0).unsqueeze(-1)
             for part in flat:
                 part.mul_(factor)
         return norms
+
+    def _gradients(self) -> list[Tensor]:
+        return [parameter.grad for parameter in self._parameters if parameter.grad is not None]
 
     def _step_without(self, members: Tensor) -> None:
         """Step, and put back what it did to some members, whose gradients are not finite."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from manymodes import _checks
 from manymodes.distributions import Incomplete
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.training.data import Data, Rows, as_rows, concatenated
+from manymodes.training.world import ALONE, World
 
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # of splitmix64
 
@@ -52,18 +54,20 @@ class Stream:
         self.buffer_rows = _checks.integer_at_least("buffer_rows", buffer_rows, 2)
         self.sample_rows = _checks.integer_at_least("sample_rows", sample_rows, 2)
 
-    def blocks(self, seed: int | None) -> Iterator[Data]:
+    def blocks(self, seed: int | None, world: World = ALONE) -> Iterator[Data]:
         """Go through the blocks once, in an order that a seed decides where that is possible.
 
         Args:
             seed: Of this pass; None for the order in which they are kept.
+            world: Processes among which they are divided.
         """
-        return self._blocks() if callable(self._blocks) else iter(self._blocks)
+        blocks = self._blocks() if callable(self._blocks) else iter(self._blocks)
+        return islice(blocks, world.rank, None, world.size)
 
-    def rows(self, network: MixtureDensityNetwork, seed: int | None = None) -> Iterator[Rows]:
+    def rows(self, network: MixtureDensityNetwork, seed: int | None = None, world: World = ALONE) -> Iterator[Rows]:
         """Go through the rows of a pass once, block by block, checked for a network."""
-        left = self._n_rows
-        for number, block in enumerate(self.blocks(seed), start=1):
+        left = None if self._n_rows is None else len(world.share(torch.arange(self._n_rows)))
+        for number, block in enumerate(self.blocks(seed, world), start=1):
             rows = as_rows(f"block {number} of data", block, network)
             if left is not None:
                 rows = rows.take(torch.arange(min(left, len(rows))))
