@@ -556,6 +556,43 @@ def test_a_checkpoint_lets_the_same_command_go_on(tmp_path, houses):
     assert (tmp_path / "one" / "model.mm").read_bytes() == (tmp_path / "two" / "model.mm").read_bytes()
 
 
+def torchrun(*command, processes=2):
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
+    launcher += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
+    return subprocess.run(
+        [sys.executable, *launcher, "-m", "manymodes", *map(str, command)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def test_two_processes_fit_one_model_and_one_of_them_writes_it(tmp_path, houses):
+    command = ["fit", houses, "--target", "price", "--json", *QUICK, "--output"]
+    result = torchrun(*command, tmp_path / "two")
+    assert result.returncode == 0, result.stderr
+    assert main([*map(str, command), str(tmp_path / "one")]) == 0
+    summaries = [json.loads((tmp_path / name / "summary.json").read_text()) for name in ("one", "two")]
+    assert json.loads(result.stdout)["model"] == summaries[1]["model"]
+    scores = [summary["scores"]["model"]["log_score"] for summary in summaries]
+    assert scores[1] == pytest.approx(scores[0], abs=0.1)
+    assert names(tmp_path) == ["houses.csv", "one", "two"]
+
+
+def test_bad_input_to_several_processes_is_one_sentence_from_each(tmp_path, houses):
+    result = torchrun("fit", houses, "--target", "cost", "--output", tmp_path / "m")
+    assert result.returncode != 0
+    assert f"manymodes: {str(houses)!r} has no column 'cost'; " in result.stderr
+
+
+def test_a_world_that_nobody_started_is_refused(tmp_path, houses, monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    told = refused(capsys, "fit", houses, "--target", "price", "--output", tmp_path / "m")
+    assert "WORLD_SIZE=2 needs the other variables of torchrun" in told
+
+
 def test_help_and_version_are_there(capsys):
     assert main(["--help"]) == 0
     assert "evaluate" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
@@ -65,6 +66,8 @@ def fit(
 ) -> None:
     """Fit a model to a table; write it, its scores on held-out rows and a report into a folder.
 
+    Several processes fit one model together where torchrun -m manymodes fit starts them.
+
     Parameters
     ----------
     file
@@ -103,6 +106,7 @@ def fit(
     """
     from manymodes.apps.fit import FitOptions, fit_file
     from manymodes.apps.summary import as_json, print_summary
+    from manymodes.apps.together import together
 
     options = FitOptions(
         file=file,
@@ -124,8 +128,11 @@ def fit(
             "max_epochs": None if max_epochs is None else _checks.integer_at_least("--max-epochs", max_epochs, 1),
         },
     )
-    tell = _teller(quiet)
-    summary = fit_file(options, tell, verbose=not quiet and sys.stderr.isatty())
+    with together() as world:
+        tell = _teller(quiet or not world.is_first)
+        summary = fit_file(options, tell, verbose=not quiet and sys.stderr.isatty(), is_first=world.is_first)
+    if not world.is_first:
+        return
     if json:
         print(as_json(summary))  # noqa: T201
     else:
@@ -231,7 +238,9 @@ def run() -> None:
 
 
 def _refuse(sentence: str, code: int) -> int:
-    print(f"manymodes: {sentence}", file=sys.stderr)  # noqa: T201
+    rank = os.environ.get("RANK", "0")  # of a process among those of torchrun
+    name = "manymodes" if rank == "0" else f"manymodes, process {rank}"
+    print(f"{name}: {sentence}", file=sys.stderr)  # noqa: T201
     return code
 
 

@@ -62,7 +62,7 @@ class FitOptions:
     settings: dict[str, object] = field(default_factory=dict)
 
 
-def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool) -> Summary:
+def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool, is_first: bool = True) -> Summary:
     """Fit a model and its baselines, write the output folder and return what was found.
 
     Once the model's first epoch is over, an interruption ends its fit and leaves out the network among the baselines.
@@ -71,6 +71,7 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool)
         options: What to do.
         tell: Called with a line of text at every stage.
         verbose: Whether to draw progress bars.
+        is_first: Whether this is the one process among several that writes.
     """
     started = time.monotonic()
     _check_output(options)
@@ -105,7 +106,8 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool)
         model=str(options.output / MODEL_FILE),
         report=str(options.output / _REPORT_FILE),
     )
-    _write(options.output, model, report_page(summary, history, distribution, X[held_out], y_held_out), summary)
+    if is_first:
+        _write(options.output, model, report_page(summary, history, distribution, X[held_out], y_held_out), summary)
     return summary
 
 
