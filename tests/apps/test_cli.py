@@ -4,6 +4,7 @@ import os
 import resource
 import subprocess
 import sys
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch
 import manymodes as mm
 import manymodes.apps.fit
 from manymodes.apps.cli import main
+from manymodes.apps.files import read_columns, read_parts, write_columns
 from manymodes.training import run
 
 QUICK = ["--preset", "fast", "--max-epochs", "3"]
@@ -554,6 +556,25 @@ def test_a_checkpoint_lets_the_same_command_go_on(tmp_path, houses):
     assert (tmp_path / "c" / "fit" / "fit.checkpoint").exists()
     assert command("two") == 0
     assert (tmp_path / "one" / "model.mm").read_bytes() == (tmp_path / "two" / "model.mm").read_bytes()
+
+
+def test_a_folder_of_parquet_files_is_predicted_part_by_part(tmp_path, model, houses, monkeypatch, capsys):
+    columns = read_columns(houses)
+    (tmp_path / "new").mkdir()
+    for i, rows in enumerate((slice(0, 25), slice(25, 60))):
+        write_columns(tmp_path / "new" / f"{i}.parquet", {name: column[rows] for name, column in columns.items()})
+    monkeypatch.setattr("manymodes.apps.predict.read_parts", partial(read_parts, n_rows=10))
+    assert main(["predict", str(model), str(tmp_path / "new"), "--output", str(tmp_path / "parts.csv")]) == 0
+    assert main(["predict", str(model), str(houses), "--output", str(tmp_path / "whole.csv")]) == 0
+    parts, whole = read_columns(tmp_path / "parts.csv"), read_columns(tmp_path / "whole.csv")
+    assert len(whole["log_density"]) == 60
+    for name, column in whole.items():
+        np.testing.assert_allclose(parts[name], column, rtol=1e-9)
+    columns["size"][47] = np.nan
+    write_columns(tmp_path / "gap.csv", columns)
+    told = refused(capsys, "predict", model, tmp_path / "gap.csv", "--output", tmp_path / "out.csv")
+    assert "Column 'size' has 1 missing value (first: row 48)" in told
+    assert not (tmp_path / "out.csv").exists()
 
 
 def torchrun(*command, processes=2):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from manymodes._checks import InputError
-from manymodes.apps.files import check_new_file, read_columns, write_columns
+from manymodes.apps.files import check_new_file, read_columns, read_parts, write_columns, write_parts
 
 
 def write(tmp_path, text, name="table.csv", encoding="utf-8"):
@@ -34,6 +34,41 @@ def test_truth_values_are_numbers_and_empty_lines_are_no_rows(tmp_path):
 
 def test_an_empty_line_in_a_single_column_is_a_missing_cell(tmp_path):
     np.testing.assert_array_equal(read_columns(write(tmp_path, "a\n1\n\n3\n\n"))["a"], [1, np.nan, 3])
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet", "folder"])
+def test_parts_of_a_table_are_the_whole(tmp_path, name):
+    columns = {"a": np.arange(250.0), "b": np.arange(250.0) ** 2}
+    if name == "folder":
+        (tmp_path / name).mkdir()
+        write_columns(tmp_path / name / "1.parquet", {key: column[:180] for key, column in columns.items()})
+        write_columns(tmp_path / name / "2.parquet", {key: column[180:] for key, column in columns.items()})
+    else:
+        write_columns(tmp_path / name, columns)
+    parts = list(read_parts(tmp_path / name, 100))
+    assert max(len(part["a"]) for part in parts) == 100
+    for key, column in columns.items():
+        np.testing.assert_array_equal(np.concatenate([part[key] for part in parts]), column)
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet", "out.tsv"])
+def test_parts_are_written_as_the_whole_would_be(tmp_path, name):
+    columns = {"a": np.array([0.1, np.nan, 1e-300]), "b": np.array([1.0, 2.0, 3.0])}
+    parts = ({key: column[i : i + 1] for key, column in columns.items()} for i in range(3))
+    write_parts(tmp_path / name, parts)
+    again = read_columns(tmp_path / name)
+    for key, column in columns.items():
+        np.testing.assert_array_equal(again[key], column)
+
+
+def test_a_table_whose_parts_fail_is_not_written(tmp_path):
+    def parts():
+        yield {"a": np.zeros(3)}
+        raise InputError("no more")
+
+    with pytest.raises(InputError, match="no more"):
+        write_parts(tmp_path / "t.csv", parts())
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet", "out.tsv"])

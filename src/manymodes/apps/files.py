@@ -5,16 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manymodes import _checks
-from manymodes.training.files import write_atomically
-from manymodes.training.parquet import pyarrow, reason
+from manymodes.training.files import new_file
+from manymodes.training.parquet import batches, opened, parquet_files, pyarrow, reason
 
 Columns = dict[str, NDArray[Any]]
 
@@ -44,19 +44,60 @@ def read_columns(path: Path) -> Columns:
     return columns
 
 
+def read_parts(path: Path, n_rows: int = 65_536) -> Iterator[Columns]:
+    """Return the columns of a table some rows at a time: a Parquet file or a folder of them is read as it is needed.
+
+    Raises:
+        ValueError: As ``read_columns``, or a folder without Parquet files.
+    """
+    if not path.is_dir() and path.suffix.lower() not in _PARQUET:
+        columns = read_columns(path)
+        n_all = len(next(iter(columns.values())))
+        for first in range(0, n_all, n_rows):
+            yield {name: column[first : first + n_rows] for name, column in columns.items()}
+        return
+    n_read = 0
+    for file in parquet_files(path):
+        _check_names(file, opened(file).schema_arrow.names)
+        for batch in batches(file, n_rows=n_rows):
+            n_read += len(batch)
+            yield {name: _values(batch.column(name)) for name in batch.schema.names}
+    if not n_read:
+        raise _checks.InputError(f"{str(path)!r} has no rows below its header.")
+
+
 def write_columns(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
     """Write columns to a CSV or Parquet file, whole or not at all; NaN becomes an empty cell in CSV."""
-    buffer = io.BytesIO()
-    if path.suffix.lower() in _PARQUET:
-        arrow, parquet = pyarrow()
-        parquet.write_table(arrow.table(dict(columns)), buffer, write_page_checksum=True)
-    else:
-        text = io.TextIOWrapper(buffer, encoding="utf-8", newline="", write_through=True)
-        writer = csv.writer(text, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-        writer.writerow(columns)
-        cells = ([_cell(value) for value in column] for column in columns.values())
+    write_parts(path, [columns])
+
+
+def write_parts(path: Path, parts: Iterable[Mapping[str, NDArray[Any]]]) -> None:
+    """Write tables of the same columns one below the other, as they come, as ``write_columns`` would the whole."""
+    write = _write_parquet if path.suffix.lower() in _PARQUET else _write_csv
+    with new_file(path) as file:
+        write(file, parts, "\t" if path.suffix.lower() == ".tsv" else ",")
+
+
+def _write_parquet(file: BinaryIO, parts: Iterable[Mapping[str, NDArray[Any]]], _: str) -> None:
+    arrow, parquet = pyarrow()
+    writer = None
+    for part in parts:
+        table = arrow.table(dict(part))
+        writer = writer or parquet.ParquetWriter(file, table.schema, write_page_checksum=True)
+        writer.write_table(table)
+    if writer is not None:
+        writer.close()
+
+
+def _write_csv(file: BinaryIO, parts: Iterable[Mapping[str, NDArray[Any]]], delimiter: str) -> None:
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+    writer = csv.writer(text, delimiter=delimiter)
+    for number, part in enumerate(parts):
+        if number == 0:
+            writer.writerow(part)
+        cells = ([_cell(value) for value in column] for column in part.values())
         writer.writerows(zip(*cells, strict=True))
-    write_atomically(path, buffer.getvalue())
+    text.detach()  # the file is closed by whoever opened it
 
 
 def check_new_file(path: Path, *, overwrite: bool) -> None:
@@ -143,6 +184,15 @@ def _read_parquet(path: Path) -> Columns:
     except (arrow.ArrowException, OSError) as error:
         raise _checks.InputError(f"{str(path)!r} cannot be read as Parquet: {reason(error)}") from None
     return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def _values(column: Any) -> NDArray[Any]:
+    arrow, _ = pyarrow()
+    try:
+        values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    except arrow.ArrowException:  # a kind that NumPy does not know
+        return np.array(column.to_pylist(), dtype=object)
+    return values
 
 
 def _cell(value: float) -> str:

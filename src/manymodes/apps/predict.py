@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from manymodes import _checks
-from manymodes.apps.files import Columns, check_new_file, read_columns, write_columns
+from manymodes.apps.files import Columns, check_new_file, read_columns, read_parts, write_parts
 from manymodes.apps.scores import Scores, score
 from manymodes.distributions import Mixture
 from manymodes.estimators import MDNRegressor, load
@@ -33,13 +33,19 @@ def predict_file(
     interval = _checks.number_between("--interval", interval, 0.0, 1.0)
     levels = sorted({_checks.number_between("--quantile", level, 0.0, 1.0) for level in levels})
     model, names = _load(model_path)
-    columns = read_columns(file)
-    distribution = _predict(model, columns, file)
-    predictions = _prediction_columns(distribution, names, levels, interval)
-    if all(name in columns for name in names):
-        predictions["log_density"] = _log_density(distribution, columns, names)
-    write_columns(output, predictions)
-    return len(distribution.mean)
+    n_rows = 0
+
+    def predictions() -> Iterator[dict[str, NDArray[np.float64]]]:
+        nonlocal n_rows
+        for columns in read_parts(file):
+            distribution = _predict(model, columns, file, first_row=n_rows)
+            n_rows += len(distribution.mean)
+            yield _prediction_columns(distribution, names, levels, interval) | _log_density(
+                distribution, columns, names
+            )
+
+    write_parts(output, predictions())
+    return n_rows
 
 
 def evaluate_file(model_path: Path, file: Path) -> Scores:
@@ -61,10 +67,11 @@ def _load(path: Path) -> tuple[MDNRegressor, list[str]]:
     return model, list(model.target_names_)
 
 
-def _predict(model: MDNRegressor, columns: Columns, file: Path) -> Mixture:
+def _predict(model: MDNRegressor, columns: Columns, file: Path, *, first_row: int = 0) -> Mixture:
     features = list(model.feature_names_in_)
     _checks.known_columns(features, list(columns), repr(str(file)))
-    return model.predict_distribution({name: columns[name] for name in features})
+    numbers = from_columns({name: columns[name] for name in features}, "feature", first_row=first_row).values
+    return model.predict_distribution(dict(zip(features, numbers.T, strict=True)))
 
 
 def _prediction_columns(
@@ -84,15 +91,17 @@ def _prediction_columns(
     return columns
 
 
-def _log_density(distribution: Mixture, columns: Columns, names: Sequence[str]) -> NDArray[np.float64]:
-    """Return log p(y) where all targets are known, NaN elsewhere: rows to predict may lack them."""
+def _log_density(distribution: Mixture, columns: Columns, names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """Return log p(y) where all targets are known, NaN elsewhere: rows to predict, or all of them, may lack them."""
+    if not all(name in columns for name in names):
+        return {}
     targets = np.column_stack([_numbers(columns[name]) for name in names])
     known = np.isfinite(targets).all(axis=1)
     log_density = np.full(len(targets), np.nan)
     if known.any():
         rows = torch.from_numpy(np.flatnonzero(known))
         log_density[known] = distribution[rows].log_prob(torch.from_numpy(targets[known])).numpy()
-    return log_density
+    return {"log_density": log_density}
 
 
 def _numbers(column: NDArray[Any]) -> NDArray[np.float64]:

@@ -50,9 +50,9 @@ def as_table(data: Any, role: str) -> Table | None:
     return None
 
 
-def from_columns(columns: Mapping[str, ArrayLike], role: str) -> Table:
-    """Return a mapping of names to columns, (N,) each, as a table."""
-    return _stack([(str(name), np.asarray(column)) for name, column in columns.items()], role)
+def from_columns(columns: Mapping[str, ArrayLike], role: str, *, first_row: int = 0) -> Table:
+    """Return a mapping of names to columns, (N,) each, as a table; messages count rows from ``first_row`` on."""
+    return _stack([(str(name), np.asarray(column)) for name, column in columns.items()], role, first_row)
 
 
 def is_mapping(data: Any) -> bool:
@@ -79,7 +79,7 @@ def refuse_constant(y: Floats, names: Sequence[str] | None) -> None:
             )
 
 
-def numeric_column(name: str, column: ArrayLike, role: str) -> Floats:
+def numeric_column(name: str, column: ArrayLike, role: str, first_row: int = 0) -> Floats:
     """Return a column as float64, (N,), or refuse it by its name, its role and its first bad row.
 
     Rows are counted from 1, as a person reads a table.
@@ -92,22 +92,24 @@ def numeric_column(name: str, column: ArrayLike, role: str) -> Floats:
     try:
         numbers = values.astype(np.float64)
     except (TypeError, ValueError):
-        row = _first_text(values)
+        place = _first_text(values)
+        row = _checks.row(first_row + place)
         raise _checks.InputError(
-            f"Column {name!r} holds {str(values[row])!r} in {_checks.row(row)}, and a {role} must hold numbers; "
+            f"Column {name!r} holds {str(values[place])!r} in {row}, and a {role} must hold numbers; "
             f"leave it out or turn it into numbers{_CODES if role == 'feature' else ''}."
         ) from None
     bad = ~(np.abs(numbers) <= _checks.LARGEST)
     if bad.any():
         kind = "missing" if np.isnan(numbers[bad]).all() else "missing, infinite or huge"
+        row = _checks.row(first_row + int(bad.argmax()))
         raise _checks.InputError(
-            f"Column {name!r} has {_checks.counted(int(bad.sum()), f'{kind} value')} "
-            f"(first: {_checks.row(int(bad.argmax()))}), and a {role} may have none; drop those rows or fill them in."
+            f"Column {name!r} has {_checks.counted(int(bad.sum()), f'{kind} value')} (first: {row}), and a {role} may "
+            "have none; drop those rows or fill them in."
         )
     return numbers
 
 
-def _stack(columns: Sequence[tuple[str, NDArray[Any]]], role: str) -> Table:
+def _stack(columns: Sequence[tuple[str, NDArray[Any]]], role: str, first_row: int = 0) -> Table:
     if not columns:
         raise _checks.InputError(f"a table must have at least one {role} column; got none.")
     names = [name for name, _ in columns]
@@ -116,7 +118,7 @@ def _stack(columns: Sequence[tuple[str, NDArray[Any]]], role: str) -> Table:
         raise _checks.InputError(f"column names must differ; got {_checks.quoted(repeated)} more than once.")
     for name, column in columns:
         _checks.same_rows(f"Column {names[0]!r}", len(columns[0][1]), f"column {name!r}", len(column))
-    return Table(names, np.column_stack([numeric_column(name, column, role) for name, column in columns]))
+    return Table(names, np.column_stack([numeric_column(name, column, role, first_row) for name, column in columns]))
 
 
 def _to_numpy(series: nw.Series[Any]) -> NDArray[Any]:

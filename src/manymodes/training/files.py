@@ -7,16 +7,24 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Write ``content`` to a new file beside ``path`` and put it there in one move; links are followed."""
+    with new_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def new_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a new file beside ``path``, and put it there in one move once all is written; links are followed."""
     path = Path(path).resolve()
     with naming(path):
         new = path.parent / f".{path.name}-{secrets.token_hex(4)}"
         try:
             with new.open("xb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             new.replace(path)

@@ -68,19 +68,19 @@ class ParquetStream(Stream):
         super().__init__(self._in_order, n_rows=n_rows, buffer_rows=buffer_rows, sample_rows=sample_rows)
         self._block_rows = _checks.integer_at_least("block_rows", block_rows, 1)
         files = parquet_files(path)
-        opened = [_opened(file) for file in files]
-        names = opened[0].schema_arrow.names
+        contents = [opened(file) for file in files]
+        names = contents[0].schema_arrow.names
         self.targets = [targets] if isinstance(targets, str) else list(targets)
         others = [name for name in names if name not in (*self.targets, weight)]
         self.features = others if features is None else list(features)
         self._weight = weight
         if not self.features:
             raise _checks.InputError(f"{str(files[0])!r} has no column left to predict from; it needs one more.")
-        for file, content in zip(files, opened, strict=True):
+        for file, content in zip(files, contents, strict=True):
             _check_columns(file, content.schema_arrow, self._columns)
-        groups = ((file, content.metadata.num_row_groups) for file, content in zip(files, opened, strict=True))
+        groups = ((file, content.metadata.num_row_groups) for file, content in zip(files, contents, strict=True))
         self._pieces = [Piece(file, group) for file, n_groups in groups for group in range(n_groups)]
-        self.n_file_rows = sum(content.metadata.num_rows for content in opened)
+        self.n_file_rows = sum(content.metadata.num_rows for content in contents)
 
     def blocks(self, seed: int | None, world: World = ALONE) -> Iterator[Data]:
         """Go through the rows once; a seed draws the order of the row groups and reads four of them in turn."""
@@ -104,7 +104,7 @@ class ParquetStream(Stream):
     def _read(self, piece: Piece) -> Iterator[Tensor]:
         """Read a row group, some rows of all columns at a time, (n, C) in float64."""
         first, where = 0, f"row group {piece.group} of {str(piece.file)!r}"
-        for batch in _batches(piece, self._columns, self._block_rows):
+        for batch in batches(piece.file, group=piece.group, columns=self._columns, n_rows=self._block_rows):
             columns = [_numbers(batch.column(name), name, where) for name in self._columns]
             for name, column in zip(self._columns, columns, strict=True):
                 if not np.isfinite(column).all():
@@ -147,7 +147,12 @@ def _in_turn(streams: Iterator[Iterator[Tensor]]) -> Iterator[Tensor]:
             current += islice(waiting, 1)
 
 
-def _opened(file: Path) -> Any:
+def opened(file: Path) -> Any:
+    """Return pyarrow's ``ParquetFile``.
+
+    Raises:
+        ValueError: A file that cannot be read.
+    """
     arrow, parquet = pyarrow()
     try:
         return parquet.ParquetFile(file, page_checksum_verification=True)
@@ -155,15 +160,20 @@ def _opened(file: Path) -> Any:
         raise _checks.InputError(f"{str(file)!r} cannot be read as Parquet: {reason(error)}") from None
 
 
-def _batches(piece: Piece, columns: list[str], n_rows: int) -> Iterator[Any]:
+def batches(file: Path, *, group: int | None = None, columns: list[str] | None = None, n_rows: int) -> Iterator[Any]:
+    """Read some rows of a file, or of one of its row groups, at a time, as pyarrow's record batches.
+
+    Raises:
+        ValueError: A file or a row group that cannot be read.
+    """
     arrow, _ = pyarrow()
-    content = _opened(piece.file)
+    content = opened(file)
+    groups = range(content.metadata.num_row_groups) if group is None else [group]
     try:
-        yield from content.iter_batches(n_rows, row_groups=[piece.group], columns=columns, use_threads=False)
+        for number in groups:
+            yield from content.iter_batches(n_rows, row_groups=[number], columns=columns, use_threads=False)
     except (arrow.ArrowException, OSError) as error:
-        raise _checks.InputError(
-            f"row group {piece.group} of {str(piece.file)!r} cannot be read: {reason(error)}"
-        ) from None
+        raise _checks.InputError(f"row group {number} of {str(file)!r} cannot be read: {reason(error)}") from None
     finally:
         content.close()
 
