@@ -91,7 +91,7 @@ def main() -> None:
                 file.write(json.dumps(entry) + "\n")
             name = f"{entry['variant']}, {entry['table']}"
             print(
-                f"[{number}/{len(jobs)}, {time.monotonic() - started:.0f} s] {name}: CRPS {entry['crps']:.4g}",
+                f"[{number}/{len(jobs)}, {time.monotonic() - started:.0f} s] {name}: NLL {entry['nll']:.4g}",
                 flush=True,
             )
     (RESULTS / "ablation.md").write_text(_markdown(_entries()))

@@ -577,6 +577,28 @@ def test_a_folder_of_parquet_files_is_predicted_part_by_part(tmp_path, model, ho
     assert not (tmp_path / "out.csv").exists()
 
 
+def test_a_folder_of_parquet_files_is_learned_from_as_a_stream(tmp_path, capsys):
+    (tmp_path / "houses").mkdir()
+    for i in range(3):
+        write_columns(tmp_path / "houses" / f"{i}.parquet", table(200, seed=i))
+    command = ["fit", tmp_path / "houses", "--target", "price", "--output", tmp_path / "m", "--json"]
+    assert main([*map(str, command), "--preset", "fast"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["features"] == ["size", "age"]
+    assert sum(summary["rows"].values()) == pytest.approx(600, abs=20)
+    assert 30 < summary["rows"]["held_out"] < 90
+    scores = summary["scores"]
+    assert scores["model"]["targets"]["price"]["rmse"] < 0.2 * scores["unconditional"]["targets"]["price"]["rmse"]
+    model = mm.load(tmp_path / "m")
+    assert model.feature_names_in_.tolist() == ["size", "age"]
+    assert main(["predict", str(tmp_path / "m"), str(tmp_path / "houses"), "--output", str(tmp_path / "p.csv")]) == 0
+    assert len(read_csv(tmp_path / "p.csv")["price_mean"]) == 600
+    write_columns(tmp_path / "houses" / "3.parquet", {"size": np.ones(5), "age": np.ones(5)})
+    told = refused(capsys, *command[:-2], tmp_path / "other")
+    assert f"{str(tmp_path / 'houses' / '3.parquet')!r} has no column 'price'" in told
+    assert names(tmp_path) == ["houses", "m", "p.csv"]
+
+
 def torchrun(*command, processes=2):
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
     launcher += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]

@@ -71,7 +71,7 @@ def fit(
     Parameters
     ----------
     file
-        CSV or Parquet file, one row per example.
+        CSV or Parquet file, one row per example; or a folder of Parquet files, which need not fit into memory.
     target
         Column to predict; repeat it to predict several columns jointly.
     output
@@ -160,7 +160,7 @@ def predict(
     model
         Folder that fit wrote, or a model file.
     file
-        CSV or Parquet file with the features, in any order.
+        CSV or Parquet file with the features, in any order; or a folder of Parquet files.
     output
         CSV or Parquet file to write, a row for each row of the input.
     quantile

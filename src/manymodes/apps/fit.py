@@ -12,25 +12,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.base import clone
 
 from manymodes import _checks
-from manymodes.apps.files import Columns, read_columns
+from manymodes.apps.learning import FolderLearning, Learning, TableLearning
 from manymodes.apps.report import report_page
 from manymodes.apps.scores import count_modes, score
 from manymodes.apps.summary import MODEL_NAMES, Summary, as_json
 from manymodes.estimators import MDNRegressor
 from manymodes.estimators.baselines import GaussianNetwork, UnconditionalDensity
 from manymodes.estimators.model_file import MODEL_FILE
-from manymodes.estimators.row_numbers import renumber_rows
-from manymodes.estimators.tables import from_columns, refuse_constant
+from manymodes.estimators.tables import from_columns
 from manymodes.training import Interrupted
 from manymodes.training.files import naming
 
-_FEWEST_ROWS = 10
 _FITTED = {name: f"{words} for comparison" for name, words in MODEL_NAMES.items()} | {"model": "the model"}
 _REPORT_FILE, _SUMMARY_FILE = "report.html", "summary.json"
 
@@ -40,7 +36,7 @@ class FitOptions:
     """What the command line was told.
 
     Attributes:
-        file: Table to learn from.
+        file: Table to learn from, or a folder of Parquet files.
         targets: Columns to predict, jointly.
         output: Folder to write.
         overwrite: Whether the folder may exist already.
@@ -75,29 +71,24 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool,
     """
     started = time.monotonic()
     _check_output(options)
-    share = _checks.number_between("--held-out", options.held_out, 0.0, 1.0)
-    features, targets = _read_columns(options)
-    X, y = from_columns(features, "feature").values, from_columns(targets, "target").values
-    refuse_constant(y, list(targets))
-    train, held_out = _split(len(y), share, options.random_state)
+    learning = _learning(options)
     model = MDNRegressor(verbose=verbose, random_state=options.random_state, **options.settings)  # type: ignore[arg-type]
-    predictions = {}
-    for name, estimator in _with_baselines(model, options.random_state):
-        tell(f"Fitting {_FITTED[name]} to {len(train)} rows ...")
-        more = {"checkpoint": options.checkpoint} if name == "model" else {}
-        with suppress(Interrupted):
-            estimator.fit(_rows(features, train), _rows(targets, train), **more)
-        predictions[name] = estimator.predict_distribution(_rows(features, held_out))
-    renumber_rows(model, train)
-    distribution = predictions["model"]
-    history, y_held_out = model.history_, torch.from_numpy(y[held_out])
+    tell(f"Fitting {_FITTED['model']} to {learning.n_train} rows ...")
+    with suppress(Interrupted):
+        learning.fit(model, options.checkpoint)
+    predictions = {"model": model.predict_distribution(learning.held_out)}
+    for name, estimator in _baselines(model, options.random_state):
+        tell(f"Fitting {_FITTED[name]} ...")
+        learning.fit_baseline(estimator)
+        predictions[name] = estimator.predict_distribution(learning.held_out)
+    targets, history, y_held_out = learning.targets, model.history_, torch.from_numpy(learning.y_held_out)
     summary = Summary(
         file=str(options.file),
-        features=list(features),
-        targets=list(targets),
-        rows={"train": history.n_train, "validation": history.n_validation, "held_out": len(held_out)},
-        scores={name: score(predicted, y_held_out, list(targets)) for name, predicted in predictions.items()},
-        modes=count_modes(distribution),
+        features=learning.features,
+        targets=targets,
+        rows={"train": history.n_train, "validation": history.n_validation, "held_out": len(y_held_out)},
+        scores={name: score(predicted, y_held_out, targets) for name, predicted in predictions.items()},
+        modes=count_modes(predictions["model"]),
         epochs={"run": history.n_epochs, "kept": history.best_epoch + 1},
         target_notes=model.target_notes(),
         diagnosis=[*_about_components(model), *history.diagnosis().splitlines()],
@@ -107,13 +98,30 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool,
         report=str(options.output / _REPORT_FILE),
     )
     if is_first:
-        _write(options.output, model, report_page(summary, history, distribution, X[held_out], y_held_out), summary)
+        X = from_columns(learning.held_out, "feature").values
+        page = report_page(summary, history, predictions["model"], X, y_held_out)
+        _write(options.output, model, page, summary)
     return summary
 
 
-def _with_baselines(model: MDNRegressor, seed: int) -> Iterator[tuple[str, Any]]:
-    """Yield the model and, once it is fitted, what to compare it with."""
-    yield "model", model
+def _learning(options: FitOptions) -> Learning:
+    """Read the rows to learn from, or open the folder that holds them."""
+    share = _checks.number_between("--held-out", options.held_out, 0.0, 1.0)
+    for name in options.targets:
+        if options.targets.count(name) > 1 or name in options.drop:
+            raise _checks.InputError(f"--target {name!r} must be named once and not under --drop.")
+    learning: Learning
+    if options.file.is_dir():
+        learning = FolderLearning(options.file, options.targets, options.drop, share)
+    else:
+        learning = TableLearning(options.file, options.targets, options.drop, share, options.random_state)
+    categorical: Any = options.settings.get("categorical_features", ())
+    _checks.known_columns(categorical, learning.features, repr(str(options.file)))
+    return learning
+
+
+def _baselines(model: MDNRegressor, seed: int) -> Iterator[tuple[str, Any]]:
+    """Yield what to compare a fitted model with."""
     # The race need not be run again: the single normal takes what the model's race found.
     plain = clone(model).set_params(frequency=model.race_.chosen[0])
     if not _is_interrupted(model):
@@ -140,38 +148,6 @@ def _check_output(options: FitOptions) -> None:
     home = next(folder for folder in (output.absolute(), *output.absolute().parents) if folder.exists())
     if not home.is_dir() or not os.access(home, os.W_OK | os.X_OK):
         raise _checks.InputError(f"{str(output)!r} cannot be written: {str(home)!r} is no folder to write to.")
-
-
-def _read_columns(options: FitOptions) -> tuple[Columns, Columns]:
-    columns, where = read_columns(options.file), repr(str(options.file))
-    for name in options.targets:
-        if options.targets.count(name) > 1 or name in options.drop:
-            raise _checks.InputError(f"--target {name!r} must be named once and not under --drop.")
-    _checks.known_columns([*options.targets, *options.drop], list(columns), where)
-    categorical: Any = options.settings.get("categorical_features", ())
-    _checks.known_columns(categorical, [name for name in columns if name not in options.targets], where)
-    n_rows = len(next(iter(columns.values())))
-    if n_rows < _FEWEST_ROWS:
-        raise _checks.InputError(
-            f"{where} has {_checks.counted(n_rows, 'row')}, and a fit needs at least {_FEWEST_ROWS}."
-        )
-    targets = {name: columns[name] for name in options.targets}
-    left_out = {*options.targets, *options.drop}
-    features = {name: column for name, column in columns.items() if name not in left_out}
-    if not features:
-        raise _checks.InputError(f"{where} has no column left to predict from; it needs one beside --target.")
-    return features, targets
-
-
-def _split(n_rows: int, share: float, random_state: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Draw the rows to learn from and those to hold out, at least two."""
-    order = np.random.default_rng(random_state).permutation(n_rows)
-    n_held_out = min(max(2, round(share * n_rows)), n_rows - 2)
-    return order[n_held_out:], order[:n_held_out]
-
-
-def _rows(columns: Columns, index: NDArray[np.intp]) -> Columns:
-    return {name: column[index] for name, column in columns.items()}
 
 
 def _write(output: Path, model: MDNRegressor, report: str, summary: Summary) -> None:

@@ -17,7 +17,7 @@ from manymodes.estimators.architecture import Architecture, with_tuples
 from manymodes.estimators.choices import Choices
 from manymodes.estimators.components import ComponentSearch, search_components
 from manymodes.nn import MixtureDensityNetwork
-from manymodes.training import History
+from manymodes.training import History, Stream
 from manymodes.training.data import Data, as_rows, folds
 from manymodes.training.randomness import isolated, seeded
 
@@ -79,6 +79,7 @@ class Fitter:
     Attributes:
         architecture: What to build; its members and frequencies are decided here.
         data: ``(x, y)`` or ``(x, y, weight)``.
+        stream: All rows, where ``data`` is a sample of them; else None.
         options: Options of ``training.fit``.
         backbone: The user's own backbone, or None.
         seed: Seed of everything random; None draws one.
@@ -89,6 +90,7 @@ class Fitter:
 
     architecture: Architecture
     data: Data
+    stream: Stream | None
     options: Mapping[str, Any]
     backbone: nn.Module | None
     seed: int | None
@@ -139,7 +141,7 @@ class Fitter:
         chosen = replace(self, architecture=plan)
         options = {**self.options, "n_steps": round(race.length * self.options["n_steps"])}
         try:
-            network, history = chosen._fit("fit", frequencies, self.data, options, limit)
+            network, history = chosen._fit("fit", frequencies, self.stream or self.data, options, limit)
         except training.Interrupted as interruption:
             network, history = interruption.network, interruption.history
         return Fitted(chosen._planned(frequencies), network, history)
@@ -151,7 +153,12 @@ class Fitter:
         return replace(self.architecture, n_members=None if n_members == 1 else n_members)
 
     def _fit(
-        self, name: str, frequencies: Sequence[float], data: Data, options: Mapping[str, Any], time_limit: float | None
+        self,
+        name: str,
+        frequencies: Sequence[float],
+        data: Data | Stream,
+        options: Mapping[str, Any],
+        time_limit: float | None,
     ) -> tuple[MixtureDensityNetwork, History]:
         with isolated(self.seed, self.device):
             network = self._planned(frequencies).build(self.backbone).to(self.device)

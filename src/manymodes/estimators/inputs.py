@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,18 @@ def read_training_data(estimator: BaseEstimator, X: Any, y: Any) -> tuple[Floats
     y_values = np.asarray(y_values, dtype=np.float64)
     refuse_constant(y_values.reshape(len(y_values), -1), estimator.target_names_)
     return X_values, y_values
+
+
+def remember_names(
+    estimator: BaseEstimator, n_features: int, names: tuple[Sequence[str], Sequence[str]] | None
+) -> None:
+    """Let an estimator remember the number of features, and the names of features and targets, if they have any."""
+    estimator.n_features_in_ = n_features
+    estimator.target_names_ = None if names is None else list(names[1])
+    if names is not None:
+        estimator.feature_names_in_ = np.asarray(list(names[0]), dtype=object)
+    elif hasattr(estimator, "feature_names_in_"):
+        del estimator.feature_names_in_
 
 
 def category_levels(estimator: BaseEstimator, features: Floats) -> tuple[tuple[int, int], ...]:

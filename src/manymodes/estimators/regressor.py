@@ -19,7 +19,7 @@ from manymodes.distributions import Mixture
 from manymodes.estimators.choices import Choices
 from manymodes.estimators.documents import describe
 from manymodes.estimators.fitting import Fitter
-from manymodes.estimators.inputs import read_training_data
+from manymodes.estimators.inputs import read_training_data, remember_names
 from manymodes.estimators.model_file import MODEL_FORMAT
 from manymodes.estimators.predictions import (
     DensityRegressorMixin,
@@ -29,12 +29,13 @@ from manymodes.estimators.predictions import (
 )
 from manymodes.estimators.presets import AUTO
 from manymodes.estimators.row_numbers import renumber_rows
-from manymodes.estimators.tables import refuse_constant
+from manymodes.estimators.tables import Floats, refuse_constant
 from manymodes.estimators.target_facts import inspect_target
 from manymodes.estimators.target_words import about_target
 from manymodes.objectives import Objective
-from manymodes.training import Interrupted
+from manymodes.training import Interrupted, ParquetStream, Stream
 from manymodes.training.data import refuse_wild
+from manymodes.training.streams import take_sample
 
 
 class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -210,9 +211,47 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             raise Interrupted(self.network_, self.history_)
         return self
 
+    def fit_stream(
+        self,
+        stream: Stream,
+        *,
+        names: tuple[Sequence[str], Sequence[str]] | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> Self:
+        """Fit the network to rows that need not fit into memory.
+
+        A sample of the rows tells what the targets are like and runs the race; the ensemble learns from all of them.
+
+        Args:
+            stream: The rows, say ``training.ParquetStream("folder", ["price"])``.
+            names: Names of the features and of the targets; None for those of a ``ParquetStream``, or none.
+            checkpoint: As in ``fit``.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            ValueError: As ``fit``; or settings that need all rows in memory (``rounding``, ``retrieval``).
+            TypeError: What is no stream.
+        """
+        _checks.instance("stream", stream, Stream)
+        if self.rounding is not None or self.retrieval:
+            name = "retrieval" if self.retrieval else "rounding"
+            raise _checks.InputError(f"{name} must be left out for a stream, whose rows are not in memory.")
+        if names is None and isinstance(stream, ParquetStream):
+            names = stream.features, stream.targets
+        with restored_on_failure(self):
+            sample = take_sample(stream).train
+            x, y = (part.to(torch.float64).numpy() for part in (sample.x, sample.points()))
+            remember_names(self, x.shape[1], names)
+            refuse_constant(y, self.target_names_)
+            self._learn(x, y, sample.weight, None if checkpoint is None else Path(checkpoint), stream)
+            self.target_ndim_ = 1 if y.shape[1] == 1 else 2
+        if self.history_.ended_by == "interrupt":
+            raise Interrupted(self.network_, self.history_)
+        return self
+
     def _fit(self, X: Any, y: Any, sample_weight: ArrayLike | None, checkpoint: Path | None) -> None:
-        if checkpoint is not None and self.random_state is None:
-            raise _checks.InputError("random_state must be a number with a checkpoint, so that a fit can go on.")
         features, targets = read_training_data(self, X, y)
         columns, weight = targets.reshape(len(targets), -1), None
         if sample_weight is not None:
@@ -221,11 +260,28 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             features, columns, weight = (part[rows] for part in (features, columns, weight))
             refuse_constant(columns, self.target_names_)
         refuse_wild("y in data", as_tensor(columns), infinite=False)
+        self._learn(features, columns, None if weight is None else as_tensor(weight), checkpoint)
+        self.target_ndim_ = targets.ndim
+        if weight is not None:
+            renumber_rows(self, rows)
+
+    def _learn(
+        self,
+        features: Floats,
+        columns: Floats,
+        weight: Tensor | None,
+        checkpoint: Path | None,
+        stream: Stream | None = None,
+    ) -> None:
+        """Fit the network to features (N, F) and targets (N, D), or to the stream that they are a sample of."""
+        if checkpoint is not None and self.random_state is None:
+            raise _checks.InputError("random_state must be a number with a checkpoint, so that a fit can go on.")
         self.target_facts_ = tuple(inspect_target(column) for column in columns.T)
         choices = Choices(self, self.target_facts_)
         fitter = Fitter(
             architecture=choices.architecture(features, columns),
-            data=(as_tensor(features), choices.targets(columns), *([] if weight is None else [as_tensor(weight)])),
+            data=(as_tensor(features), choices.targets(columns), *([] if weight is None else [weight])),
+            stream=stream,
             options=choices.options(),
             backbone=self.backbone,
             seed=as_seed(self.random_state),
@@ -237,9 +293,7 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.architecture_, network, self.history_ = fitter.fit(self.race_, choices.n_members)
         if self.backbone is None:  # in double precision the prediction of a row does not depend on those beside it
             network.double()
-        self.network_, self.target_ndim_ = network, targets.ndim
-        if weight is not None:
-            renumber_rows(self, rows)
+        self.network_ = network
 
     def _density(self, x: Tensor) -> Mixture:
         mixture: Mixture = self.network_.eval()(x.to(self.network_.device))

@@ -35,6 +35,10 @@ class Rows:
     def __len__(self) -> int:
         return len(self.y)
 
+    def points(self) -> Tensor:
+        """Return one number for each target, (N, D)."""
+        return self.y.points() if isinstance(self.y, Incomplete) else self.y
+
     def take(self, index: Tensor) -> Rows:
         """Return the rows that ``index`` names, of any shape."""
         weight = None if self.weight is None else self.weight[index]
@@ -68,8 +72,8 @@ def concatenated(parts: Sequence[Rows]) -> Rows:
     return Rows(torch.cat([part.x for part in parts]), y, torch.cat(weights) if weights else None)
 
 
-def as_rows(name: str, data: Data, network: MixtureDensityNetwork) -> Rows:
-    """Check ``(x, y)`` or ``(x, y, weight)`` for a network and return it as rows."""
+def as_rows(name: str, data: Data, network: MixtureDensityNetwork | None) -> Rows:
+    """Check ``(x, y)`` or ``(x, y, weight)``, for a network where there is one, and return it as rows."""
     x, y, given = _parts(name, data)
     for part, value in (("x", x), ("y", y), ("weight", given)):
         ends = (value.low, value.high) if isinstance(value, Incomplete) else (value,)
@@ -84,7 +88,8 @@ def as_rows(name: str, data: Data, network: MixtureDensityNetwork) -> Rows:
     _checks.same_rows("x", len(x), "y", len(y))
     if len(y) == 0:
         raise _checks.InputError(f"{name} must have at least 1 row; got 0.")
-    network.check_target(y, "y" if name == "data" else f"y in {name}")  # here, where rows have the user's numbers
+    if network is not None:
+        network.check_target(y, "y" if name == "data" else f"y in {name}")  # here, where rows have the user's numbers
     if given is None:
         return Rows(x, y, None)
     weight = given.detach().to(torch.float64)

@@ -38,6 +38,7 @@ class ParquetStream(Stream):
         path: A file, a folder whose files (below it, too) end in ``.parquet`` or ``.pq``, or a list of files.
         targets: Columns to predict.
         features: Columns to predict from; None for all others.
+        drop: Columns that are left out of those.
         weight: Column of weights; None weighs all rows alike.
         block_rows: Rows that are read at a time.
         n_rows: As in ``Stream``.
@@ -59,6 +60,7 @@ class ParquetStream(Stream):
         targets: Sequence[str],
         *,
         features: Sequence[str] | None = None,
+        drop: Sequence[str] = (),
         weight: str | None = None,
         block_rows: int = 32_768,
         n_rows: int | None = None,
@@ -71,7 +73,8 @@ class ParquetStream(Stream):
         contents = [opened(file) for file in files]
         names = contents[0].schema_arrow.names
         self.targets = [targets] if isinstance(targets, str) else list(targets)
-        others = [name for name in names if name not in (*self.targets, weight)]
+        _checks.known_columns([*self.targets, *drop], names, repr(str(files[0])))
+        others = [name for name in names if name not in (*self.targets, weight, *drop)]
         self.features = others if features is None else list(features)
         self._weight = weight
         if not self.features:

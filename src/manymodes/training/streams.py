@@ -64,8 +64,17 @@ class Stream:
         blocks = self._blocks() if callable(self._blocks) else iter(self._blocks)
         return islice(blocks, world.rank, None, world.size)
 
-    def rows(self, network: MixtureDensityNetwork, seed: int | None = None, world: World = ALONE) -> Iterator[Rows]:
-        """Go through the rows of a pass once, block by block, checked for a network."""
+    def part(self, share: float, *, held_out: bool) -> Stream:
+        """Return the stream of the rows that a hash of their values holds out, a share of all, or of the others.
+
+        Another hash decides here than the one that ``fit`` holds out validation rows by.
+        """
+        return _Part(self, _checks.number_between("share", share, 0.0, 1.0), held_out)
+
+    def rows(
+        self, network: MixtureDensityNetwork | None = None, seed: int | None = None, world: World = ALONE
+    ) -> Iterator[Rows]:
+        """Go through the rows of a pass once, block by block, checked, also for a network where there is one."""
         left = None if self._n_rows is None else len(world.share(torch.arange(self._n_rows)))
         for number, block in enumerate(self.blocks(seed, world), start=1):
             rows = as_rows(f"block {number} of data", block, network)
@@ -75,6 +84,21 @@ class Stream:
             yield rows
             if left == 0:
                 return
+
+
+class _Part(Stream):
+    """Some rows of another stream."""
+
+    def __init__(self, whole: Stream, share: float, held_out: bool) -> None:
+        super().__init__(whole._blocks, buffer_rows=whole.buffer_rows, sample_rows=whole.sample_rows)
+        self._whole, self._share, self._held_out = whole, share, held_out
+
+    def rows(
+        self, network: MixtureDensityNetwork | None = None, seed: int | None = None, world: World = ALONE
+    ) -> Iterator[Rows]:
+        for rows in self._whole.rows(network, seed, world):
+            chosen = is_held_out(rows, self._share, salt=1) == self._held_out
+            yield rows.take(chosen.nonzero().squeeze(-1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,12 +120,12 @@ class Sample:
     share: float
 
 
-def take_sample(stream: Stream, network: MixtureDensityNetwork, share: float) -> Sample:
+def take_sample(stream: Stream, network: MixtureDensityNetwork | None = None, share: float = 0.0) -> Sample:
     """Go through a stream once, and keep some of its rows, always the same ones: every row has the same chance.
 
     Args:
         stream: The stream.
-        network: What its rows are checked for.
+        network: What its rows are checked for; None for nothing in particular.
         share: Share of the rows to hold out.
 
     Raises:
@@ -132,16 +156,16 @@ def take_sample(stream: Stream, network: MixtureDensityNetwork, share: float) ->
     return Sample(n_rows, train, held_out, total_weight / n_rows, share)
 
 
-def is_held_out(rows: Rows, share: float) -> Tensor:
+def is_held_out(rows: Rows, share: float, *, salt: int = 0) -> Tensor:
     """Return which rows are held out, (N,): a share of them, told by a hash of their values.
 
-    Equal rows share their fate, whatever their order and whoever reads them.
+    Equal rows share their fate, whatever their order and whoever reads them. Another ``salt`` is another hash.
     """
     y = [rows.y.low, rows.y.high] if isinstance(rows.y, Incomplete) else [rows.y]
     values = [part.detach().cpu().to(torch.float64).reshape(len(rows), -1) for part in (rows.x, *y)]
     bits = (torch.cat(values, 1) + 0.0).numpy().view(np.uint64)
     with np.errstate(over="ignore"):
-        found = np.full(len(rows), _MIX[0])
+        found = np.full(len(rows), _MIX[0] + np.uint64(salt))
         for column in bits.T:
             found = _mixed(found ^ _mixed(column))
     return torch.from_numpy((found >> np.uint64(11)) < np.uint64(share * 2**53))

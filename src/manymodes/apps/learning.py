@@ -1,0 +1,142 @@
+"""What ``manymodes fit`` learns from, and what it holds out: a table in memory, or a folder that is streamed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manymodes import _checks
+from manymodes.apps.files import Columns, read_columns
+from manymodes.estimators import MDNRegressor
+from manymodes.estimators.row_numbers import renumber_rows
+from manymodes.estimators.tables import from_columns, refuse_constant
+from manymodes.training import ParquetStream
+from manymodes.training.streams import take_sample
+
+_FEWEST_ROWS = 10
+_BASELINE_ROWS = 20_000  # of a stream that baselines learn from
+
+
+class Learning(ABC):
+    """Rows to learn from and rows to be judged on; abstract.
+
+    Attributes:
+        features: Names of the features.
+        targets: Names of the targets.
+        n_train: Rows to learn from.
+        held_out: Features of the rows that are held out.
+        y_held_out: Their targets, (N, D).
+    """
+
+    features: list[str]
+    targets: list[str]
+    n_train: int
+    held_out: Columns
+    y_held_out: NDArray[np.float64]
+
+    @abstractmethod
+    def fit(self, model: MDNRegressor, checkpoint: Path | None) -> None:
+        """Fit the model."""
+
+    @abstractmethod
+    def fit_baseline(self, estimator: Any) -> None:
+        """Fit what it is compared with."""
+
+
+class TableLearning(Learning):
+    """A table in memory.
+
+    Args:
+        file: CSV or Parquet file.
+        targets: Columns to predict.
+        drop: Columns that are no features.
+        share: Share of the rows to hold out.
+        seed: Seed of the rows that are held out.
+    """
+
+    def __init__(self, file: Path, targets: Sequence[str], drop: Sequence[str], share: float, seed: int) -> None:
+        columns = read_columns(file)
+        _checks.known_columns([*targets, *drop], list(columns), repr(str(file)))
+        self._targets = {name: columns[name] for name in targets}
+        self._features = {name: column for name, column in columns.items() if name not in (*targets, *drop)}
+        self.features, self.targets = list(self._features), list(targets)
+        n_rows = len(next(iter(columns.values())))
+        _refuse_few(n_rows, file)
+        if not self.features:
+            raise _checks.InputError(f"{str(file)!r} has no column left to predict from; it needs one beside --target.")
+        from_columns(self._features, "feature")
+        y = from_columns(self._targets, "target").values
+        refuse_constant(y, self.targets)
+        self._train, index = _split(n_rows, share, seed)
+        self.n_train = len(self._train)
+        self.held_out, self.y_held_out = _rows(self._features, index), y[index]
+
+    def fit(self, model: MDNRegressor, checkpoint: Path | None) -> None:
+        """Fit the model to the table; its notes count rows as the file does."""
+        try:
+            model.fit(_rows(self._features, self._train), _rows(self._targets, self._train), checkpoint=checkpoint)
+        finally:
+            if hasattr(model, "history_"):
+                renumber_rows(model, self._train)
+
+    def fit_baseline(self, estimator: Any) -> None:
+        """Fit a baseline to the same rows."""
+        estimator.fit(_rows(self._features, self._train), _rows(self._targets, self._train))
+
+
+class FolderLearning(Learning):
+    """A folder of Parquet files, which need not fit into memory; baselines learn from a sample.
+
+    Args:
+        folder: The folder.
+        targets: Columns to predict.
+        drop: Columns that are no features.
+        share: Share of the rows to hold out, told by a hash of their values.
+    """
+
+    def __init__(self, folder: Path, targets: Sequence[str], drop: Sequence[str], share: float) -> None:
+        stream = ParquetStream(folder, targets, drop=drop)
+        self.features, self.targets = stream.features, list(targets)
+        _refuse_few(stream.n_file_rows, folder)
+        self._stream = stream.part(share, held_out=False)
+        judged, self._sample = take_sample(stream.part(share, held_out=True)), take_sample(self._stream)
+        refuse_constant(self._sample.train.points().numpy(), self.targets)
+        self.n_train = self._sample.n_rows
+        self.held_out = self._named(judged.train.x.numpy(), self.features)
+        self.y_held_out = judged.train.points().numpy()
+
+    def fit(self, model: MDNRegressor, checkpoint: Path | None) -> None:
+        """Fit the model to the stream."""
+        model.fit_stream(self._stream, names=(self.features, self.targets), checkpoint=checkpoint)
+
+    def fit_baseline(self, estimator: Any) -> None:
+        """Fit a baseline to some rows of a sample."""
+        rows = self._sample.train
+        x, y = rows.x[:_BASELINE_ROWS].numpy(), rows.points()[:_BASELINE_ROWS].numpy()
+        estimator.fit(self._named(x, self.features), self._named(y, self.targets))
+
+    def _named(self, values: NDArray[np.float64], names: Sequence[str]) -> Columns:
+        return dict(zip(names, values.T, strict=True))
+
+
+def _refuse_few(n_rows: int, path: Path) -> None:
+    if n_rows < _FEWEST_ROWS:
+        raise _checks.InputError(
+            f"{str(path)!r} has {_checks.counted(n_rows, 'row')}, and a fit needs at least {_FEWEST_ROWS}."
+        )
+
+
+def _split(n_rows: int, share: float, random_state: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Draw the rows to learn from and those to hold out, at least two."""
+    order = np.random.default_rng(random_state).permutation(n_rows)
+    n_held_out = min(max(2, round(share * n_rows)), n_rows - 2)
+    return order[n_held_out:], order[:n_held_out]
+
+
+def _rows(columns: Columns, index: NDArray[np.intp]) -> Columns:
+    return {name: column[index] for name, column in columns.items()}

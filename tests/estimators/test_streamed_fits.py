@@ -1,0 +1,70 @@
+"""The estimator on rows that need not fit into memory."""
+
+import numpy as np
+import pytest
+import torch
+
+import manymodes as mm
+from manymodes._checks import InputError
+from manymodes.training import Stream
+
+QUICK = {"preset": "fast", "random_state": 0}
+
+
+def wave(n=3000, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-1, 1, (n, 2))
+    return X, np.sin(3 * X[:, 0]) + X[:, 1] + 0.1 * rng.normal(size=n)
+
+
+def stream(X, y, size=400) -> Stream:
+    x, t = torch.tensor(X), torch.tensor(y).reshape(len(y), -1)
+    return Stream(list(zip(x.split(size), t.split(size), strict=True)))
+
+
+def test_a_stream_is_learned_as_well_as_a_table():
+    (X, y), (X_new, y_new) = wave(), wave(1000, seed=1)
+    table = mm.MDNRegressor(**QUICK).fit(X, y)
+    streamed = mm.MDNRegressor(**QUICK).fit_stream(stream(X, y))
+    t = torch.tensor(y_new)[:, None]
+    scores = [float(mm.metrics.crps(model.predict_distribution(X_new), t).mean()) for model in (table, streamed)]
+    assert scores[1] < 1.1 * scores[0]
+    assert streamed.predict(X_new).shape == (1000,)
+    assert streamed.target_notes() == table.target_notes() == []
+
+
+def test_names_are_remembered_and_a_saved_model_predicts_the_same(tmp_path):
+    X, y = wave(500)
+    model = mm.MDNRegressor(**QUICK, max_epochs=2).fit_stream(stream(X, y), names=(["a", "b"], ["y"]))
+    assert model.feature_names_in_.tolist() == ["a", "b"]
+    assert model.target_names_ == ["y"]
+    model.save(tmp_path / "model.mm")
+    columns = {"b": X[:, 1], "a": X[:, 0]}
+    assert (mm.load(tmp_path / "model.mm").predict(columns) == model.predict(columns)).all()
+
+
+def test_several_targets_are_streamed():
+    X, y = wave(500)
+    model = mm.MDNRegressor(**QUICK, max_epochs=2).fit_stream(stream(X, np.column_stack([y, -y])))
+    assert model.predict(X).shape == (500, 2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"rounding": 0.1}, "rounding must be left out for a stream, whose rows are not in memory."),
+        ({"retrieval": True}, "retrieval must be left out for a stream, whose rows are not in memory."),
+    ],
+)
+def test_settings_that_need_all_rows_are_refused(settings, sentence):
+    with pytest.raises(InputError) as caught:
+        mm.MDNRegressor(**QUICK, **settings).fit_stream(stream(*wave(100)))
+    assert str(caught.value) == sentence
+
+
+def test_a_constant_target_and_what_is_no_stream_are_refused():
+    X, y = wave(100)
+    with pytest.raises(InputError, match="^column 0 of y must take at least two different values"):
+        mm.MDNRegressor(**QUICK).fit_stream(stream(X, 0 * y))
+    with pytest.raises(TypeError, match=r"^stream must be a Stream"):
+        mm.MDNRegressor(**QUICK).fit_stream(X)
