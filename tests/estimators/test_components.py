@@ -6,7 +6,7 @@ import torch
 import manymodes as mm
 from manymodes.estimators.components import ComponentSearch, search_components
 from manymodes.nn import MixtureDensityNetwork, MixtureHead
-from manymodes.training.data import as_rows
+from manymodes.training.rows.data import as_rows
 
 M, N = 2, 4000
 

@@ -26,8 +26,8 @@ from manymodes.distributions import (
 )
 from manymodes.nn import MLP, MixtureDensityNetwork, MixtureHead
 from manymodes.training import History
-from manymodes.training.data import Rows, Split
 from manymodes.training.findings import Findings, examine
+from manymodes.training.rows.data import Rows, Split
 
 N = 300
 FOUND = Findings(

@@ -11,7 +11,7 @@ import manymodes as mm
 from manymodes._checks import InputError
 from manymodes.nn import MLP, Members, MixtureDensityNetwork, MixtureHead
 from manymodes.nn.backbones import Dropout
-from manymodes.training.data import as_rows, folds, split
+from manymodes.training.rows.data import as_rows, folds, split
 from manymodes.training.step import member_losses
 
 M = 3

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 import manymodes as mm
-from manymodes.training.data import Rows, Split
-from manymodes.training.feeds import ResidentFeed
+from manymodes.training.rows.data import Rows, Split
+from manymodes.training.rows.feeds import ResidentFeed
 from manymodes.training.schedule import Pace
 from manymodes.training.step import Stepper
 

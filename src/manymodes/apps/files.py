@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from manymodes import _checks
 from manymodes.training.files import new_file
-from manymodes.training.parquet import batches, opened, parquet_files, pyarrow, reason
+from manymodes.training.rows.parquet import batches, opened, parquet_files, pyarrow, reason
 
 Columns = dict[str, NDArray[Any]]
 

@@ -16,7 +16,7 @@ from manymodes.estimators import MDNRegressor
 from manymodes.estimators.row_numbers import renumber_rows
 from manymodes.estimators.tables import from_columns, refuse_constant
 from manymodes.training import ParquetStream
-from manymodes.training.streams import take_sample
+from manymodes.training.rows.streams import take_sample
 
 _FEWEST_ROWS = 10
 _BASELINE_ROWS = 20_000  # of a stream that baselines learn from

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from manymodes import _checks
 from manymodes.nn import MixtureDensityNetwork
-from manymodes.training.data import Rows
+from manymodes.training.rows.data import Rows
 
 
 @dataclass(frozen=True)

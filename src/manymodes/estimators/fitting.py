@@ -18,8 +18,8 @@ from manymodes.estimators.choices import Choices
 from manymodes.estimators.components import ComponentSearch, search_components
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.training import History, Stream
-from manymodes.training.data import Data, as_rows, folds
 from manymodes.training.randomness import isolated, seeded
+from manymodes.training.rows.data import Data, as_rows, folds
 
 _RACE_ROWS = 2000  # enough to tell candidates apart
 _RACE_SHARE = 0.3  # of a time limit

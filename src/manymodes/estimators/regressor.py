@@ -34,8 +34,8 @@ from manymodes.estimators.target_facts import inspect_target
 from manymodes.estimators.target_words import about_target
 from manymodes.objectives import Objective
 from manymodes.training import Interrupted, ParquetStream, Stream
-from manymodes.training.data import refuse_wild
-from manymodes.training.streams import take_sample
+from manymodes.training.rows.data import refuse_wild
+from manymodes.training.rows.streams import take_sample
 
 
 class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]

@@ -13,7 +13,7 @@ from manymodes import _checks, objectives
 from manymodes.distributions import Component, Declared, Incomplete, Mixture, Product, constraints
 from manymodes.distributions.wrapped import Wrapped
 from manymodes.nn import MixtureDensityNetwork
-from manymodes.training.data import Rows, Split
+from manymodes.training.rows.data import Rows, Split
 
 _MOST_ROWS = 2000  # that are looked at
 _DEAD = 1e-3  # mean weight and mean responsibility of a component that does nothing

@@ -14,16 +14,16 @@ from manymodes.nn import MixtureDensityNetwork
 from manymodes.objectives import Objective
 from manymodes.training.best import BestWeights
 from manymodes.training.checkpoint import Checkpoint, Journal
-from manymodes.training.data import Data
 from manymodes.training.history import History
 from manymodes.training.plan import plan_of
 from manymodes.training.progress import progress_bar
 from manymodes.training.randomness import isolated
+from manymodes.training.rows.data import Data
+from manymodes.training.rows.sources import Source, source_of
+from manymodes.training.rows.streams import Stream
 from manymodes.training.run import Callback, Run
 from manymodes.training.schedule import Pace, WarmUpAndDecay, default_batch_size, default_max_epochs
-from manymodes.training.sources import Source, source_of
 from manymodes.training.step import Stepper
-from manymodes.training.streams import Stream
 from manymodes.training.world import World
 
 
@@ -173,15 +173,7 @@ def _prepared(
 ) -> Run:
     """Return a run that is about to begin, or to go on where the journal ends."""
     parts = source.split(generator)
-    n_train, n_held_out = source.n_train(parts), parts.held_out_index.shape[-1]
-    batch_size = _or_default("batch_size", settings.batch_size, default_batch_size(n_train))
-    if min(batch_size, n_train) < 2 * world.size and not world.is_alone:
-        raise _checks.InputError(f"batch_size must be at least 2 for each of {world.size} processes; got {batch_size}.")
-    n_batches = -(-n_train // batch_size)
-    usual = default_max_epochs(n_batches, settings.n_steps, settings.least_epochs)
-    max_epochs = _or_default("max_epochs", settings.max_epochs, usual)
-    if source.longest_epoch is not None and n_batches > source.longest_epoch:
-        n_batches, max_epochs = source.longest_epoch, -(-max_epochs * n_batches // source.longest_epoch)
+    batch_size, n_batches, max_epochs = _lengths(settings, source, source.n_train(parts), world)
     pace = Pace(max_epochs * n_batches, settings.time_limit, world)
     stepper = Stepper(
         network,
@@ -197,7 +189,8 @@ def _prepared(
         world=world,
         seed=generator.initial_seed(),
     )
-    history = History(max_epochs=max_epochs, n_train=n_train, n_validation=n_held_out)
+    n_held_out = parts.held_out_index.shape[-1]
+    history = History(max_epochs=max_epochs, n_train=source.n_train(parts), n_validation=n_held_out)
     best = BestWeights(network, settings.patience)
     if journal.saved is not None:
         history = journal.load_network(network)
@@ -205,7 +198,6 @@ def _prepared(
         seen = parts.train.take(parts.train_index.unique())
         network.initialise(seen.x, seen.y, generator)
     world.check_same({"the number of weights": sum(weight.numel() for weight in network.parameters())})
-    world.check_same({"steps in an epoch": n_batches, "epochs": max_epochs})
     world.spread([value for value in network.state_dict().values() if value.is_floating_point()])
     scaled = parts.scaled(network)
     run = Run(
@@ -224,6 +216,20 @@ def _prepared(
     if journal.saved is not None:
         run.take_up(journal.saved)
     return run
+
+
+def _lengths(settings: Settings, source: Source, n_train: int, world: World) -> tuple[int, int, int]:
+    """Return the rows of a batch, the steps of an epoch and the number of epochs."""
+    batch_size = _or_default("batch_size", settings.batch_size, default_batch_size(n_train))
+    if min(batch_size, n_train) < 2 * world.size and not world.is_alone:
+        raise _checks.InputError(f"batch_size must be at least 2 for each of {world.size} processes; got {batch_size}.")
+    n_batches = -(-n_train // batch_size)
+    usual = default_max_epochs(n_batches, settings.n_steps, settings.least_epochs)
+    max_epochs = _or_default("max_epochs", settings.max_epochs, usual)
+    if source.longest_epoch is not None and n_batches > source.longest_epoch:
+        n_batches, max_epochs = source.longest_epoch, -(-max_epochs * n_batches // source.longest_epoch)
+    world.check_same({"steps in an epoch": n_batches, "epochs": max_epochs})
+    return batch_size, n_batches, max_epochs
 
 
 def _check_kinds(network: object, objective: object, callbacks: object) -> None:

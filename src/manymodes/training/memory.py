@@ -6,7 +6,7 @@ from torch import Tensor
 
 from manymodes import _checks
 from manymodes.nn import MixtureDensityNetwork
-from manymodes.training.data import Split
+from manymodes.training.rows.data import Split
 
 
 class Memory:

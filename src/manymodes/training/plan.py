@@ -11,7 +11,7 @@ from torch import Tensor
 
 from manymodes.distributions import Incomplete
 from manymodes.nn import MixtureDensityNetwork
-from manymodes.training.data import Rows
+from manymodes.training.rows.data import Rows
 
 
 def plan_of(network: MixtureDensityNetwork, rows: Rows, validation: Any, settings: Mapping[str, Any]) -> dict[str, Any]:

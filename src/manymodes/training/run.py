@@ -13,12 +13,12 @@ from manymodes.nn import MixtureDensityNetwork
 from manymodes.objectives import Objective
 from manymodes.training.best import BestWeights
 from manymodes.training.checkpoint import Journal, Snapshot, grouped
-from manymodes.training.data import Rows, Split
-from manymodes.training.feeds import Feed
 from manymodes.training.findings import examine
 from manymodes.training.history import History
 from manymodes.training.memory import Memory
 from manymodes.training.randomness import random_states, set_random_states
+from manymodes.training.rows.data import Rows, Split
+from manymodes.training.rows.feeds import Feed
 from manymodes.training.schedule import Pace
 from manymodes.training.step import Stepper, member_losses
 from manymodes.training.world import World

@@ -15,8 +15,8 @@ from manymodes.distributions.constraints import Scaling
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.nn.backbones import Dropout
 from manymodes.objectives import Objective
-from manymodes.training.data import Rows
 from manymodes.training.precision import autocast
+from manymodes.training.rows.data import Rows
 from manymodes.training.schedule import Pace, WarmUpAndDecay, dropout_level
 from manymodes.training.world import ALONE, World
 

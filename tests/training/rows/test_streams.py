@@ -8,12 +8,12 @@ import manymodes as mm
 from manymodes._checks import InputError
 from manymodes.distributions import Incomplete
 from manymodes.training import Checkpoint, Stream
-from manymodes.training.data import Rows
-from manymodes.training.feeds import StreamFeed
-from manymodes.training.streams import is_held_out, take_sample
+from manymodes.training.rows.data import Rows
+from manymodes.training.rows.feeds import StreamFeed
+from manymodes.training.rows.streams import is_held_out, take_sample
 
-from .test_checkpoint import KilledError, ensemble, killed_after, with_retrieval
-from .test_loop import data, network, same, weights
+from ..test_checkpoint import KilledError, ensemble, killed_after, with_retrieval
+from ..test_loop import data, network, same, weights
 
 OPTIONS = {"max_epochs": 20, "batch_size": 32, "lr": 1e-2, "random_state": 3, "progress": False}
 
@@ -138,7 +138,7 @@ def test_blocks_without_end_make_passes_of_so_many_rows():
 
 
 def test_a_long_pass_makes_several_epochs(monkeypatch):
-    monkeypatch.setattr("manymodes.training.sources._Streamed.longest_epoch", 10)
+    monkeypatch.setattr("manymodes.training.rows.sources._Streamed.longest_epoch", 10)
     _, history = fitted(blocks(1000), max_epochs=2)
     per_pass = -(-round(0.9 * 1000) // 32)
     assert history.max_epochs == history.n_epochs == -(-2 * per_pass // 10)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from manymodes import _checks
 from manymodes.nn import MixtureDensityNetwork
-from manymodes.training.data import Data, Rows, Split, as_rows, folds, split
-from manymodes.training.feeds import Feed, ResidentFeed, StreamFeed
-from manymodes.training.streams import Stream, take_sample
+from manymodes.training.rows.data import Data, Rows, Split, as_rows, folds, split
+from manymodes.training.rows.feeds import Feed, ResidentFeed, StreamFeed
+from manymodes.training.rows.streams import Stream, take_sample
 from manymodes.training.world import World
 
 Validation = float | Data | Tensor

@@ -14,7 +14,7 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.distributions import Incomplete
 from manymodes.nn import MixtureDensityNetwork
-from manymodes.training.data import Data, Rows, as_rows, concatenated
+from manymodes.training.rows.data import Data, Rows, as_rows, concatenated
 from manymodes.training.world import ALONE, World
 
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # of splitmix64

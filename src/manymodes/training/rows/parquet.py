@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from manymodes import _checks
-from manymodes.training.data import Data
-from manymodes.training.streams import Stream
+from manymodes.training.rows.data import Data
+from manymodes.training.rows.streams import Stream
 from manymodes.training.world import ALONE, World
 
 _SUFFIXES = (".parquet", ".pq")

@@ -8,7 +8,7 @@ import manymodes as mm
 from manymodes._checks import InputError
 from manymodes.training import ParquetStream
 
-from .test_loop import network
+from ..test_loop import network
 
 
 def table(n=1000, seed=0, **more):
