@@ -4,7 +4,6 @@ import os
 import resource
 import subprocess
 import sys
-from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import torch
 import manymodes as mm
 import manymodes.apps.fit
 from manymodes.apps.cli import main
-from manymodes.apps.files import read_columns, read_parts, write_columns
+from manymodes.apps.files import read_columns, write_columns
 from manymodes.training import run
 
 QUICK = ["--preset", "fast", "--max-epochs", "3"]
@@ -563,7 +562,7 @@ def test_a_folder_of_parquet_files_is_predicted_part_by_part(tmp_path, model, ho
     (tmp_path / "new").mkdir()
     for i, rows in enumerate((slice(0, 25), slice(25, 60))):
         write_columns(tmp_path / "new" / f"{i}.parquet", {name: column[rows] for name, column in columns.items()})
-    monkeypatch.setattr("manymodes.apps.predict.read_parts", partial(read_parts, n_rows=10))
+    monkeypatch.setattr("manymodes.apps.predict._ROWS_AT_ONCE", 10)
     assert main(["predict", str(model), str(tmp_path / "new"), "--output", str(tmp_path / "parts.csv")]) == 0
     assert main(["predict", str(model), str(houses), "--output", str(tmp_path / "whole.csv")]) == 0
     parts, whole = read_columns(tmp_path / "parts.csv"), read_columns(tmp_path / "whole.csv")

@@ -5,7 +5,7 @@ import pytest
 
 import manymodes as mm
 from manymodes._checks import InputError
-from manymodes.training import run
+from manymodes.training import Interrupted, run
 
 
 def test_an_interrupted_fit_leaves_an_estimator_that_predicts(monkeypatch):
@@ -52,3 +52,19 @@ def test_a_checkpoint_needs_a_seed(tmp_path):
         InputError, match=r"^random_state must be a number with a checkpoint, so that a fit can go on\.$"
     ):
         mm.MDNRegressor().fit(X, y, checkpoint=tmp_path)
+
+
+def test_an_interrupted_race_leaves_no_model(monkeypatch):
+    X, y = mm.datasets.load_geyser()
+    evaluate, calls = run.evaluate, []
+
+    def interrupt(network, *rest):
+        calls.append(network)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return evaluate(network, *rest)
+
+    monkeypatch.setattr(run, "evaluate", interrupt)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        mm.MDNRegressor(random_state=0).fit(X, y)
+    assert not isinstance(caught.value, Interrupted)

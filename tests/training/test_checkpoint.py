@@ -151,6 +151,7 @@ def test_a_seed_that_was_drawn_is_kept(tmp_path):
         ({"lr": 2e-2}, "lr was 0.01, and now it is 0.02"),
         ({"random_state": 4}, "random_state was 3, and now it is 4"),
         ({"objective": mm.objectives.crps}, "objective was 'nll', and now it is 'crps'"),
+        ({"objective": mm.objectives.named("0.6 nll + 0.4 crps")}, "objective was 'nll', and now it is \"mix("),
         ({"max_epochs": 7}, "max_epochs was 6, and now it is 7"),
     ],
 )
@@ -158,10 +159,9 @@ def test_a_checkpoint_of_other_settings_is_refused(change, what, tmp_path):
     mm.fit(plain(), data(), checkpoint=tmp_path, **OPTIONS)
     with pytest.raises(InputError) as caught:
         mm.fit(plain(), data(), checkpoint=tmp_path, **{**OPTIONS, **change})
-    assert str(caught.value) == (
-        f"checkpoint must name a folder of the same fit; in {str(tmp_path)!r} {what}. Name another folder, or delete "
-        "that one to begin anew."
-    )
+    told = str(caught.value)
+    assert told.startswith(f"checkpoint must name a folder of the same fit; in {str(tmp_path)!r} {what}")
+    assert told.endswith(". Name another folder, or delete that one to begin anew.")
 
 
 def test_a_checkpoint_of_other_rows_or_another_network_is_refused(tmp_path):
@@ -169,8 +169,25 @@ def test_a_checkpoint_of_other_rows_or_another_network_is_refused(tmp_path):
     x, y = data()
     with pytest.raises(InputError, match=" rows was '"):
         mm.fit(plain(), (x, y + 1e-9), checkpoint=tmp_path, **OPTIONS)
-    with pytest.raises(InputError, match=" network was '"):
-        mm.fit(network(k=4, dropout=0.3), (x, y), checkpoint=tmp_path, **OPTIONS)
+    others = [network(k=4, dropout=0.3), network(dropout=0.2), network(dropout=0.3).double()]
+    laplace = network(dropout=0.3)
+    laplace.head = MixtureHead(16, target_dim=1, n_components=3, family=mm.distributions.Laplace)
+    for other in (*others, laplace):
+        with pytest.raises(InputError, match=" network was '"):
+            mm.fit(other, (x, y), checkpoint=tmp_path, **OPTIONS)
+
+
+def test_a_mix_of_other_weights_is_another_objective(tmp_path):
+    mm.fit(plain(), data(), objective=mm.objectives.named("0.5 nll + 0.5 crps"), checkpoint=tmp_path, **OPTIONS)
+    with pytest.raises(InputError, match="objective was"):
+        mm.fit(plain(), data(), objective=mm.objectives.named("0.9 nll + 0.1 crps"), checkpoint=tmp_path, **OPTIONS)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError) as caught:
+        mm.fit(plain(), data(), objective=killed_after(0), checkpoint=tmp_path / "file", **OPTIONS)
+    assert str(caught.value) == f"checkpoint must name a folder to write to; got {str(tmp_path / 'file')!r}."
 
 
 def test_a_truncated_or_foreign_file_is_refused(tmp_path):

@@ -223,6 +223,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except (_checks.InputError, FloatingPointError) as error:
         return _refuse(str(error), _BAD_INPUT)
     except (MemoryError, RuntimeError) as error:
+        if "memory" not in str(error) and "WORLD_SIZE" in os.environ:
+            reason = str(error).partition("\n")[0]
+            return _refuse(f"the other processes of this fit cannot be reached any more ({reason}).", _BAD_INPUT)
         if "memory" not in str(error):  # torch reports a failed allocation as a RuntimeError
             raise
         return _refuse("there is not enough memory for this; ask for a smaller model or fewer rows.", _BAD_INPUT)

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -80,13 +81,11 @@ def write_parts(path: Path, parts: Iterable[Mapping[str, NDArray[Any]]]) -> None
 
 def _write_parquet(file: BinaryIO, parts: Iterable[Mapping[str, NDArray[Any]]], _: str) -> None:
     arrow, parquet = pyarrow()
-    writer = None
-    for part in parts:
-        table = arrow.table(dict(part))
-        writer = writer or parquet.ParquetWriter(file, table.schema, write_page_checksum=True)
-        writer.write_table(table)
-    if writer is not None:
-        writer.close()
+    tables = (arrow.table(dict(part)) for part in parts)
+    first = next(tables)
+    with parquet.ParquetWriter(file, first.schema, write_page_checksum=True) as writer:
+        for table in chain([first], tables):
+            writer.write_table(table)
 
 
 def _write_csv(file: BinaryIO, parts: Iterable[Mapping[str, NDArray[Any]]], delimiter: str) -> None:

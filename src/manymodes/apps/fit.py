@@ -79,8 +79,9 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool,
     predictions = {"model": model.predict_distribution(learning.held_out)}
     for name, estimator in _baselines(model, options.random_state):
         tell(f"Fitting {_FITTED[name]} ...")
-        learning.fit_baseline(estimator)
-        predictions[name] = estimator.predict_distribution(learning.held_out)
+        with suppress(KeyboardInterrupt):  # the model is there; it is written without this comparison
+            learning.fit_baseline(estimator)
+            predictions[name] = estimator.predict_distribution(learning.held_out)
     targets, history, y_held_out = learning.targets, model.history_, torch.from_numpy(learning.y_held_out)
     summary = Summary(
         file=str(options.file),

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from manymodes import _checks
 from manymodes.apps.files import Columns, check_new_file, read_columns, read_parts, write_parts
 from manymodes.apps.scores import Scores, score
-from manymodes.distributions import Mixture
+from manymodes.distributions import Mixture, joined
 from manymodes.estimators import MDNRegressor, load
 from manymodes.estimators.tables import from_columns
+
+_ROWS_AT_ONCE = 16_384
 
 
 def predict_file(
@@ -33,16 +35,16 @@ def predict_file(
     interval = _checks.number_between("--interval", interval, 0.0, 1.0)
     levels = sorted({_checks.number_between("--quantile", level, 0.0, 1.0) for level in levels})
     model, names = _load(model_path)
-    n_rows = 0
+    n_rows, known = 0, None
 
     def predictions() -> Iterator[dict[str, NDArray[np.float64]]]:
-        nonlocal n_rows
-        for columns in read_parts(file):
+        nonlocal n_rows, known
+        for columns in read_parts(file, _ROWS_AT_ONCE):
+            known = all(name in columns for name in names) if known is None else known  # the first part decides
             distribution = _predict(model, columns, file, first_row=n_rows)
             n_rows += len(distribution.mean)
-            yield _prediction_columns(distribution, names, levels, interval) | _log_density(
-                distribution, columns, names
-            )
+            found = _prediction_columns(distribution, names, levels, interval)
+            yield found | ({"log_density": _log_density(distribution, columns, names)} if known else {})
 
     write_parts(output, predictions())
     return n_rows
@@ -71,7 +73,8 @@ def _predict(model: MDNRegressor, columns: Columns, file: Path, *, first_row: in
     features = list(model.feature_names_in_)
     _checks.known_columns(features, list(columns), repr(str(file)))
     numbers = from_columns({name: columns[name] for name in features}, "feature", first_row=first_row).values
-    return model.predict_distribution(dict(zip(features, numbers.T, strict=True)))
+    X = dict(zip(features, numbers.T, strict=True))
+    return joined(list(model.iter_distributions(X, first_row=first_row)))
 
 
 def _prediction_columns(
@@ -91,17 +94,17 @@ def _prediction_columns(
     return columns
 
 
-def _log_density(distribution: Mixture, columns: Columns, names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-    """Return log p(y) where all targets are known, NaN elsewhere: rows to predict, or all of them, may lack them."""
+def _log_density(distribution: Mixture, columns: Columns, names: Sequence[str]) -> NDArray[np.float64]:
+    """Return log p(y) where all targets are known, NaN elsewhere: rows to predict may lack them."""
     if not all(name in columns for name in names):
-        return {}
+        return np.full(len(distribution.mean), np.nan)
     targets = np.column_stack([_numbers(columns[name]) for name in names])
     known = np.isfinite(targets).all(axis=1)
     log_density = np.full(len(targets), np.nan)
     if known.any():
         rows = torch.from_numpy(np.flatnonzero(known))
         log_density[known] = distribution[rows].log_prob(torch.from_numpy(targets[known])).numpy()
-    return {"log_density": log_density}
+    return log_density
 
 
 def _numbers(column: NDArray[Any]) -> NDArray[np.float64]:

@@ -15,15 +15,16 @@ from manymodes.training.world import World
 @contextmanager
 def together() -> Iterator[World]:
     """Join the processes that ``torchrun`` started, for as long as a command runs; yield this one alone without it."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         yield World.current()
         return
     try:
         dist.init_process_group("gloo")
     except (ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
         raise _checks.InputError(
-            f"WORLD_SIZE={os.environ['WORLD_SIZE']} needs the other variables of torchrun: {error} Start the command "
-            "with torchrun --nproc-per-node N -m manymodes."
+            f"WORLD_SIZE={os.environ['WORLD_SIZE']} needs the other variables of torchrun ({reason}). Start the "
+            "command with torchrun --nproc-per-node N -m manymodes."
         ) from None
     try:
         yield World.current()

@@ -113,7 +113,10 @@ class Fitter:
         limit = None if self.time_limit is None else _RACE_SHARE * self.time_limit
         smaller = replace(self.architecture, hidden_sizes=choices.race_sizes, memory_rows=0)
         entrants = [frequency for frequency in frequencies for _ in range(n_folds)]
-        network, history = replace(self, architecture=smaller)._fit("race", entrants, data, options, limit)
+        try:
+            network, history = replace(self, architecture=smaller)._fit("race", entrants, data, options, limit)
+        except training.Interrupted:
+            raise KeyboardInterrupt from None  # a race leaves no model
         losses = torch.tensor(history.best_losses).reshape(-1, n_folds)
         first = int(losses.mean(-1).argmin()) * n_folds
         winners, components = slice(first, first + n_folds), None

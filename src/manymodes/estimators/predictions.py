@@ -44,20 +44,21 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         """
         return joined(list(self.iter_distributions(X)))
 
-    def iter_distributions(self, X: Any, *, batch_size: int = 4096) -> Iterator[Mixture]:
+    def iter_distributions(self, X: Any, *, batch_size: int = 4096, first_row: int = 0) -> Iterator[Mixture]:
         """Yield p(y | x) for so many rows at a time, in their order: large tables need little memory then.
 
         Args:
             X: Features, (N, F).
             batch_size: Rows at a time.
+            first_row: Number of the first row, counted from 0, for messages.
 
         Raises:
             ValueError: As ``predict_distribution``.
         """
         batch_size = _checks.integer_at_least("batch_size", batch_size, 1)
         features = read_features(self, X)
-        for first in range(0, len(features), batch_size):
-            yield self._rows_density(features, slice(first, first + batch_size))
+        for first in range(0, max(1, len(features)), batch_size):
+            yield self._rows_density(features[first : first + batch_size], first_row + first)
 
     @abstractmethod
     def _density(self, x: Tensor) -> Mixture:
@@ -134,8 +135,8 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         return array.squeeze(-1 - after) if self.target_ndim_ == 1 else array
 
     @torch.no_grad()
-    def _rows_density(self, features: Floats, rows: slice) -> Mixture:
-        return checked(self._density(as_tensor(features[rows])), first_row=rows.start)
+    def _rows_density(self, features: Floats, first_row: int) -> Mixture:
+        return checked(self._density(as_tensor(features)), first_row=first_row)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

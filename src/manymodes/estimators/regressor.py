@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -28,7 +29,7 @@ from manymodes.estimators.predictions import (
     restored_on_failure,
 )
 from manymodes.estimators.presets import AUTO
-from manymodes.estimators.row_numbers import renumber_rows
+from manymodes.estimators.row_numbers import forget_rows, renumber_rows
 from manymodes.estimators.tables import Floats, refuse_constant
 from manymodes.estimators.target_facts import inspect_target
 from manymodes.estimators.target_words import about_target
@@ -36,6 +37,7 @@ from manymodes.objectives import Objective
 from manymodes.training import Interrupted, ParquetStream, Stream
 from manymodes.training.rows.data import refuse_wild
 from manymodes.training.rows.streams import take_sample
+from manymodes.training.world import World
 
 
 class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -246,6 +248,7 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             remember_names(self, x.shape[1], names)
             refuse_constant(y, self.target_names_)
             self._learn(x, y, sample.weight, None if checkpoint is None else Path(checkpoint), stream)
+            forget_rows(self)
             self.target_ndim_ = 1 if y.shape[1] == 1 else 2
         if self.history_.ended_by == "interrupt":
             raise Interrupted(self.network_, self.history_)
@@ -284,7 +287,7 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             stream=stream,
             options=choices.options(),
             backbone=self.backbone,
-            seed=as_seed(self.random_state),
+            seed=_agreed_seed(self.random_state),
             device=_usable_device(self.device),
             time_limit=choices.time_limit,
             checkpoint=checkpoint,
@@ -330,6 +333,12 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         MODEL_FORMAT.write(path, self.network_.state_dict(), describe(self))
+
+
+def _agreed_seed(random_state: Any) -> int | None:
+    """Return the seed of the fit, which several processes must share; None draws one in each place that needs it."""
+    seed, world = as_seed(random_state), World.current()
+    return seed if world.is_alone else world.agreed(secrets.randbits(32) if seed is None else seed)
 
 
 def _usable_device(name: Any) -> torch.device:

@@ -9,6 +9,13 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 
+def forget_rows(model: BaseEstimator) -> None:
+    """Let a fitted estimator name no rows: those that it saw were drawn from a stream, where nobody counts them."""
+    model.target_facts_ = tuple(replace(facts, outlier_rows=()) for facts in model.target_facts_)
+    if model.history_.findings is not None:
+        model.history_.findings = replace(model.history_.findings, floor_rows=())
+
+
 def renumber_rows(model: BaseEstimator, rows: NDArray[np.intp]) -> None:
     """Let a fitted estimator name its training rows by other numbers.
 

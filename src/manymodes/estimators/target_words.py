@@ -88,11 +88,11 @@ def _about_atom(atom: Atom, facts: TargetFacts, name: str, given: Sequence[float
 def _about_tails(facts: TargetFacts, name: str, family: str | None) -> list[str]:
     advice = "" if family == "student_t" else "; pass family='student_t'"
     if facts.outliers:
-        first = _checks.row(facts.outlier_rows[0])
+        first = f" (first: {_checks.row(facts.outlier_rows[0])})" if facts.outlier_rows else ""
         rows = f"{_checks.counted(facts.outliers, 'row')} ({facts.outliers / facts.n_rows:.2%}) of {name}"
         verb = "lies" if facts.outliers == 1 else "lie"
         return [
-            f"{rows} {verb} more than {OUTLIER:g} robust standard deviations out (first: {first}); check them"
+            f"{rows} {verb} more than {OUTLIER:g} robust standard deviations out{first}; check them"
             + (f"{advice} if they are right." if advice else ".")
         ]
     if facts.heavy_tailed and advice:

@@ -76,6 +76,10 @@ class Dropout(nn.Module):
         self.share = share
         self.level = 1.0  # of the share; training lowers it
 
+    def extra_repr(self) -> str:
+        """Return the share, for the printed module."""
+        return f"share={self.share}"
+
     def forward(self, x: Tensor) -> Tensor:
         """Return x, with a share of its numbers replaced by 0 and the others enlarged to match, while training."""
         out_of_256 = min(255, round(256 * self.share * self.level))

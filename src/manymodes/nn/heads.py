@@ -79,6 +79,11 @@ class MixtureHead(nn.Module):
         components = self.family.build(values, logits.shape, self.target_dim, units)
         return Mixture(Categorical(logits=logits, validate_args=False), components, validate_args=False)
 
+    def extra_repr(self) -> str:
+        """Return sizes and family, for the printed module."""
+        sizes = f"target_dim={self.target_dim}, n_components={self.n_components}, n_members={self.n_members}"
+        return f"{sizes}, min_scale={self.min_scale:g}, family={self.family!r}"
+
     @torch.no_grad()
     def spread(self, y: Tensor, generator: torch.Generator, units: Units = _OWN_UNITS) -> None:
         """Spread the initial locations over the targets, (N, D), so that no run starts on their mean.

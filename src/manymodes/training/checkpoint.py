@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,13 @@ class Checkpoint:
         """The file in the folder."""
         return self.folder / _FILE
 
+    def check_folder(self) -> None:
+        """Make the folder, and refuse one that cannot be written to, before anything is computed."""
+        with suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.folder.is_dir() or not os.access(self.folder, os.W_OK | os.X_OK):
+            raise _checks.InputError(f"checkpoint must name a folder to write to; got {str(self.folder)!r}.")
+
     def read(self) -> Snapshot | None:
         """Return what was written last, or None where nothing was.
 
@@ -71,7 +79,6 @@ class Checkpoint:
 
     def write(self, snapshot: Snapshot) -> None:
         """Put a snapshot in place of the last one, in one move."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         for leftover in self.folder.glob(f".{_FILE}-*"):  # of a write that was killed
             leftover.unlink(missing_ok=True)
         _FORMAT.write(self.file, snapshot.tensors, snapshot.document)
@@ -129,6 +136,7 @@ class Journal:
         self.seed = as_seed(random_state)
         if self._checkpoint is None:
             return
+        self._checkpoint.check_folder()
         self._plan, self.saved = plan(), self._checkpoint.read()
         if self.saved is not None:
             before = self.saved.document["plan"]

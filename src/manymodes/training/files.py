@@ -39,6 +39,7 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None:
+        own = error.filename is None or f".{path.name}-" in str(error.filename)
+        if error.errno is None or not own:  # one that names another file is told as it is
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error

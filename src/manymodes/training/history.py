@@ -217,9 +217,9 @@ def _about_idle(findings: Findings) -> str:
 def _about_floor(findings: Findings) -> str:
     if findings.floor_share < _MANY_AT_FLOOR:
         return ""
-    rows = ", ".join(str(row + 1) for row in findings.floor_rows)
+    rows = f" (say {', '.join(str(row + 1) for row in findings.floor_rows)})" if findings.floor_rows else ""
     return (
-        f"For {findings.floor_share:.1%} of the training rows (say {rows}) the component responsible is as narrow as "
+        f"For {findings.floor_share:.1%} of the training rows{rows} the component responsible is as narrow as "
         f"it may be (min_scale={findings.min_scale:.3g}): values repeat there, or follow from the features exactly, "
         "and log scores say little. Score rounding cells, give repeated values a probability of their own, or raise "
         "min_scale."

@@ -128,12 +128,13 @@ def fit(
     )
     _check_kinds(network, objective, callbacks)
     source = source_of(network, data, validation)
-    about = vars(settings) | {"objective": objective, "time_limit": None}  # it may be another one when a fit goes on
+    world = World.current()
+    about = vars(settings) | {"objective": objective, "processes": world.size}
+    about |= {"time_limit": None}  # it may be another one when a fit goes on
     journal = Journal(checkpoint, lambda: plan_of(network, source.rows, validation, about), random_state)
+    world.check_same({"the number of rows in data": len(source.rows), "the place in checkpoint": journal.place})
     if journal.is_finished:
         return journal.load_network(network.eval())
-    world = World.current()
-    world.check_same({"the number of rows in data": len(source.rows), "the place in checkpoint": journal.place})
     with isolated(world.agreed(journal.seed), network.device) as generator:
         run = _prepared(network, source, objective, settings, generator, journal, world)
         with progress_bar(progress if world.is_first else False, run.history.max_epochs) as show:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -18,12 +19,13 @@ def plan_of(network: MixtureDensityNetwork, rows: Rows, validation: Any, setting
     """Return what makes a fit the same fit, as JSON can hold it.
 
     Args:
-        network: The network; its names, shapes and precision count, its weights do not.
+        network: The network; its parts, their settings, shapes and precision count, its weights do not.
         rows: Training rows in the user's units.
         validation: What ``fit`` was told of validation rows: a share, numbers of rows, or rows.
         settings: Other settings; functions count by their names.
     """
     shapes = [f"{name} {tuple(value.shape)} {value.dtype}" for name, value in network.named_parameters()]
+    shapes += [repr(network), network.device.type]
     held_out = validation if isinstance(validation, float) else digest(_tensors(validation))
     return {
         **{name: _named(value) for name, value in settings.items()},
@@ -54,7 +56,7 @@ def _tensors(parts: Any) -> list[Tensor]:
 
 
 def _named(value: Any) -> Any:
-    """Return a setting as JSON holds it, a function by its name."""
+    """Return a setting as JSON holds it, a function by its name, or what it is made of."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    return getattr(value, "__qualname__", type(value).__qualname__)
+    return int(value) if isinstance(value, Integral) else getattr(value, "__qualname__", repr(value))

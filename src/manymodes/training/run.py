@@ -130,7 +130,7 @@ class Run:
         """Go on where a snapshot was taken; the network has its weights already."""
         self.stepper.load_state(saved.under("optimizer"))
         self.best.load_state(saved.under("best"))
-        self._losses = list(saved.tensors["epoch.losses"])
+        self._losses = list(saved.tensors["epoch.losses"].to(self.network.device))
         self.pace.resume(saved.document["step"], saved.document["seconds"])
         self.feed.load_state(saved.under("feed"), self.pace.step)
         set_random_states(self.network.device, saved.under("random"))

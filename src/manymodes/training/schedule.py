@@ -75,7 +75,8 @@ class Pace:
     def __init__(self, n_steps: int, time_limit: float | None, world: World = ALONE) -> None:
         self._world, self._told = world, 0.0
         self._n_steps = n_steps
-        self._time_limit = math.inf if time_limit is None else _checks.positive("time_limit", time_limit)
+        limit = math.inf if time_limit is None else _checks.positive("time_limit", time_limit)
+        self._time_limit = world.agreed(limit)
         self._started = time.monotonic()
         self.step = 0
 

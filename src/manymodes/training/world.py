@@ -65,12 +65,17 @@ class World:
         Raises:
             ValueError: A fact that differs from that of the first process.
         """
-        for name, value in self.agreed(facts).items():
-            if value != facts[name]:
-                raise _checks.InputError(
-                    f"{name} must be the same in all processes; got {value!r} in process 0 and {facts[name]!r} in "
-                    f"process {self.rank}. Hand the same data and settings to all."
-                )
+        if self.is_alone:
+            return
+        told: list[dict[str, Any]] = [{}] * self.size
+        dist.all_gather_object(told, facts)
+        for name in facts:
+            for rank, other in enumerate(told):
+                if other.get(name) != told[0].get(name):
+                    raise _checks.InputError(
+                        f"{name} must be the same in all processes; got {told[0].get(name)!r} in process 0 and "
+                        f"{other.get(name)!r} in process {rank}. Hand the same data and settings to all."
+                    )
 
     def spread(self, tensors: Sequence[Tensor]) -> None:
         """Give all processes the tensors of the first."""

@@ -124,7 +124,7 @@ def test_a_missing_value_is_told_by_column_row_and_file(tmp_path):
     pq.write_table(pa.table({"a": a, "y": np.arange(60.0)}), file, row_group_size=30)
     told = refused(lambda: mm.fit(network(), ParquetStream(file, ["y"], block_rows=10), max_epochs=1))
     assert told == (
-        f"Column 'a' has a missing or infinite value in row 18 of row group 1 of {str(file)!r}; leave such rows out or "
+        f"Column 'a' has a missing or infinite value in row 18 of row group 2 of {str(file)!r}; leave such rows out or "
         "fill them in."
     )
 
@@ -138,4 +138,4 @@ def test_a_row_group_that_cannot_be_read_is_told(tmp_path):
         content[place] ^= 0xFF
     file.write_bytes(content)
     told = refused(lambda: mm.fit(network(f=2), ParquetStream(file, ["y"]), max_epochs=1))
-    assert told.startswith(f"row group 1 of {str(file)!r} cannot be read: ")
+    assert told.startswith(f"row group 2 of {str(file)!r} cannot be read: ")

@@ -196,12 +196,17 @@ def generator_of_blocks():
             "x in block 5 must have shape (N, 1) as in the blocks before; got (5, 2).",
         ),
         (
+            lambda: [*blocks(400, 100), (torch.zeros(5, 1), torch.zeros(5, 1))],
+            InputError,
+            "x in block 5 must be torch.float64 as in the blocks before; got torch.float32.",
+        ),
+        (
             lambda: [*blocks(400, 100), (torch.zeros(5, 1), torch.zeros(5, 2))],
             InputError,
             "y in block 5 of data must have shape (N, 1) to match the head's target_dim=1; got (5, 2).",
         ),
         (
-            lambda: [*blocks(400, 100), (torch.zeros(5, 1), torch.zeros(5, 1), torch.ones(5))],
+            lambda: [*blocks(400, 100), (torch.zeros(5, 1).double(), torch.zeros(5, 1), torch.ones(5))],
             InputError,
             "block 5 of data must have weights as the blocks before, or none as they.",
         ),
@@ -245,6 +250,43 @@ def test_sizes_of_a_stream_that_cannot_be_are_refused(options, sentence):
     with pytest.raises(InputError) as caught:
         Stream(list, **options)
     assert str(caught.value) == sentence
+
+
+def test_blocks_without_rows_are_passed_over():
+    x, y = data(300)
+    empty = x[:0], y[:0]
+    sample = take_sample(Stream([empty, (x, y), empty]), network(), 0.1)
+    assert sample.n_rows == 300
+    fitted([empty, (x, y), empty], max_epochs=1)
+    fitted(list(zip(x.split(1), y.split(1), strict=True)), max_epochs=1)
+
+
+def test_a_buffer_smaller_than_a_batch_is_no_obstacle():
+    _, history = fitted(Stream(blocks(400), buffer_rows=100), batch_size=256, max_epochs=2)
+    assert history.n_epochs == history.max_epochs
+
+
+def test_a_loader_that_shuffles_is_reproducible_and_leaves_the_callers_generator():
+    loader = DataLoader(TensorDataset(*data(400)), batch_size=50, shuffle=True)
+    nets, before = [], torch.get_rng_state()
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        nets.append(fitted(loader, max_epochs=2)[0])
+    assert same(*map(weights, nets))
+    torch.set_rng_state(before)
+    fitted(loader, max_epochs=1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_parts_of_a_stream_share_no_row_and_make_it_whole():
+    x, y = data(2000)
+    whole = Stream(list(zip(x.split(150), y.split(150), strict=True)))
+    test, rest = whole.part(0.2, held_out=True), whole.part(0.2, held_out=False)
+    inner = rest.part(0.2, held_out=True), rest.part(0.2, held_out=False)
+    found = [torch.cat([rows.x for rows in part.rows()]) for part in (test, *inner)]
+    assert [round(len(part) / 100) for part in found] == [4, 3, 13]
+    assert torch.equal(torch.cat(found).sort(0).values, x.sort(0).values)
+    assert sum(len(block[0]) for block in test.blocks(None)) == len(found[0])
 
 
 def test_a_feed_goes_on_where_it_was():

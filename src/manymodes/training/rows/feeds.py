@@ -69,7 +69,7 @@ class StreamFeed:
         sample: What the first pass found.
         batch_size: Rows of a batch.
         seed: Seed of the order.
-        world: Processes that read a share of the blocks each.
+        world: Processes that take a share of every batch each; all of them read all rows, which costs little.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class StreamFeed:
     ) -> None:
         self._world = world
         self._stream, self._network, self._sample = stream, network, sample
-        self._batch_size, self._seed = -(-batch_size // world.size), seed
+        self._batch_size, self._seed = batch_size, seed
         self._passes: list[int] = []  # number of batches in each one that is over
         self._endless = self._all_passes()
 
@@ -115,19 +115,20 @@ class StreamFeed:
         """Go through the rows to learn from once, shuffled within a buffer; rows that make no whole batch are left."""
         generator = torch.Generator().manual_seed(seed)
         waiting: list[Rows] = []
-        for rows in self._stream.rows(self._network, seed, self._world):
+        for rows in self._stream.rows(self._network, seed):
             learns = ~is_held_out(rows, self._sample.share)
             waiting.append(rows.take(learns.nonzero().squeeze(-1)))
             if sum(map(len, waiting)) >= self._stream.buffer_rows:
                 mixed = _shuffled(waiting, generator)
-                n_out = max(1, len(mixed) // 2 // self._batch_size) * self._batch_size
-                yield from _cut(mixed.take(torch.arange(min(n_out, len(mixed)))), self._batch_size)
+                n_out = min(len(mixed), max(1, len(mixed) // 2 // self._batch_size) * self._batch_size)
+                yield from _cut(mixed.take(torch.arange(n_out)), self._batch_size)
                 waiting = [mixed.take(torch.arange(n_out, len(mixed)))]
         if waiting:
             yield from _cut(_shuffled(waiting, generator), self._batch_size)
 
     def _scaled(self, batch: Rows) -> Rows:
-        rows = batch.scaled(self._network, mean_weight=self._sample.mean_weight)
+        own = batch.take(self._world.share(torch.arange(len(batch))))
+        rows = own.scaled(self._network, mean_weight=self._sample.mean_weight)
         n_members = self._network.n_members
         return rows if n_members is None else rows.take(torch.arange(len(rows)).expand(n_members, -1))
 

@@ -15,9 +15,9 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.training.rows.data import Data
 from manymodes.training.rows.streams import Stream
-from manymodes.training.world import ALONE, World
 
 _SUFFIXES = (".parquet", ".pq")
+_READ_AHEAD = 2**20  # bytes of a column, rather than whole row groups
 _SIDE_BY_SIDE = 4  # row groups that are read in turn, so that sorted files are mixed
 
 
@@ -70,27 +70,29 @@ class ParquetStream(Stream):
         super().__init__(self._in_order, n_rows=n_rows, buffer_rows=buffer_rows, sample_rows=sample_rows)
         self._block_rows = _checks.integer_at_least("block_rows", block_rows, 1)
         files = parquet_files(path)
-        contents = [opened(file) for file in files]
-        names = contents[0].schema_arrow.names
+        names = _schema(files[0]).names
         self.targets = [targets] if isinstance(targets, str) else list(targets)
-        _checks.known_columns([*self.targets, *drop], names, repr(str(files[0])))
-        others = [name for name in names if name not in (*self.targets, weight, *drop)]
-        self.features = others if features is None else list(features)
+        given = [*self.targets, *([] if weight is None else [weight])]
+        _checks.known_columns([*given, *drop], names, repr(str(files[0])))
+        wanted = [name for name in names if name not in given] if features is None else features
+        self.features = [name for name in wanted if name not in drop]
         self._weight = weight
-        if not self.features:
-            raise _checks.InputError(f"{str(files[0])!r} has no column left to predict from; it needs one more.")
-        for file, content in zip(files, contents, strict=True):
-            _check_columns(file, content.schema_arrow, self._columns)
-        groups = ((file, content.metadata.num_row_groups) for file, content in zip(files, contents, strict=True))
-        self._pieces = [Piece(file, group) for file, n_groups in groups for group in range(n_groups)]
-        self.n_file_rows = sum(content.metadata.num_rows for content in contents)
+        _check_roles(self.features, given, repr(str(files[0])))
+        self._pieces: list[Piece] = []
+        self.n_file_rows = 0
+        for file in files:
+            _check_columns(file, _schema(file), self._columns)
+            content = opened(file)
+            self._pieces += [Piece(file, group) for group in range(content.metadata.num_row_groups)]
+            self.n_file_rows += content.metadata.num_rows
+            content.close()
 
-    def blocks(self, seed: int | None, world: World = ALONE) -> Iterator[Data]:
+    def blocks(self, seed: int | None) -> Iterator[Data]:
         """Go through the rows once; a seed draws the order of the row groups and reads four of them in turn."""
-        if seed is None or len(self._pieces) < world.size:
-            return super().blocks(seed, world)
+        if seed is None:
+            return self._in_order()
         order = torch.randperm(len(self._pieces), generator=torch.Generator().manual_seed(seed))
-        return map(self._block, _in_turn(self._read(self._pieces[i]) for i in world.share(order).tolist()))
+        return map(self._block, _in_turn(self._read(self._pieces[i]) for i in order.tolist()))
 
     def _in_order(self) -> Iterator[Data]:
         return (self._block(values) for piece in self._pieces for values in self._read(piece))
@@ -106,7 +108,7 @@ class ParquetStream(Stream):
 
     def _read(self, piece: Piece) -> Iterator[Tensor]:
         """Read a row group, some rows of all columns at a time, (n, C) in float64."""
-        first, where = 0, f"row group {piece.group} of {str(piece.file)!r}"
+        first, where = 0, f"row group {piece.group + 1} of {str(piece.file)!r}"
         for batch in batches(piece.file, group=piece.group, columns=self._columns, n_rows=self._block_rows):
             columns = [_numbers(batch.column(name), name, where) for name in self._columns]
             for name, column in zip(self._columns, columns, strict=True):
@@ -158,7 +160,7 @@ def opened(file: Path) -> Any:
     """
     arrow, parquet = pyarrow()
     try:
-        return parquet.ParquetFile(file, page_checksum_verification=True)
+        return parquet.ParquetFile(file, page_checksum_verification=True, pre_buffer=False, buffer_size=_READ_AHEAD)
     except (arrow.ArrowException, OSError) as error:
         raise _checks.InputError(f"{str(file)!r} cannot be read as Parquet: {reason(error)}") from None
 
@@ -176,9 +178,28 @@ def batches(file: Path, *, group: int | None = None, columns: list[str] | None =
         for number in groups:
             yield from content.iter_batches(n_rows, row_groups=[number], columns=columns, use_threads=False)
     except (arrow.ArrowException, OSError) as error:
-        raise _checks.InputError(f"row group {number} of {str(file)!r} cannot be read: {reason(error)}") from None
+        raise _checks.InputError(f"row group {number + 1} of {str(file)!r} cannot be read: {reason(error)}") from None
     finally:
         content.close()
+
+
+def _schema(file: Path) -> Any:
+    content = opened(file)
+    schema = content.schema_arrow
+    content.close()
+    repeated = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if repeated:
+        raise _checks.InputError(f"{str(file)!r} has more than one column named {_checks.quoted(repeated)}.")
+    return schema
+
+
+def _check_roles(features: list[str], given: list[str], where: str) -> None:
+    """Refuse columns that are named twice, and a table without features."""
+    twice = sorted({name for name in [*features, *given] if [*features, *given].count(name) > 1})
+    if twice:
+        raise _checks.InputError(f"column {_checks.quoted(twice)} must be named once: as a feature, target or weight.")
+    if not features:
+        raise _checks.InputError(f"{where} has no column left to predict from; it needs one more.")
 
 
 def _check_columns(file: Path, schema: Any, columns: list[str]) -> None:

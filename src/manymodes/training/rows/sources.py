@@ -61,7 +61,8 @@ class _Resident(Source):
             raise _checks.InputError(
                 "validation must not be numbers of rows where weights are 0; drop those rows first."
             )
-        self._network, self._validation = network, validation
+        self._network = network
+        self._validation = validation if isinstance(validation, (tuple, list, Tensor)) else _share(validation)
 
     def split(self, generator: torch.Generator) -> Split:
         network, validation, n_rows = self._network, self._validation, len(self.rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.distributions import Incomplete
 from manymodes.nn import MixtureDensityNetwork
+from manymodes.training.randomness import isolated
 from manymodes.training.rows.data import Data, Rows, as_rows, concatenated
-from manymodes.training.world import ALONE, World
 
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # of splitmix64
 
@@ -44,7 +44,7 @@ class Stream:
         buffer_rows: int = 131_072,
         sample_rows: int = 100_000,
     ) -> None:
-        if not callable(blocks) and (not isinstance(blocks, Iterable) or iter(blocks) is blocks):
+        if not callable(blocks) and (not isinstance(blocks, Iterable) or isinstance(blocks, Iterator)):
             raise TypeError(
                 "data must be a tuple (x, y) or (x, y, weight) of tensors, or blocks of such that can be gone through "
                 f"again and again: a list, a DataLoader or training.Stream(function); got {type(blocks).__name__}."
@@ -54,15 +54,18 @@ class Stream:
         self.buffer_rows = _checks.integer_at_least("buffer_rows", buffer_rows, 2)
         self.sample_rows = _checks.integer_at_least("sample_rows", sample_rows, 2)
 
-    def blocks(self, seed: int | None, world: World = ALONE) -> Iterator[Data]:
+    def blocks(self, seed: int | None) -> Iterator[Data]:
         """Go through the blocks once, in an order that a seed decides where that is possible.
+
+        A ``DataLoader`` that shuffles draws its order from torch's global generator when it begins; it is lent a seed.
 
         Args:
             seed: Of this pass; None for the order in which they are kept.
-            world: Processes among which they are divided.
         """
-        blocks = self._blocks() if callable(self._blocks) else iter(self._blocks)
-        return islice(blocks, world.rank, None, world.size)
+        with isolated(0 if seed is None else seed):
+            blocks = self._blocks() if callable(self._blocks) else iter(self._blocks)
+            first = list(islice(blocks, 1))
+        return chain(first, blocks)
 
     def part(self, share: float, *, held_out: bool) -> Stream:
         """Return the stream of the rows that a hash of their values holds out, a share of all, or of the others.
@@ -71,12 +74,12 @@ class Stream:
         """
         return _Part(self, _checks.number_between("share", share, 0.0, 1.0), held_out)
 
-    def rows(
-        self, network: MixtureDensityNetwork | None = None, seed: int | None = None, world: World = ALONE
-    ) -> Iterator[Rows]:
+    def rows(self, network: MixtureDensityNetwork | None = None, seed: int | None = None) -> Iterator[Rows]:
         """Go through the rows of a pass once, block by block, checked, also for a network where there is one."""
-        left = None if self._n_rows is None else len(world.share(torch.arange(self._n_rows)))
-        for number, block in enumerate(self.blocks(seed, world), start=1):
+        left = self._n_rows
+        for number, block in enumerate(self.blocks(seed), start=1):
+            if _is_empty(block):
+                continue
             rows = as_rows(f"block {number} of data", block, network)
             if left is not None:
                 rows = rows.take(torch.arange(min(left, len(rows))))
@@ -87,18 +90,23 @@ class Stream:
 
 
 class _Part(Stream):
-    """Some rows of another stream."""
+    """Some rows of another stream; a part of a part is told by another hash."""
 
     def __init__(self, whole: Stream, share: float, held_out: bool) -> None:
         super().__init__(whole._blocks, buffer_rows=whole.buffer_rows, sample_rows=whole.sample_rows)
         self._whole, self._share, self._held_out = whole, share, held_out
+        self._salt: int = whole._salt + 1 if isinstance(whole, _Part) else 1
 
-    def rows(
-        self, network: MixtureDensityNetwork | None = None, seed: int | None = None, world: World = ALONE
-    ) -> Iterator[Rows]:
-        for rows in self._whole.rows(network, seed, world):
-            chosen = is_held_out(rows, self._share, salt=1) == self._held_out
-            yield rows.take(chosen.nonzero().squeeze(-1))
+    def blocks(self, seed: int | None) -> Iterator[Data]:
+        """Go through the blocks of the whole, each with the rows of this part alone."""
+        return (_as_data(rows) for rows in self.rows(None, seed))
+
+    def rows(self, network: MixtureDensityNetwork | None = None, seed: int | None = None) -> Iterator[Rows]:
+        """Go through the rows of this part."""
+        for rows in self._whole.rows(network, seed):
+            chosen = is_held_out(rows, self._share, salt=self._salt) == self._held_out
+            if bool(chosen.any()):
+                yield rows.take(chosen.nonzero().squeeze(-1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +169,8 @@ def is_held_out(rows: Rows, share: float, *, salt: int = 0) -> Tensor:
 
     Equal rows share their fate, whatever their order and whoever reads them. Another ``salt`` is another hash.
     """
+    if not share:
+        return torch.zeros(len(rows), dtype=torch.bool)
     y = [rows.y.low, rows.y.high] if isinstance(rows.y, Incomplete) else [rows.y]
     values = [part.detach().cpu().to(torch.float64).reshape(len(rows), -1) for part in (rows.x, *y)]
     bits = (torch.cat(values, 1) + 0.0).numpy().view(np.uint64)
@@ -180,9 +190,22 @@ def _with_smallest(kept: list[Rows], keys: Tensor, most: int) -> tuple[list[Rows
 def _refuse_another_kind(first: Rows, rows: Rows, name: str) -> None:
     """Refuse a block whose inputs, targets or weights differ in kind from those of the first one."""
     _checks.matches_shape(f"x in {name}", rows.x.shape, ("N", *first.x.shape[1:]), "as in the blocks before")
+    _checks.matches_shape(f"y in {name}", rows.y.shape, ("N", *first.y.shape[1:]), "as in the blocks before")
+    if rows.x.dtype != first.x.dtype:
+        raise _checks.InputError(f"x in {name} must be {first.x.dtype} as in the blocks before; got {rows.x.dtype}.")
     for what, is_there in (("weights", _has_weights), ("targets that are Incomplete", _is_incomplete)):
         if is_there(rows) != is_there(first):
             raise _checks.InputError(f"{name} of data must have {what} as the blocks before, or none as they.")
+
+
+def _is_empty(block: Any) -> bool:
+    """Return whether a block has no rows; what is no block is refused elsewhere."""
+    is_block = isinstance(block, (tuple, list)) and len(block) > 0 and isinstance(block[0], Tensor)
+    return is_block and block[0].dim() > 0 and len(block[0]) == 0
+
+
+def _as_data(rows: Rows) -> Data:
+    return (rows.x, rows.y) if rows.weight is None else (rows.x, rows.y, rows.weight)
 
 
 def _has_weights(rows: Rows) -> bool:
