@@ -31,3 +31,22 @@ def shared_table():
         return dict(zip(names, values.T, strict=True))
 
     return read
+
+
+@pytest.fixture
+def fail_at_judgement(monkeypatch):
+    """Return a function that lets the n-th judgement of an epoch, in whatever fit, raise an error."""
+    from manymodes.training import run
+
+    judge, calls = run.evaluate, []
+
+    def prepare(n: int, error: type[BaseException] | BaseException) -> None:
+        def judge_or_fail(network, *rest):
+            calls.append(network)
+            if len(calls) == n:
+                raise error
+            return judge(network, *rest)
+
+        monkeypatch.setattr(run, "evaluate", judge_or_fail)
+
+    return prepare

@@ -14,8 +14,7 @@ import torch
 import manymodes as mm
 import manymodes.apps.fit
 from manymodes.apps.cli import main
-from manymodes.apps.files import read_columns, write_columns
-from manymodes.training import run
+from manymodes.apps.files import read_columns, write_parts
 
 QUICK = ["--preset", "fast", "--max-epochs", "3"]
 
@@ -26,6 +25,10 @@ def write_csv(path: Path, columns: dict) -> Path:
         writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=True))
     return path
+
+
+def write_columns(path: Path, columns: dict) -> None:
+    write_parts(path, [columns])
 
 
 def read_csv(path: Path) -> dict[str, np.ndarray]:
@@ -262,7 +265,7 @@ def test_columns_may_come_in_any_order_and_format(tmp_path, model):
     columns = table()
     files = [tmp_path / "p.csv", tmp_path / "p.parquet"]
     shuffled = {name: columns[name] for name in ("price", "age", "size")}
-    from manymodes.apps.files import read_columns, write_columns
+    from manymodes.apps.files import read_columns
 
     write_columns(tmp_path / "shuffled.parquet", shuffled)
     main(["predict", str(model), str(tmp_path / "houses.csv"), "--output", str(files[0])])
@@ -525,17 +528,9 @@ def test_an_interrupted_fit_leaves_nothing(tmp_path, houses, monkeypatch, capsys
 
 
 def test_a_fit_that_is_interrupted_after_its_first_epoch_writes_the_best_model_so_far(
-    tmp_path, houses, monkeypatch, capsys
+    tmp_path, houses, fail_at_judgement, capsys
 ):
-    evaluate, calls = run.evaluate, []
-
-    def interrupt(network, *rest):
-        calls.append(network)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return evaluate(network, *rest)
-
-    monkeypatch.setattr(run, "evaluate", interrupt)
+    fail_at_judgement(3, KeyboardInterrupt)
     output = tmp_path / "m"
     assert main(["fit", str(houses), "--target", "price", "--output", str(output), "--preset", "fast", "--json"]) == 130
     told = capsys.readouterr()

@@ -2,7 +2,11 @@ import numpy as np
 import pytest
 
 from manymodes._checks import InputError
-from manymodes.apps.files import check_new_file, read_columns, read_parts, write_columns, write_parts
+from manymodes.apps.files import check_new_file, read_columns, read_parts, write_parts
+
+
+def write_columns(path, columns):
+    write_parts(path, [columns])
 
 
 def write(tmp_path, text, name="table.csv", encoding="utf-8"):

@@ -5,20 +5,12 @@ import pytest
 
 import manymodes as mm
 from manymodes._checks import InputError
-from manymodes.training import Interrupted, run
+from manymodes.training import Interrupted
 
 
-def test_an_interrupted_fit_leaves_an_estimator_that_predicts(monkeypatch):
+def test_an_interrupted_fit_leaves_an_estimator_that_predicts(fail_at_judgement):
     X, y = mm.datasets.load_geyser()
-    evaluate, calls = run.evaluate, []
-
-    def interrupt(network, *rest):
-        calls.append(network)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return evaluate(network, *rest)
-
-    monkeypatch.setattr(run, "evaluate", interrupt)
+    fail_at_judgement(4, KeyboardInterrupt)
     model = mm.MDNRegressor(2, preset="fast", random_state=0)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, y)
@@ -26,22 +18,13 @@ def test_an_interrupted_fit_leaves_an_estimator_that_predicts(monkeypatch):
     assert np.isfinite(model.predict(X)).all()
 
 
-def test_a_fit_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
+def test_a_fit_goes_on_from_its_checkpoint(tmp_path, fail_at_judgement):
     X, y = mm.datasets.load_geyser()
     settings = {"hidden_sizes": (8,), "n_members": 2, "max_epochs": 3, "random_state": 0}
     expected = mm.MDNRegressor(**settings).fit(X, y).predict(X)
-    evaluate, calls = run.evaluate, []
-
-    def killed(network, *rest):
-        calls.append(network)
-        if len(calls) == 5:  # the second epoch of the fit, after three of the race
-            raise RuntimeError("killed")
-        return evaluate(network, *rest)
-
-    monkeypatch.setattr(run, "evaluate", killed)
+    fail_at_judgement(5, RuntimeError("killed"))  # in the second epoch of the fit, after three of the race
     with pytest.raises(RuntimeError, match="killed"):
         mm.MDNRegressor(**settings).fit(X, y, checkpoint=tmp_path)
-    monkeypatch.undo()
     assert (tmp_path / "race" / "fit.checkpoint").exists()
     assert (mm.MDNRegressor(**settings).fit(X, y, checkpoint=tmp_path).predict(X) == expected).all()
 
@@ -54,17 +37,9 @@ def test_a_checkpoint_needs_a_seed(tmp_path):
         mm.MDNRegressor().fit(X, y, checkpoint=tmp_path)
 
 
-def test_an_interrupted_race_leaves_no_model(monkeypatch):
+def test_an_interrupted_race_leaves_no_model(fail_at_judgement):
     X, y = mm.datasets.load_geyser()
-    evaluate, calls = run.evaluate, []
-
-    def interrupt(network, *rest):
-        calls.append(network)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return evaluate(network, *rest)
-
-    monkeypatch.setattr(run, "evaluate", interrupt)
+    fail_at_judgement(3, KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt) as caught:
         mm.MDNRegressor(random_state=0).fit(X, y)
     assert not isinstance(caught.value, Interrupted)

@@ -67,13 +67,11 @@ def read_parts(path: Path, n_rows: int = 65_536) -> Iterator[Columns]:
         raise _checks.InputError(f"{str(path)!r} has no rows below its header.")
 
 
-def write_columns(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
-    """Write columns to a CSV or Parquet file, whole or not at all; NaN becomes an empty cell in CSV."""
-    write_parts(path, [columns])
-
-
 def write_parts(path: Path, parts: Iterable[Mapping[str, NDArray[Any]]]) -> None:
-    """Write tables of the same columns one below the other, as they come, as ``write_columns`` would the whole."""
+    """Write tables of the same columns, one below the other as they come, to a CSV or Parquet file.
+
+    It is written whole or not at all; NaN becomes an empty cell in CSV.
+    """
     write = _write_parquet if path.suffix.lower() in _PARQUET else _write_csv
     with new_file(path) as file:
         write(file, parts, "\t" if path.suffix.lower() == ".tsv" else ",")

@@ -107,7 +107,7 @@ class FolderLearning(Learning):
         judged, self._sample = take_sample(stream.part(share, held_out=True)), take_sample(self._stream)
         refuse_constant(self._sample.train.points().numpy(), self.targets)
         self.n_train = self._sample.n_rows
-        self.held_out = self._named(judged.train.x.numpy(), self.features)
+        self.held_out = _named(judged.train.x.numpy(), self.features)
         self.y_held_out = judged.train.points().numpy()
 
     def fit(self, model: MDNRegressor, checkpoint: Path | None) -> None:
@@ -118,10 +118,7 @@ class FolderLearning(Learning):
         """Fit a baseline to some rows of a sample."""
         rows = self._sample.train
         x, y = rows.x[:_BASELINE_ROWS].numpy(), rows.points()[:_BASELINE_ROWS].numpy()
-        estimator.fit(self._named(x, self.features), self._named(y, self.targets))
-
-    def _named(self, values: NDArray[np.float64], names: Sequence[str]) -> Columns:
-        return dict(zip(names, values.T, strict=True))
+        estimator.fit(_named(x, self.features), _named(y, self.targets))
 
 
 def _refuse_few(n_rows: int, path: Path) -> None:
@@ -136,6 +133,10 @@ def _split(n_rows: int, share: float, random_state: int) -> tuple[NDArray[np.int
     order = np.random.default_rng(random_state).permutation(n_rows)
     n_held_out = min(max(2, round(share * n_rows)), n_rows - 2)
     return order[n_held_out:], order[:n_held_out]
+
+
+def _named(values: NDArray[np.float64], names: Sequence[str]) -> Columns:
+    return dict(zip(names, values.T, strict=True))
 
 
 def _rows(columns: Columns, index: NDArray[np.intp]) -> Columns:

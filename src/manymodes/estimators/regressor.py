@@ -209,9 +209,7 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         """
         with restored_on_failure(self):
             self._fit(X, y, sample_weight, None if checkpoint is None else Path(checkpoint))
-        if self.history_.ended_by == "interrupt":
-            raise Interrupted(self.network_, self.history_)
-        return self
+        return self._unless_interrupted()
 
     def fit_stream(
         self,
@@ -250,6 +248,10 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             self._learn(x, y, sample.weight, None if checkpoint is None else Path(checkpoint), stream)
             forget_rows(self)
             self.target_ndim_ = 1 if y.shape[1] == 1 else 2
+        return self._unless_interrupted()
+
+    def _unless_interrupted(self) -> Self:
+        """Return the estimator, or let an interruption go on now that it is fitted as well as it was until then."""
         if self.history_.ended_by == "interrupt":
             raise Interrupted(self.network_, self.history_)
         return self

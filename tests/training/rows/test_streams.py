@@ -266,6 +266,11 @@ def test_a_buffer_smaller_than_a_batch_is_no_obstacle():
     assert history.n_epochs == history.max_epochs
 
 
+def test_the_largest_seed_is_good_for_many_passes():
+    _, history = fitted(blocks(400), random_state=2**32 - 1, max_epochs=4)
+    assert history.n_epochs == 4
+
+
 def test_a_loader_that_shuffles_is_reproducible_and_leaves_the_callers_generator():
     loader = DataLoader(TensorDataset(*data(400)), batch_size=50, shuffle=True)
     nets, before = [], torch.get_rng_state()

@@ -104,7 +104,7 @@ class StreamFeed:
     def _all_passes(self) -> Iterator[Rows]:
         while True:
             n_batches = 0
-            for batch in self._pass(self._seed + len(self._passes)):
+            for batch in self._pass((self._seed + len(self._passes)) % 2**32):
                 yield batch
                 n_batches += 1
             if not n_batches:
