@@ -300,6 +300,15 @@ class _Regularised:
         return f"regularised({_name(self.objective)}, {factors})"
 
 
+def parts_of(objective: Objective) -> frozenset[str]:
+    """Return the names in ``OBJECTIVES`` that an objective is made of; none for a function of the user's own."""
+    if isinstance(objective, _Regularised):
+        return parts_of(objective.objective)
+    if isinstance(objective, _Mix):
+        return frozenset(name for name, _ in objective.parts)
+    return frozenset(name for name, known in OBJECTIVES.items() if known is objective)
+
+
 # --- private ---
 
 

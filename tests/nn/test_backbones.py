@@ -23,10 +23,10 @@ def test_dropout_is_reproducible_from_the_global_seed_and_differs_from_call_to_c
     assert not torch.equal(first, second)
 
 
-def test_dropout_at_level_zero_and_in_evaluation_changes_nothing():
+def test_dropout_that_has_faded_and_in_evaluation_changes_nothing():
     x, dropout = torch.randn(5, 3), Dropout(0.5)
     assert torch.equal(dropout.eval()(x), x)
-    dropout.train().level = 0.0
+    dropout.train().fade(0.0)
     assert torch.equal(dropout(x), x)
 
 

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 import manymodes as mm
+from manymodes.training.execution import Execution
 from manymodes.training.rows.data import Rows, Split
 from manymodes.training.rows.feeds import ResidentFeed
 from manymodes.training.schedule import Pace
@@ -13,7 +14,8 @@ from .test_loop import network
 
 def stepper(net, objective=mm.objectives.nll, **settings) -> Stepper:
     defaults = {"schedule": lambda progress: 0.1, "pace": Pace(1000, None), "weight_decay": 0.0, "clip_norm": 1.0}
-    return Stepper(net, objective, **{**defaults, **settings})
+    execution = Execution("full", compiled=False, n_threads=1)
+    return Stepper(net, objective, **{**defaults, "execution": execution, **settings})
 
 
 def epoch(one: Stepper, data: Rows, n_batches: int = 1, generator: torch.Generator | None = None) -> list[torch.Tensor]:

@@ -24,7 +24,16 @@ from manymodes.objectives import Objective, named, regularised
 
 T = TypeVar("T")
 
-_PASSED_ON = ("max_epochs", "batch_size", "weight_decay", "patience", "input_noise", "target_noise", "fade_dropout")
+_PASSED_ON = (
+    "max_epochs",
+    "batch_size",
+    "weight_decay",
+    "compile",
+    "patience",
+    "input_noise",
+    "target_noise",
+    "fade_dropout",
+)
 
 
 class Choices:
@@ -120,7 +129,7 @@ class Choices:
             "lr": preset.lr if model.lr is None else model.lr,
             "n_steps": preset.steps,
             "least_epochs": preset.epochs,
-            "precision": "auto" if model.backbone is None else "full",
+            "precision": "full" if model.backbone is not None and model.precision == AUTO else model.precision,
             "progress": bool(model.verbose),
         }
 

@@ -82,6 +82,9 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         batch_size: Rows per step; by default about an eighth of them, from 16 to 512.
         lr: Highest learning rate; None for the preset's.
         weight_decay: Decay of weight matrices.
+        precision: Of matrix products while training, see ``training.fit``; ``"auto"`` is ``"full"`` for a backbone
+            of your own.
+        compile: Whether steps are compiled, see ``training.fit``.
         patience: Stop after so many epochs without improvement of any member; None runs them all.
         validation_fraction: Share of rows that each member holds out to choose its best epoch.
         min_scale: Smallest scale of a component, as a share of the target's standard deviation; a target on a lattice
@@ -141,6 +144,8 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         batch_size: int | None = None,
         lr: float | None = None,
         weight_decay: float = 1e-2,
+        precision: str = "auto",
+        compile: bool | str = "auto",  # noqa: A002  # as torch calls it
         patience: int | None = None,
         validation_fraction: float = 0.125,
         min_scale: float = 1e-3,
@@ -172,6 +177,8 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.batch_size = batch_size
         self.lr = lr
         self.weight_decay = weight_decay
+        self.precision = precision
+        self.compile = compile
         self.patience = patience
         self.validation_fraction = validation_fraction
         self.min_scale = min_scale

@@ -76,6 +76,8 @@ def _score_and_slopes(*arguments: Tensor) -> list[Tensor]:
 def _chunks(weights: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Yield runs of rows, at least one at a time."""
     n_pairs = len(weights) * (len(weights) - 1) // 2
+    if torch.compiler.is_compiling():  # fused code keeps no pairs at all
+        return iter([(weights, *others)])
     n_rows = max(_PAIRS.get(weights.device.type, _MOST_PAIRS) // max(n_pairs, 1), 1)
     return zip(*(value.split(n_rows, -1) for value in (weights, *others)), strict=True)
 

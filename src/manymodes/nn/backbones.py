@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from manymodes import _checks
 from manymodes.nn.members import linear
+from manymodes.nn.random_bytes import random_bytes
 
 
 class MLP(nn.Module):
@@ -71,10 +72,20 @@ class Dropout(nn.Module):
         share: Share of numbers left out at random while training, in (0, 1); rounded to multiples of 1/256.
     """
 
+    left_out: Tensor
+
     def __init__(self, share: float) -> None:
         super().__init__()
         self.share = share
-        self.level = 1.0  # of the share; training lowers it
+        # Of 256 numbers. A tensor, so that a compiled step sees it change; it is no part of what is saved.
+        self.register_buffer("left_out", torch.zeros((), dtype=torch.uint8), persistent=False)
+        self.fade(1.0)
+
+    def fade(self, level: float) -> None:
+        """Leave out so much of the share from now on, from 0 to 1."""
+        n_left_out = min(255, round(256 * self.share * level))
+        self.is_active = n_left_out > 0
+        self.left_out.fill_(n_left_out)
 
     def extra_repr(self) -> str:
         """Return the share, for the printed module."""
@@ -82,12 +93,7 @@ class Dropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x, with a share of its numbers replaced by 0 and the others enlarged to match, while training."""
-        out_of_256 = min(255, round(256 * self.share * self.level))
-        if not self.training or out_of_256 == 0:
+        if not self.training or not self.is_active:
             return x
-        words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device).random_(_LEAST, None)
-        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= out_of_256
-        return x * kept.to(x.dtype).mul_(256 / (256 - out_of_256))
-
-
-_LEAST = -(2**63)  # random_ draws from here to the largest integer: all 64 bits
+        kept = random_bytes(x) >= self.left_out
+        return x * (kept * (256 / (256 - self.left_out.to(x.dtype))))

@@ -77,12 +77,17 @@ class PeriodicEmbedding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the embedded columns, (..., N, F * out_features)."""
-        frequencies = self.frequencies.unflatten(-1, (self.in_features, -1)).unsqueeze(-3)  # (..., 1, F, waves)
-        turns = 2 * math.pi * frequencies * x.clamp(self.low, self.high).unsqueeze(-1)  # (..., N, F, waves)
-        waves = torch.cat([turns.cos(), turns.sin()], -1).transpose(-2, -3)  # (..., F, N, 2 waves)
-        bias = self.bias.unflatten(-1, (self.in_features, 1, -1))
-        learned = F.relu(waves @ self.weight + bias).transpose(-2, -3)
+        numbers = x.clamp(self.low, self.high).transpose(-1, -2).unsqueeze(-1)  # (..., F, N, 1)
+        turns = 2 * math.pi * self.frequencies.unflatten(-1, (self.in_features, 1, -1)) * numbers  # (..., F, N, waves)
+        waves = torch.cat([turns.cos(), turns.sin()], -1)
+        width = self.weight.shape[-1]
+        with torch.autocast(x.device.type, enabled=False):  # a product so small gains nothing, and the waves lose
+            learned = (waves @ F.pad(self.weight, (0, -width % _LANES)))[..., :width]
+        learned = F.relu(learned + self.bias.unflatten(-1, (self.in_features, 1, -1))).transpose(-2, -3)
         return torch.cat([x.unsqueeze(-1), learned], -1).flatten(-2)
+
+
+_LANES = 16  # of a CPU's vectors: products as wide as a multiple of it take a fraction of the time of others
 
 
 def _listed(value: float | Sequence[float]) -> Sequence[float]:

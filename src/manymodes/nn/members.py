@@ -77,8 +77,9 @@ class Members(nn.Module):
         for name, value in parameters.items():
             stacked = nn.Parameter(value.detach().clone(), requires_grad=name not in frozen)
             self.register_parameter(name.replace(".", "/"), stacked)
+        saved = module.state_dict()
         for name, value in buffers.items():
-            self.register_buffer(name.replace(".", "/"), value)
+            self.register_buffer(name.replace(".", "/"), value, persistent=name in saved)
         self._template = [copy.deepcopy(module).to("meta")]  # in a list: its parameters are not this module's
 
     def forward(self, x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from manymodes.nn import MixtureDensityNetwork
 from manymodes.objectives import Objective
 from manymodes.training.best import BestWeights
 from manymodes.training.checkpoint import Checkpoint, Journal
+from manymodes.training.execution import Execution, Work
 from manymodes.training.history import History
 from manymodes.training.plan import plan_of
 from manymodes.training.progress import progress_bar
@@ -44,6 +45,7 @@ def fit(
     input_noise: float = 0.0,
     target_noise: float = 0.0,
     precision: str = "full",
+    compile: bool | str = "auto",  # noqa: A002  # as torch calls it
     fade_dropout: bool = True,
     patience: int | None = None,
     time_limit: float | None = None,
@@ -83,8 +85,12 @@ def fit(
         clip_norm: Largest norm of the gradient.
         input_noise: Standard deviation of normal noise, fresh in every batch, on inputs in scaled units.
         target_noise: The same on targets.
-        precision: Of matrix products while training: ``"full"``, ``"bfloat16"``, or ``"auto"`` for bfloat16 on devices
-            that have instructions for it. Likelihoods, weights and validation keep the network's precision.
+        precision: Of matrix products while training: ``"full"``, ``"bfloat16"``, ``"tf32"`` (of GPUs), or ``"auto"``
+            for bfloat16 on devices that have instructions for it, where layers are wide. Likelihoods, weights and
+            validation keep the network's precision.
+        compile: Whether steps are compiled, which takes some 15 seconds, or 2 where the same sizes were compiled
+            before; ``"auto"`` compiles networks of this package where a fit is long enough to repay it, see
+            ``training.execution``.
         fade_dropout: Whether the dropout of this package's backbones fades over the first three tenths of the fit, so
             that scales do not account for its noise.
         patience: Stop after so many epochs without improvement of any member; None runs them all.
@@ -121,6 +127,7 @@ def fit(
         input_noise=input_noise,
         target_noise=target_noise,
         precision=precision,
+        compile=compile,
         fade_dropout=fade_dropout,
         patience=patience,
         time_limit=time_limit,
@@ -137,7 +144,10 @@ def fit(
         return journal.load_network(network.eval())
     with isolated(world.agreed(journal.seed), network.device) as generator:
         run = _prepared(network, source, objective, settings, generator, journal, world)
-        with progress_bar(progress if world.is_first else False, run.history.max_epochs) as show:
+        with (
+            run.execution.applied(),
+            progress_bar(progress if world.is_first else False, run.history.max_epochs) as show,
+        ):
             run.epochs([show, *callbacks])
     return run.history
 
@@ -157,6 +167,7 @@ class Settings:
     input_noise: float
     target_noise: float
     precision: str
+    compile: bool | str
     fade_dropout: bool
     patience: int | None
     time_limit: float | None
@@ -175,6 +186,11 @@ def _prepared(
     """Return a run that is about to begin, or to go on where the journal ends."""
     parts = source.split(generator)
     batch_size, n_batches, max_epochs = _lengths(settings, source, source.n_train(parts), world)
+    work = Work(-(-batch_size // world.size), n_batches * max_epochs, settings.time_limit is not None)
+    execution = _execution(network, objective, settings, work, journal)
+    world.check_same({"the precision, compilation and threads": vars(execution)})
+    if execution.compiled:  # rows that make no whole batch wait for the next epoch
+        n_batches = max(1, source.n_train(parts) // batch_size)
     pace = Pace(max_epochs * n_batches, settings.time_limit, world)
     stepper = Stepper(
         network,
@@ -185,7 +201,7 @@ def _prepared(
         clip_norm=settings.clip_norm,
         input_noise=settings.input_noise,
         target_noise=settings.target_noise,
-        precision=settings.precision,
+        execution=execution,
         fade_dropout=settings.fade_dropout,
         world=world,
         seed=generator.initial_seed(),
@@ -204,7 +220,7 @@ def _prepared(
     run = Run(
         network=network,
         parts=scaled,
-        feed=source.feed(scaled, batch_size, generator, world),
+        feed=source.feed(scaled, batch_size, generator, world, alike=execution.compiled),
         n_batches=n_batches,
         objective=objective,
         stepper=stepper,
@@ -212,11 +228,21 @@ def _prepared(
         best=best,
         history=history,
         journal=journal,
+        execution=execution,
         world=world,
     )
     if journal.saved is not None:
         run.take_up(journal.saved)
     return run
+
+
+def _execution(
+    network: MixtureDensityNetwork, objective: Objective, settings: Settings, work: Work, journal: Journal
+) -> Execution:
+    """Return the means of a fit: those of its checkpoint, or what the rules say."""
+    if journal.saved is not None:
+        return Execution(**journal.saved.document["execution"])
+    return Execution.chosen(network, objective, work, precision=settings.precision, compiles=settings.compile)
 
 
 def _lengths(settings: Settings, source: Source, n_train: int, world: World) -> tuple[int, int, int]:

@@ -13,14 +13,16 @@ from manymodes.nn import MixtureDensityNetwork
 from manymodes.objectives import Objective
 from manymodes.training.best import BestWeights
 from manymodes.training.checkpoint import Journal, Snapshot, grouped
+from manymodes.training.execution import Execution
 from manymodes.training.findings import examine
+from manymodes.training.gradients import member_losses
 from manymodes.training.history import History
 from manymodes.training.memory import Memory
 from manymodes.training.randomness import random_states, set_random_states
 from manymodes.training.rows.data import Rows, Split
 from manymodes.training.rows.feeds import Feed
 from manymodes.training.schedule import Pace
-from manymodes.training.step import Stepper, member_losses
+from manymodes.training.step import Stepper
 from manymodes.training.world import World
 
 Callback = Callable[[History], None]
@@ -41,6 +43,7 @@ class Run:
         best: Keeps the best weights.
         history: Takes note of everything.
         journal: Where to write everything down.
+        execution: Precision, compilation and threads.
         world: Processes that run together.
     """
 
@@ -54,6 +57,7 @@ class Run:
     best: BestWeights
     history: History
     journal: Journal
+    execution: Execution
     world: World
     _losses: list[Tensor] = field(default_factory=list)  # of the batches of this epoch, (M,) each
 
@@ -150,7 +154,12 @@ class Run:
         self.journal.write(tensors, self._numbers())
 
     def _numbers(self) -> dict[str, Any]:
-        return {"history": self.history.to_dict(), "step": self.pace.step, "seconds": self.pace.seconds}
+        return {
+            "history": self.history.to_dict(),
+            "step": self.pace.step,
+            "seconds": self.pace.seconds,
+            "execution": vars(self.execution),
+        }
 
 
 class Interrupted(KeyboardInterrupt):

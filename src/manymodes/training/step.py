@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from manymodes import _checks
 from manymodes.distributions.constraints import Scaling
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.nn.backbones import Dropout
 from manymodes.objectives import Objective
-from manymodes.training.precision import autocast
+from manymodes.training.execution import Execution
+from manymodes.training.gradients import Backward
 from manymodes.training.rows.data import Rows
 from manymodes.training.schedule import Pace, WarmUpAndDecay, dropout_level
 from manymodes.training.world import ALONE, World
 
-_MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW
 _LEAST_NORM = 1e-12  # a gradient of zero stays zero
 
 
@@ -38,7 +37,7 @@ class Stepper:
         clip_norm: Largest norm of a member's gradient.
         input_noise: Standard deviation of normal noise on the inputs of every batch, in scaled units.
         target_noise: The same on targets.
-        precision: Of the network's matrix products, see ``training.precision``.
+        execution: Precision of the network's matrix products, and whether to compile.
         fade_dropout: Whether dropout fades early in the fit.
         world: Processes that take a share of every batch each.
         seed: Of what is random in the steps of several processes.
@@ -53,17 +52,16 @@ class Stepper:
         pace: Pace,
         weight_decay: float,
         clip_norm: float,
+        execution: Execution,
         input_noise: float = 0.0,
         target_noise: float = 0.0,
-        precision: str = "full",
         fade_dropout: bool = True,
         world: World = ALONE,
         seed: int = 0,
     ) -> None:
         self._world, self._seed = world, seed
-        self._network, self._objective = network, objective
+        self._network = network
         self._schedule, self._pace = schedule, pace
-        self._precision = precision
         self._n_members = network.n_members or 1
         self._input_noise = _checks.number_between("input_noise", input_noise, 0.0, math.inf, including=(0.0,))
         self._target_noise = _checks.number_between("target_noise", target_noise, 0.0, math.inf, including=(0.0,))
@@ -81,6 +79,9 @@ class Stepper:
         self._dropouts = fading if fade_dropout else []
         # Running statistics, say of batch normalisation, which a batch changes on its way forward.
         self._statistics = [buffer for buffer in network.backbone.buffers() if buffer.is_floating_point()]
+        self._backward = Backward(network, objective, self._parameters, execution)
+        # What is on a CPU can be looked at any time; elsewhere a look would wait for the device.
+        self._looks = network.device.type == "cpu"
 
     def step(self, batch: Rows) -> Tensor:
         """Change the weights by one batch in scaled units, (M, n) rows, or (n,) without members.
@@ -91,25 +92,22 @@ class Stepper:
         progress = self._pace.advance()
         lr = self._schedule(progress)
         for dropout in self._dropouts:
-            dropout.level = dropout_level(progress)
+            dropout.fade(dropout_level(progress))
         for group in self._optimizer.param_groups:
             group["lr"] = lr
         self._world.reseed(self._seed, self._pace.step, self._network.device)
-        self._optimizer.zero_grad()
         before = [statistic.clone() for statistic in self._statistics]
-        losses = member_losses(self._network, self._noisy(batch), self._objective, self._precision)
-        losses.sum().backward()
-        losses = losses.detach()
-        self._world.average([*self._gradients(), losses], batch.y.shape[-2])
-        norms = self._clip()
-        bad = ~torch.isfinite(losses + norms)
-        if not bool(bad.any()):
+        losses, gradients = self._backward(self._noisy(batch))
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            parameter.grad = None if gradient is None else gradient.contiguous()
+        self._world.average([*(gradient for _, gradient in self._learning()), losses], batch.y.shape[-2])
+        bad = ~torch.isfinite(losses + self._clip())
+        if self._looks and not bool(bad.any()):
             self._optimizer.step()
             return losses
         for statistic, value in zip(self._statistics, before, strict=True):
-            statistic.copy_(value)
-        if not bool(bad.all()):
-            self._step_without(bad.nonzero().squeeze(-1))
+            statistic.copy_(torch.where(bad.any(), value, statistic))
+        self._step_without(bad)
         return losses.masked_fill(bad, torch.nan)
 
     def end_epoch(self) -> None:
@@ -120,7 +118,7 @@ class Stepper:
     def close(self) -> None:
         """Leave the network to others: whoever trains on, or samples with dropout, finds all of it."""
         for dropout in self._dropouts:
-            dropout.level = 1.0
+            dropout.fade(1.0)
 
     def state(self) -> dict[str, Tensor]:
         """Return what the optimiser remembers, as tensors."""
@@ -146,31 +144,40 @@ class Stepper:
             y = y + self._target_noise * torch.randn_like(y)
         return Rows(x, y, batch.weight, batch.place)
 
+    def _learning(self) -> list[tuple[nn.Parameter, Tensor]]:
+        """Return the parameters that have a gradient, and it."""
+        return [(parameter, parameter.grad) for parameter in self._parameters if parameter.grad is not None]
+
     def _clip(self) -> Tensor:
         """Shorten the gradient of each member to the largest norm; return their norms, (M,)."""
-        flat = [gradient.view(self._n_members, -1) for gradient in self._gradients()]
+        flat = [gradient.reshape(self._n_members, -1) for _, gradient in self._learning()]
         norms: Tensor = torch.stack([torch.linalg.vector_norm(part, dim=-1) for part in flat]).norm(dim=0)
-        if bool((norms > self._clip_norm).any()):
-            factor = (self._clip_norm / norms.clamp_min(_LEAST_NORM)).clamp_max(1.0).unsqueeze(-1)
-            for part in flat:
-                part.mul_(factor)
+        if not self._looks or bool((norms > self._clip_norm).any()):
+            factor = (self._clip_norm / norms.clamp_min(_LEAST_NORM)).clamp_max(1.0)
+            for parameter, gradient in self._learning():
+                parameter.grad = gradient * _beside(factor, gradient)  # not in place: two may share their numbers
         return norms
 
-    def _gradients(self) -> list[Tensor]:
-        return [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-
-    def _step_without(self, members: Tensor) -> None:
-        """Step, and put back what it did to some members, whose gradients are not finite."""
-        state: dict[Tensor, dict[str, Any]] = self._optimizer.state
-        kept: list[tuple[Tensor, Tensor]] = []
-        for parameter in self._parameters:
-            if parameter.grad is not None:
-                parameter.grad[members] = 0.0
-                moments = [state[parameter][name] for name in _MOMENTS] if parameter in state else []
-                kept += [(value, value[members].clone()) for value in (parameter.detach(), *moments)]
+    def _step_without(self, bad: Tensor) -> None:
+        """Step, but leave members, (M,), whose gradients are not finite as they are."""
+        for _, gradient in self._learning():
+            gradient.masked_fill_(_beside(bad, gradient), 0.0)
+        before = [(value, value.clone()) for value in self._changing()]
         self._optimizer.step()
-        for value, old in kept:
-            value[members] = old
+        for value, old in before:
+            undone = _beside(bad, value) if value.dim() else bad.all()  # a count of steps is of all members
+            value.copy_(torch.where(undone, old, value))
+
+    def _changing(self) -> Iterator[Tensor]:
+        """Yield what a step changes: parameters, and what the optimiser remembers of them."""
+        for parameter, _ in self._learning():
+            state: dict[str, Tensor] = self._optimizer.state[parameter]
+            yield from (parameter.detach(), *state.values())
+
+
+def _beside(of_members: Tensor, value: Tensor) -> Tensor:
+    """Return numbers of members, (M,), as they broadcast with a tensor, (M, ...)."""
+    return of_members.reshape([-1, *(1 for _ in value.shape[1:])][: value.dim()])
 
 
 def _refuse_noise_on_targets(network: MixtureDensityNetwork) -> None:
@@ -178,28 +185,3 @@ def _refuse_noise_on_targets(network: MixtureDensityNetwork) -> None:
     support = network.head.support()
     if any(scaling is not Scaling.AFFINE for scaling in scalings) or bool((support.low == support.high).any()):
         raise _checks.InputError("target_noise must be 0 for families of counts, angles or bounded targets, and atoms.")
-
-
-def member_losses(network: MixtureDensityNetwork, rows: Rows, objective: Objective, precision: str = "full") -> Tensor:
-    """Return the objective of each member on rows of its own in scaled units, (M,); without members, (1,).
-
-    An objective that averages over everything, as one number, is asked member by member.
-    """
-    with autocast(network, precision):
-        distribution = network.scaled_distribution(rows.x, rows.place)
-    n_members = network.n_members
-    if n_members is None:
-        return _scalar(objective(distribution, rows.y, rows.weight)).reshape(1)
-    loss = objective(distribution, rows.y, rows.weight)
-    if isinstance(loss, Tensor) and loss.shape == (n_members,):
-        return loss
-    weights = rows.weight if rows.weight is not None else [None] * n_members
-    return torch.stack([_scalar(objective(distribution[m], rows.y[m], weights[m])) for m in range(n_members)])
-
-
-def _scalar(loss: Any) -> Tensor:
-    """Return what an objective gave for one member, if it is one number with a gradient."""
-    if isinstance(loss, Tensor) and loss.numel() == 1:
-        return loss.reshape(())
-    got = f"shape {_checks.shape_text(loss.shape)}" if isinstance(loss, Tensor) else repr(loss)
-    raise _checks.InputError(f"objective must return one number as a tensor, say a mean over rows; got {got}.")

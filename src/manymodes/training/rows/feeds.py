@@ -34,19 +34,27 @@ class ResidentFeed:
 
     Args:
         parts: The rows in scaled units.
-        generator: Source of the orders, the same in all processes.
+        generator: Source of the orders, the same in all processes; rows on a GPU are ordered by one there.
         world: Processes that take a share of every batch each.
+        batch_size: Rows of every batch, where all must be as large; None to share all rows out.
     """
 
-    def __init__(self, parts: Split, generator: torch.Generator, world: World = ALONE) -> None:
-        self._parts, self._generator, self._world = parts, generator, world
+    def __init__(
+        self, parts: Split, generator: torch.Generator, world: World = ALONE, *, batch_size: int | None = None
+    ) -> None:
+        device = parts.train_index.device
+        if device.type != "cpu":
+            generator = torch.Generator(device).manual_seed(generator.initial_seed())
+        self._parts, self._generator, self._world, self._batch_size = parts, generator, world, batch_size
         self._before_epoch = generator.get_state()  # within one: the order is drawn at its beginning
 
     def batches(self, n_batches: int, *, first: int = 0) -> Iterator[Rows]:
         """Go once through the training rows."""
         index = self._parts.train_index
-        order = torch.rand(index.shape, generator=self._generator).argsort(-1).to(index.device)
-        for batch in index.gather(-1, order).tensor_split(n_batches, dim=-1)[first:]:
+        order = torch.rand(index.shape, generator=self._generator, device=index.device).argsort(-1)
+        rows = index.gather(-1, order)
+        parts = rows.tensor_split(n_batches, -1) if self._batch_size is None else rows.split(self._batch_size, -1)
+        for batch in parts[first:n_batches]:
             yield self._parts.train.take(self._world.share(batch))
         self._before_epoch = self._generator.get_state()
 

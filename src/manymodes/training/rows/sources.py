@@ -40,8 +40,10 @@ class Source(ABC):
         """Return how many rows a member learns from."""
 
     @abstractmethod
-    def feed(self, parts: Split, batch_size: int, generator: torch.Generator, world: World) -> Feed:
-        """Return where batches come from, given the split in scaled units."""
+    def feed(
+        self, parts: Split, batch_size: int, generator: torch.Generator, world: World, *, alike: bool = False
+    ) -> Feed:
+        """Return where batches come from, given the split in scaled units; where they are alike, all are as large."""
 
 
 def source_of(network: MixtureDensityNetwork, data: Any, validation: Validation) -> Source:
@@ -77,8 +79,10 @@ class _Resident(Source):
     def n_train(self, parts: Split) -> int:
         return parts.train_index.shape[-1]
 
-    def feed(self, parts: Split, batch_size: int, generator: torch.Generator, world: World) -> Feed:
-        return ResidentFeed(parts, generator, world)
+    def feed(
+        self, parts: Split, batch_size: int, generator: torch.Generator, world: World, *, alike: bool = False
+    ) -> Feed:
+        return ResidentFeed(parts, generator, world, batch_size=batch_size if alike else None)
 
 
 class _Streamed(Source):
@@ -102,7 +106,9 @@ class _Streamed(Source):
     def n_train(self, parts: Split) -> int:
         return max(1, round(self._sample.n_rows * (1 - self._sample.share)))
 
-    def feed(self, parts: Split, batch_size: int, generator: torch.Generator, world: World) -> Feed:
+    def feed(
+        self, parts: Split, batch_size: int, generator: torch.Generator, world: World, *, alike: bool = False
+    ) -> Feed:
         return StreamFeed(self._stream, self._network, self._sample, batch_size, generator.initial_seed(), world)
 
 

@@ -1,0 +1,136 @@
+"""Precision, compilation and threads: rules that look at sizes, and steps that are the same whatever the means."""
+
+import re
+import shutil
+
+import pytest
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import manymodes as mm
+from manymodes._checks import InputError
+from manymodes.distributions import Poisson
+from manymodes.nn import MLP, Members, MixtureDensityNetwork, MixtureHead, TableEmbedding, TableScaling
+from manymodes.objectives import mix, regularised
+from manymodes.training import execution
+from manymodes.training.execution import Execution, Work, is_traced
+
+M, F = 2, 3
+LONG = Work(n_rows=512, n_steps=10**6, has_time_limit=False)
+MIX = mix({"nll": 0.5, "crps": 0.5})
+
+
+def network(width: int = 16, dropout: float = 0.0, seed: int = 0, n_members: int | None = M) -> MixtureDensityNetwork:
+    torch.manual_seed(seed)
+    embedding = TableEmbedding(F, n_members=n_members)
+    mlp = MLP(embedding.out_features, (width, width), dropout=dropout, residual=True, n_members=n_members)
+    head = MixtureHead(width, target_dim=1, n_components=2, n_members=n_members)
+    return MixtureDensityNetwork(nn.Sequential(embedding, mlp), head, input_scaling=TableScaling())
+
+
+def data(n: int = 200) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(n, F, generator=generator)
+    return x, x[:, :1].abs() + 0.1 * torch.randn(n, 1, generator=generator)
+
+
+def fit(net, **settings):
+    usual = {"max_epochs": 6, "batch_size": 32, "validation": data(50), "random_state": 0, "progress": False}
+    return mm.fit(net, data(), **{**usual, **settings})
+
+
+def chosen(net, objective=mm.objectives.nll, work=LONG, precision="full", compiles=False) -> Execution:
+    return Execution.chosen(net, objective, work, precision=precision, compiles=compiles)
+
+
+# --- rules ---
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_bfloat16_is_for_wide_layers_on_devices_that_have_instructions_for_it(native, monkeypatch):
+    monkeypatch.setattr(execution, "_is_native", lambda device: native)
+    assert chosen(network(256), precision="auto").precision == ("bfloat16" if native else "full")
+    assert chosen(network(64), precision="auto").precision == "full"
+    assert chosen(network(64), precision="bfloat16").precision == "bfloat16"
+
+
+def test_a_fit_is_compiled_where_it_is_long_enough_to_repay_it(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/g++")
+    wide = network(256)
+    assert chosen(wide, compiles="auto").compiled
+    assert not chosen(wide, compiles="auto", work=Work(512, 1000, has_time_limit=False)).compiled
+    assert not chosen(wide, compiles="auto", work=Work(512, 10**6, has_time_limit=True)).compiled
+    assert chosen(wide, compiles=True, work=Work(8, 1, has_time_limit=True)).compiled
+    assert not chosen(wide, compiles=False).compiled
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert not chosen(wide, compiles="auto").compiled
+
+
+def test_only_what_is_known_to_compile_is_compiled_unasked():
+    assert is_traced(network(), mm.objectives.nll)
+    assert is_traced(network(), regularised(MIX, scale_prior=0.1))
+    assert not is_traced(network(), mm.objectives.energy)
+    assert not is_traced(network(), mix({"nll": 0.5, "energy": 0.5}))
+    assert not is_traced(network(), lambda distribution, y, weight: mm.objectives.nll(distribution, y, weight))
+    own = Members(nn.Sequential(nn.Linear(F, 4)), M)
+    assert not is_traced(MixtureDensityNetwork(own, MixtureHead(4, target_dim=1, n_components=2, n_members=M)), MIX)
+    counts = MixtureHead(4, target_dim=1, n_components=2, family=Poisson)
+    assert not is_traced(MixtureDensityNetwork(nn.Linear(F, 4), counts), mm.objectives.nll)
+    recurrent = MixtureDensityNetwork(nn.LSTM(F, 4), MixtureHead(4, target_dim=1, n_components=2))
+    assert not is_traced(recurrent, mm.objectives.nll)
+
+
+def test_small_networks_work_with_one_thread_and_large_ones_with_all(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert chosen(network(16), work=Work(64, 1000, has_time_limit=False)).n_threads == 1
+    assert chosen(network(512), work=LONG).n_threads == 2
+
+
+def test_the_number_of_threads_is_given_back():
+    before, seen = torch.get_num_threads(), []
+    with Execution("full", compiled=False, n_threads=before + 1).applied():
+        seen.append(torch.get_num_threads())
+    assert (seen, torch.get_num_threads()) == ([before + 1], before)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"precision": "half"}, "precision must be one of 'auto', 'bfloat16', 'full', 'tf32'; got 'half'."),
+        ({"compile": "always"}, "compile must be True, False or 'auto'; got 'always'."),
+    ],
+)
+def test_other_means_are_refused(settings, sentence):
+    with pytest.raises(InputError, match=f"^{re.escape(sentence)}$"):
+        fit(network(), **settings)
+
+
+# --- steps ---
+
+
+def test_bfloat16_products_learn_as_well():
+    losses = {name: fit(network(64), precision=name, max_epochs=60, lr=1e-2) for name in ("full", "bfloat16")}
+    assert losses["bfloat16"].best_validation_loss < losses["full"].best_validation_loss + 0.15
+
+
+def test_compiled_steps_are_the_steps_that_are_not_compiled():
+    for seed in (0, 1):  # the second network has the sizes of the first, and weights of its own
+        nets = [network(dropout=0.2, seed=seed) for _ in range(2)]
+        histories = [fit(nets[compiles], objective=MIX, compile=compiles, batch_size=50) for compiles in (False, True)]
+        for one, other in zip(*(net.state_dict().values() for net in nets), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+        assert histories[0].validation_loss == pytest.approx(histories[1].validation_loss, abs=1e-4)
+
+
+class _NoLooks(TorchDispatchMode):
+    """Refuses what waits for a device: to read a number, or to ask how many there are."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        assert func.overloadpacket not in (
+            torch.ops.aten._local_scalar_dense,
+            torch.ops.aten.nonzero,
+            torch.ops.aten.is_nonzero,
+            torch.ops.aten.equal,
+        ), f"{func} waits for the device"
+        return func(*args, **(kwargs or {}))
