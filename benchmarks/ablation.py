@@ -59,6 +59,7 @@ SETTINGS: Mapping[str, dict[str, Any]] = {
     "retrieval": {"retrieval": True},
     "student_t, 5 components, nll": {"family": "student_t", "n_components": 5, "objective": "nll"},
     "preset fast": {"preset": "fast"},
+    "products in float32": {"precision": "full"},
 }
 OTHERS: Mapping[str, Callable[[int], Any]] = {
     "inputs made normal by ranks": variants.RankedInputs,
