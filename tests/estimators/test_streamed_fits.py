@@ -6,7 +6,9 @@ import torch
 
 import manymodes as mm
 from manymodes._checks import InputError
+from manymodes.distributions import Incomplete
 from manymodes.training import Stream
+from manymodes.training.step import Stepper
 
 QUICK = {"preset": "fast", "random_state": 0}
 
@@ -60,6 +62,28 @@ def test_settings_that_need_all_rows_are_refused(settings, sentence):
     with pytest.raises(InputError) as caught:
         mm.MDNRegressor(**QUICK, **settings).fit_stream(stream(*wave(100)))
     assert str(caught.value) == sentence
+
+
+def test_all_rows_are_gone_through_once_before_the_first_step(monkeypatch):
+    X, y = wave(800)
+    passes, steps = [], []
+    blocks, step = Stream.blocks, Stepper.step
+
+    def counted(self, seed):
+        passes.append(len(steps))
+        return blocks(self, seed)
+
+    monkeypatch.setattr(Stream, "blocks", counted)
+    monkeypatch.setattr(Stepper, "step", lambda self, batch: steps.append(1) or step(self, batch))
+    mm.MDNRegressor(**QUICK, max_epochs=3).fit_stream(stream(X, y))
+    assert passes.count(0) == 2  # to look, and to learn
+
+
+def test_incomplete_targets_are_refused_in_words():
+    x = torch.randn(50, 2)
+    blocks = Stream([(x, Incomplete.rounded(x[:, :1], 0.1))])
+    with pytest.raises(InputError, match=r"^stream must hold exact targets; got Incomplete\. Take manymodes\.fit for"):
+        mm.MDNRegressor(**QUICK).fit_stream(blocks)
 
 
 def test_a_constant_target_and_what_is_no_stream_are_refused():

@@ -14,7 +14,10 @@ from manymodes.distributions import Poisson
 from manymodes.nn import MLP, Members, MixtureDensityNetwork, MixtureHead, TableEmbedding, TableScaling
 from manymodes.objectives import mix, regularised
 from manymodes.training import execution
+from manymodes.training.checkpoint import Checkpoint
 from manymodes.training.execution import Execution, Work, is_traced
+from manymodes.training.step import Stepper
+from manymodes.training.tensor_file import TensorFile
 
 M, F = 2, 3
 LONG = Work(n_rows=512, n_steps=10**6, has_time_limit=False)
@@ -134,3 +137,67 @@ class _NoLooks(TorchDispatchMode):
             torch.ops.aten.equal,
         ), f"{func} waits for the device"
         return func(*args, **(kwargs or {}))
+
+
+def often_infinite(distribution, y, weight):
+    """Return a loss that is infinite for every member whose batch begins with a low target, while training."""
+    loss = mm.objectives.nll(distribution, y, weight)
+    return loss / (y[..., 0, 0] > -0.5) if loss.requires_grad else loss
+
+
+def test_on_a_device_no_step_waits_and_all_end_with_the_weights_of_a_cpu(monkeypatch):
+    x, y = data(120)
+    settings = {"objective": often_infinite, "clip_norm": 0.05, "batch_size": 20, "max_epochs": 3}
+    usual, as_on_a_device = network(dropout=0.1), network(dropout=0.1)
+    told = mm.fit(usual, (x, y), validation=data(30), random_state=0, progress=False, **settings)
+    assert 3 < told.skipped_batches < 30
+    init, step = Stepper.__init__, Stepper.step
+
+    def blind(self, *arguments, **options):
+        init(self, *arguments, **options)
+        self._looks = False
+
+    def watched(self, batch):
+        with _NoLooks():
+            return step(self, batch)
+
+    monkeypatch.setattr(Stepper, "__init__", blind)
+    monkeypatch.setattr(Stepper, "step", watched)
+    history = mm.fit(as_on_a_device, (x, y), validation=data(30), random_state=0, progress=False, **settings)
+    assert history.skipped_batches == told.skipped_batches
+    for one, other in zip(usual.state_dict().values(), as_on_a_device.state_dict().values(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_look_is_noticed():
+    with _NoLooks(), pytest.raises(AssertionError, match="waits for the device"):
+        bool(torch.ones(3).any())
+
+
+# --- checkpoints ---
+
+
+def test_a_fit_that_goes_on_takes_the_means_it_began_with(tmp_path, monkeypatch):
+    monkeypatch.setattr(execution, "_is_native", lambda device: True)
+    seen = []
+
+    def nll(distribution, y, weight=None):
+        seen.append(1)
+        if len(seen) == stop:
+            raise SystemExit
+        return mm.objectives.nll(distribution, y, weight)
+
+    settings = {"objective": nll, "precision": "auto", "max_epochs": 12}
+    stop, through = -1, network(128)
+    fit(through, **settings)
+    stop, net = 40, network(128)
+    seen.clear()
+    with pytest.raises(SystemExit):
+        fit(net, **settings, checkpoint=Checkpoint(tmp_path, seconds=1e-9))
+    written = TensorFile("manymodes_checkpoint", 1, "manymodes checkpoint").read(tmp_path / "fit.checkpoint")[1]
+    assert written["execution"] == {"precision": "bfloat16", "compiled": False, "n_threads": 1}
+    monkeypatch.setattr(execution, "_is_native", lambda device: False)  # another machine: its rule says "full"
+    stop = -1
+    fit(net, **settings, checkpoint=Checkpoint(tmp_path))
+    for one, other in zip(through.state_dict().values(), net.state_dict().values(), strict=True):
+        assert torch.equal(one, other)

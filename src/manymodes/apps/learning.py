@@ -16,7 +16,7 @@ from manymodes.estimators import MDNRegressor
 from manymodes.estimators.row_numbers import renumber_rows
 from manymodes.estimators.tables import from_columns, refuse_constant
 from manymodes.training import ParquetStream
-from manymodes.training.rows.streams import take_sample
+from manymodes.training.rows.sampling import look_through_parts
 
 _FEWEST_ROWS = 10
 _BASELINE_ROWS = 20_000  # of a stream that baselines learn from
@@ -103,12 +103,11 @@ class FolderLearning(Learning):
         stream = ParquetStream(folder, targets, drop=drop)
         self.features, self.targets = stream.features, list(targets)
         _refuse_few(stream.n_file_rows, folder)
-        self._stream = stream.part(share, held_out=False)
-        judged, self._sample = take_sample(stream.part(share, held_out=True)), take_sample(self._stream)
-        refuse_constant(self._sample.train.points().numpy(), self.targets)
-        self.n_train = self._sample.n_rows
-        self.held_out = _named(judged.train.x.numpy(), self.features)
-        self.y_held_out = judged.train.points().numpy()
+        judged, own = look_through_parts(stream, share)
+        refuse_constant(own.rows.points().numpy(), self.targets)
+        self._stream, self._sample, self.n_train = stream.part(share, held_out=False).having(own), own.rows, own.n_rows
+        self.held_out = _named(judged.rows.x.numpy(), self.features)
+        self.y_held_out = judged.rows.points().numpy()
 
     def fit(self, model: MDNRegressor, checkpoint: Path | None) -> None:
         """Fit the model to the stream."""
@@ -116,7 +115,7 @@ class FolderLearning(Learning):
 
     def fit_baseline(self, estimator: Any) -> None:
         """Fit a baseline to some rows of a sample."""
-        rows = self._sample.train
+        rows = self._sample
         x, y = rows.x[:_BASELINE_ROWS].numpy(), rows.points()[:_BASELINE_ROWS].numpy()
         estimator.fit(_named(x, self.features), _named(y, self.targets))
 

@@ -36,7 +36,7 @@ from manymodes.estimators.target_words import about_target
 from manymodes.objectives import Objective
 from manymodes.training import Interrupted, ParquetStream, Stream
 from manymodes.training.rows.data import refuse_wild
-from manymodes.training.rows.streams import take_sample
+from manymodes.training.rows.sampling import look_through
 from manymodes.training.world import World
 
 
@@ -248,11 +248,14 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         if names is None and isinstance(stream, ParquetStream):
             names = stream.features, stream.targets
         with restored_on_failure(self):
-            sample = take_sample(stream).train
-            x, y = (part.to(torch.float64).numpy() for part in (sample.x, sample.points()))
+            found = look_through(stream)
+            sample = found.rows
+            if not isinstance(sample.y, Tensor):
+                raise _checks.InputError("stream must hold exact targets; got Incomplete. Take manymodes.fit for them.")
+            x, y = (part.to(torch.float64).numpy() for part in (sample.x, sample.y))
             remember_names(self, x.shape[1], names)
             refuse_constant(y, self.target_names_)
-            self._learn(x, y, sample.weight, None if checkpoint is None else Path(checkpoint), stream)
+            self._learn(x, y, sample.weight, None if checkpoint is None else Path(checkpoint), stream.having(found))
             forget_rows(self)
             self.target_ndim_ = 1 if y.shape[1] == 1 else 2
         return self._unless_interrupted()

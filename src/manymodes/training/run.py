@@ -126,7 +126,8 @@ class Run:
             self._losses.append(self.stepper.step(batch))
             if self.pace.is_over:
                 break
-            self._write_if_due(None)
+            if self.stepper.is_shared:  # what one process writes must do for all
+                self._write_if_due(None)
 
     # --- checkpoints ---
 

@@ -110,6 +110,11 @@ class Stepper:
         self._step_without(bad)
         return losses.masked_fill(bad, torch.nan)
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether all processes have one state within an epoch, too: running statistics are averaged at its end."""
+        return self._world.is_alone or not self._statistics
+
     def end_epoch(self) -> None:
         """Let all processes have the same running statistics."""
         if self._statistics:

@@ -10,7 +10,8 @@ from manymodes.distributions import Incomplete
 from manymodes.training import Checkpoint, Stream
 from manymodes.training.rows.data import Rows
 from manymodes.training.rows.feeds import StreamFeed
-from manymodes.training.rows.streams import is_held_out, take_sample
+from manymodes.training.rows.sampling import take_sample
+from manymodes.training.rows.streams import is_held_out
 
 from ..test_checkpoint import KilledError, ensemble, killed_after, with_retrieval
 from ..test_loop import data, network, same, weights

@@ -12,7 +12,8 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.training.rows.data import Rows, Split, concatenated
-from manymodes.training.rows.streams import Sample, Stream, is_held_out
+from manymodes.training.rows.sampling import Sample
+from manymodes.training.rows.streams import Stream, is_held_out
 from manymodes.training.world import ALONE, World
 
 

@@ -12,7 +12,8 @@ from manymodes import _checks
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.training.rows.data import Data, Rows, Split, as_rows, folds, split
 from manymodes.training.rows.feeds import Feed, ResidentFeed, StreamFeed
-from manymodes.training.rows.streams import Stream, take_sample
+from manymodes.training.rows.sampling import take_sample
+from manymodes.training.rows.streams import Stream
 from manymodes.training.world import World
 
 Validation = float | Data | Tensor

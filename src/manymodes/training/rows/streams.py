@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from manymodes import _checks
 from manymodes.distributions import Incomplete
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.training.randomness import isolated
-from manymodes.training.rows.data import Data, Rows, as_rows, concatenated
+from manymodes.training.rows.data import Data, Rows, as_rows
 
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # of splitmix64
 
@@ -31,10 +32,15 @@ class Stream:
         sample_rows: Rows that are kept from a first pass, drawn at random: scaling, initial locations and validation
             are theirs.
 
+    Attributes:
+        found: What a first pass found, where somebody made it already, see ``having``.
+
     Raises:
         TypeError: Blocks that can be gone through only once.
         ValueError: A number below 1.
     """
+
+    found: Found | None = None
 
     def __init__(
         self,
@@ -67,7 +73,13 @@ class Stream:
             first = list(islice(blocks, 1))
         return chain(first, blocks)
 
-    def part(self, share: float, *, held_out: bool) -> Stream:
+    def having(self, found: Found) -> Self:
+        """Return the same stream, of which it is known what a first pass finds: nobody needs to make one again."""
+        known = copy.copy(self)
+        known.found = found
+        return known
+
+    def part(self, share: float, *, held_out: bool) -> _Part:
         """Return the stream of the rows that a hash of their values holds out, a share of all, or of the others.
 
         Another hash decides here than the one that ``fit`` holds out validation rows by.
@@ -89,6 +101,21 @@ class Stream:
                 return
 
 
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a pass through a stream found.
+
+    Attributes:
+        n_rows: Rows of the pass.
+        rows: Some of them, drawn at random.
+        mean_weight: Mean weight of a row.
+    """
+
+    n_rows: int
+    rows: Rows
+    mean_weight: float
+
+
 class _Part(Stream):
     """Some rows of another stream; a part of a part is told by another hash."""
 
@@ -97,6 +124,11 @@ class _Part(Stream):
         self._whole, self._share, self._held_out = whole, share, held_out
         self._salt: int = whole._salt + 1 if isinstance(whole, _Part) else 1
 
+    def leaves_out(self, rows: Rows) -> Tensor:
+        """Return which rows of the whole belong to the other part, (N,)."""
+        out = is_held_out(rows, self._share, salt=self._salt)
+        return ~out if self._held_out else out
+
     def blocks(self, seed: int | None) -> Iterator[Data]:
         """Go through the blocks of the whole, each with the rows of this part alone."""
         return (_as_data(rows) for rows in self.rows(None, seed))
@@ -104,64 +136,9 @@ class _Part(Stream):
     def rows(self, network: MixtureDensityNetwork | None = None, seed: int | None = None) -> Iterator[Rows]:
         """Go through the rows of this part."""
         for rows in self._whole.rows(network, seed):
-            chosen = is_held_out(rows, self._share, salt=self._salt) == self._held_out
+            chosen = ~self.leaves_out(rows)
             if bool(chosen.any()):
                 yield rows.take(chosen.nonzero().squeeze(-1))
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """What a first pass over a stream found.
-
-    Attributes:
-        n_rows: Rows of a pass.
-        train: Some of those to learn from, drawn at random.
-        held_out: Those of the sample that are held out.
-        mean_weight: Mean weight of a row.
-        share: Share of all rows that are held out.
-    """
-
-    n_rows: int
-    train: Rows
-    held_out: Rows
-    mean_weight: float
-    share: float
-
-
-def take_sample(stream: Stream, network: MixtureDensityNetwork | None = None, share: float = 0.0) -> Sample:
-    """Go through a stream once, and keep some of its rows, always the same ones: every row has the same chance.
-
-    Args:
-        stream: The stream.
-        network: What its rows are checked for; None for nothing in particular.
-        share: Share of the rows to hold out.
-
-    Raises:
-        ValueError: A block that does not fit the network or the blocks before, or too few rows.
-    """
-    generator = torch.Generator().manual_seed(0)
-    kept: list[Rows] = []
-    keys = torch.empty(0, dtype=torch.float64)
-    n_rows, most, total_weight = 0, stream.sample_rows, 0.0
-    for number, rows in enumerate(stream.rows(network), start=1):
-        _refuse_another_kind(kept[0] if kept else rows, rows, f"block {number}")
-        n_rows += len(rows)
-        total_weight += len(rows) if rows.weight is None else float(rows.weight.sum())
-        own = torch.rand(len(rows), generator=generator, dtype=torch.float64)
-        kept, keys = [*kept, rows], torch.cat([keys, own])
-        if len(keys) > 2 * most:
-            kept, keys = _with_smallest(kept, keys, most)
-    if not n_rows:
-        raise _checks.InputError("data must have at least 1 row; its stream has none.")
-    kept, keys = _with_smallest(kept, keys, most)
-    sample = kept[0]
-    out = is_held_out(sample, share)
-    train, held_out = (sample.take(part.nonzero().squeeze(-1)) for part in (~out, out))
-    if not len(train) or (share and not len(held_out)):
-        raise _checks.InputError(
-            f"data must have more rows than {n_rows} for a validation share of {share:g}; hand in validation rows."
-        )
-    return Sample(n_rows, train, held_out, total_weight / n_rows, share)
 
 
 def is_held_out(rows: Rows, share: float, *, salt: int = 0) -> Tensor:
@@ -181,23 +158,6 @@ def is_held_out(rows: Rows, share: float, *, salt: int = 0) -> Tensor:
     return torch.from_numpy((found >> np.uint64(11)) < np.uint64(share * 2**53))
 
 
-def _with_smallest(kept: list[Rows], keys: Tensor, most: int) -> tuple[list[Rows], Tensor]:
-    """Return the rows with the smallest keys as one block, and those keys."""
-    chosen = keys.argsort()[:most]
-    return [concatenated(kept).take(chosen)], keys[chosen]
-
-
-def _refuse_another_kind(first: Rows, rows: Rows, name: str) -> None:
-    """Refuse a block whose inputs, targets or weights differ in kind from those of the first one."""
-    _checks.matches_shape(f"x in {name}", rows.x.shape, ("N", *first.x.shape[1:]), "as in the blocks before")
-    _checks.matches_shape(f"y in {name}", rows.y.shape, ("N", *first.y.shape[1:]), "as in the blocks before")
-    if rows.x.dtype != first.x.dtype:
-        raise _checks.InputError(f"x in {name} must be {first.x.dtype} as in the blocks before; got {rows.x.dtype}.")
-    for what, is_there in (("weights", _has_weights), ("targets that are Incomplete", _is_incomplete)):
-        if is_there(rows) != is_there(first):
-            raise _checks.InputError(f"{name} of data must have {what} as the blocks before, or none as they.")
-
-
 def _is_empty(block: Any) -> bool:
     """Return whether a block has no rows; what is no block is refused elsewhere."""
     is_block = isinstance(block, (tuple, list)) and len(block) > 0 and isinstance(block[0], Tensor)
@@ -206,14 +166,6 @@ def _is_empty(block: Any) -> bool:
 
 def _as_data(rows: Rows) -> Data:
     return (rows.x, rows.y) if rows.weight is None else (rows.x, rows.y, rows.weight)
-
-
-def _has_weights(rows: Rows) -> bool:
-    return rows.weight is not None
-
-
-def _is_incomplete(rows: Rows) -> bool:
-    return isinstance(rows.y, Incomplete)
 
 
 def _mixed(bits: Any) -> Any:
