@@ -1,13 +1,14 @@
-# One file of commands: `make demo`, `make test`, `make bench`, `make bench-uci`, `make ablation`.
+# One file of commands: `make demo`, `make test`, `make bench`, `make bench-uci`, `make bench-peers`, `make ablation`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := build/peers
 DEMO := build/old-faithful
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint bench bench-uci ablation clean
+.PHONY: demo test lint bench bench-uci bench-peers ablation clean
 
 demo: $(STAMP)
 	$(BIN)/manymodes fit src/manymodes/datasets/geyser.csv --target duration_min --output $(DEMO) --overwrite
@@ -28,6 +29,9 @@ bench-uci: $(STAMP)
 	env -u OMP_NUM_THREADS $(BIN)/python -m benchmarks.uci_seconds
 	$(BIN)/python -m benchmarks.uci
 
+bench-peers: $(STAMP) $(PEERS)/.installed
+	$(BIN)/python -m benchmarks.peers --python $(PEERS)/bin/python
+
 ablation: $(STAMP)
 	$(BIN)/python -m benchmarks.ablation
 
@@ -37,4 +41,9 @@ clean:
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(PEERS)/.installed: benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check -r benchmarks/peers/requirements.txt
 	touch $@

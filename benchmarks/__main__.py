@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import accuracy, speed
+from benchmarks import accuracy, memory, rows, speed, steps
 from benchmarks.figure import Figure
 
 RESULTS = Path(__file__).parent / "results"
@@ -17,7 +17,7 @@ RESULTS = Path(__file__).parent / "results"
 def main() -> None:
     """Run every benchmark and write its figures."""
     figures: list[Figure] = []
-    for measure in (*speed.ALL, *accuracy.ALL):
+    for measure in (*speed.ALL, *steps.ALL, *rows.ALL, *memory.ALL, *accuracy.ALL):
         for figure in measure():
             print(figure.line(), flush=True)
             figures.append(figure)

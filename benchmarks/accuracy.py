@@ -61,23 +61,24 @@ def side_by_side() -> Iterator[Figure]:
     for unit in (1.0, 1000.0):
         scores = []
         for seed in SEEDS:
-            (X, y), (X_test, y_test) = _narrow_sinusoid(500, seed), _narrow_sinusoid(500, 1000 + seed)
+            (X, y), (X_test, y_test) = narrow_sinusoid(500, seed), narrow_sinusoid(500, 1000 + seed)
             model = mm.MDNRegressor(random_state=seed).fit(X, unit * y)
             scores.append(np.log(unit) - _log_score(model, X_test, unit * y_test))
         spread = f"best of seven peers 1.586, oracle 1.855; seeds {min(scores):.3f} to {max(scores):.3f}"
         yield Figure(f"side by side, log-likelihood of {unit:g} y", f"{np.mean(scores):.3f}", spread)
 
 
+def narrow_sinusoid(n: int, seed: int) -> tuple[Floats, Floats]:
+    """Return X and y of the peers' problem: x = y + 0.3 sin(2 pi y) + U(-.05, .05)."""
+    rng = np.random.default_rng(seed)
+    y = rng.random(n)
+    return (y + 0.3 * np.sin(2 * np.pi * y) + rng.uniform(-0.05, 0.05, n))[:, None], y
+
+
 def _two_sinusoids(n: int, seed: int) -> tuple[Floats, Floats]:
     rng = np.random.default_rng(seed)
     x = rng.uniform(0, 4 * np.pi, n)
     return x[:, None], rng.choice([-1, 1], n) * np.sin(x) + 0.01 * rng.standard_normal(n)
-
-
-def _narrow_sinusoid(n: int, seed: int) -> tuple[Floats, Floats]:
-    rng = np.random.default_rng(seed)
-    y = rng.random(n)
-    return (y + 0.3 * np.sin(2 * np.pi * y) + rng.uniform(-0.05, 0.05, n))[:, None], y
 
 
 def _log_score(model: mm.MDNRegressor, X: Floats, y: Floats) -> float:

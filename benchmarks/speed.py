@@ -8,11 +8,8 @@ import sys
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
-from torch.utils.data import DataLoader, TensorDataset
 
-import manymodes as mm
 from benchmarks.figure import Figure, median_seconds
 from manymodes.distributions import DiagonalNormal, Mixture
 
@@ -71,38 +68,6 @@ def modes() -> Iterator[Figure]:
     )
 
 
-def training_step() -> Iterator[Figure]:
-    """Time an epoch of the loop beside the usual one: DataLoader, MixtureSameFamily, Adam."""
-    x, y = torch.randn(5120, 8), torch.randn(5120, 1)
-    batch, epochs = 256, 3
-
-    def body() -> nn.Sequential:
-        return nn.Sequential(nn.Linear(8, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU())
-
-    network = mm.nn.MixtureDensityNetwork(body(), mm.nn.MixtureHead(64, target_dim=1, n_components=K))
-
-    def ours() -> None:
-        mm.fit(network, (x, y), validation=(x[:256], y[:256]), batch_size=batch, max_epochs=epochs, progress=False)
-
-    usual = nn.Sequential(body(), nn.Linear(64, 3 * K))
-    loader = DataLoader(TensorDataset(x, y), batch_size=batch, shuffle=True)
-    optimizer = torch.optim.Adam(usual.parameters())
-
-    def theirs() -> None:
-        for _ in range(epochs):
-            for x_batch, y_batch in loader:
-                logits, loc, scale = usual(x_batch).chunk(3, -1)
-                components = Normal(loc, nn.functional.softplus(scale) + 1e-3)
-                loss = -MixtureSameFamily(Categorical(logits=logits), components).log_prob(y_batch[:, 0]).mean()
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-
-    steps = epochs * len(x) // batch
-    seconds = {name: value / steps for name, value in median_seconds({"ours": ours, "usual": theirs}, 5).items()}
-    yield _ratio("a training step (8-64-64-15, batch 256)", seconds, "usual", "the usual loop")
-
-
 def _mixture(n: int = N) -> tuple[Mixture, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     loc = torch.randn(n, K, 1, generator=generator)
@@ -127,4 +92,4 @@ def _times(seconds: dict[str, float], other: str, what: str) -> str:
     return f"{seconds['ours'] / seconds[other]:.2f} times {what}, {1e6 * seconds[other]:,.0f} us"
 
 
-ALL: tuple[Callable[[], Iterator[Figure]], ...] = (start_up, log_density, quantiles, regions, modes, training_step)
+ALL: tuple[Callable[[], Iterator[Figure]], ...] = (start_up, log_density, quantiles, regions, modes)

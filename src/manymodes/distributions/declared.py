@@ -14,6 +14,7 @@ from torch.distributions import Distribution, constraints
 from manymodes import _checks
 from manymodes.distributions.component import Change, Component, Kind
 from manymodes.distributions.constraints import Scaling, rule
+from manymodes.distributions.shapes import common_shape
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,7 @@ class Declared(Component):
 
     def __init__(self, *, validate_args: bool | None = None, **values: Tensor) -> None:
         target_dim = self._target_dim(values)
-        batch_shape = torch.broadcast_shapes(
-            *(self._batch_of(name, value, target_dim) for name, value in values.items())
-        )
+        batch_shape = common_shape(self._batch_of(name, value, target_dim) for name, value in values.items())
         for name, value in values.items():
             setattr(
                 self,

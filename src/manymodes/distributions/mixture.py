@@ -18,6 +18,7 @@ from manymodes.distributions.modes import find_modes
 from manymodes.distributions.per_dimension import PerDimension
 from manymodes.distributions.reparameterise import with_gradient
 from manymodes.distributions.results import Modes
+from manymodes.distributions.shapes import common_shape
 from manymodes.distributions.transformed import through
 from manymodes.distributions.transforms import Transform
 
@@ -68,7 +69,7 @@ class Mixture(PerDimension, MixtureSameFamily):
             ("N",) * len(mixture_distribution.batch_shape) + (n_components,),
             "to match the components",
         )
-        shape = torch.broadcast_shapes(mixture_distribution.batch_shape, component_distribution.batch_shape[:-1])
+        shape = common_shape([mixture_distribution.batch_shape, component_distribution.batch_shape[:-1]])
         if shape != component_distribution.batch_shape[:-1]:
             component_distribution = component_distribution.expand(shape + torch.Size([n_components]))
         super().__init__(mixture_distribution, component_distribution, validate_args=validate_args)

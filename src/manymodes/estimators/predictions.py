@@ -44,7 +44,7 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         """
         return joined(list(self.iter_distributions(X)))
 
-    def iter_distributions(self, X: Any, *, batch_size: int = 4096, first_row: int = 0) -> Iterator[Mixture]:
+    def iter_distributions(self, X: Any, *, batch_size: int = 1024, first_row: int = 0) -> Iterator[Mixture]:
         """Yield p(y | x) for so many rows at a time, in their order: large tables need little memory then.
 
         Args:

@@ -63,12 +63,12 @@ def crps(distribution: Mixture, y: Tensor) -> Tensor:
         )
     y = distribution.check_target(y)
     loc, scale = components.loc, components.stddev
-    shape = torch.broadcast_shapes(y.unsqueeze(-2).shape, loc.shape)  # (..., N, K, D)
+    parts, loc, scale = torch.broadcast_tensors(y.unsqueeze(-2), loc, scale)  # (..., N, K, D)
     dtype = torch.promote_types(y.dtype, loc.dtype)
 
     def rows(value: Tensor) -> Tensor:
-        return value.to(dtype).expand(shape).movedim(-2, 0).flatten(1)  # (K, R)
+        return value.to(dtype).expand(loc.shape).movedim(-2, 0).flatten(1)  # (K, R)
 
-    targets = y.to(dtype).expand(shape[:-2] + shape[-1:])
+    targets = parts[..., 0, :].to(dtype)
     score = normal_crps(rows(distribution.weights.unsqueeze(-1)), rows(loc), rows(scale), targets.flatten())
     return score.reshape(targets.shape).sum(-1)

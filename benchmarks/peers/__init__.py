@@ -1,0 +1,1 @@
+"""Fit time and held-out score of other libraries' defaults beside ours, in one run."""
