@@ -1,6 +1,7 @@
 import copy
 import functools
 import pickle
+import warnings
 
 import pytest
 import torch
@@ -580,3 +581,17 @@ def test_angles_in_degrees_are_refused():
     y = torch.tensor([[3.0], [-3.0], [6.2], [103.0]])
     with pytest.raises(InputError, match=r"VonMises; got 103 first in row 4\.$"):
         network.initialise(torch.randn(4, 4, generator=generator()), y, generator())
+
+
+def test_a_network_compiled_on_request_predicts_the_same_for_any_number_of_rows():
+    net = make(f=4).double()
+    net.initialise(*data(), generator())
+    x = torch.randn(60, 4, dtype=torch.float64)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch's own compiler
+        expected = net(x)
+        net.compile()
+        for n in (60, 17, 33):
+            torch.testing.assert_close(net(x[:n]).logits, expected.logits[:n])
+            torch.testing.assert_close(net(x[:n]).mean, expected.mean[:n])
+    assert torch.equal(pickle.loads(pickle.dumps(net))(x).mean, expected.mean)

@@ -70,6 +70,19 @@ def test_a_fit_is_compiled_where_it_is_long_enough_to_repay_it(monkeypatch):
     assert not chosen(wide, compiles="auto").compiled
 
 
+def test_where_nothing_can_be_compiled_a_wish_for_it_is_refused(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    sentence = (
+        "compile must be False here, since there is no C++ compiler 'no-such-compiler'; install one or name it in"
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(sentence)} the variable CXX\\.$"):
+        fit(network(), compile=True)
+    monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
+    sentence = "compile must be False here, since torch is 2.9.1+cpu, and 2.13 is needed to trace gradients."
+    with pytest.raises(InputError, match=f"^{re.escape(sentence)}$"):
+        fit(network(), compile=True)
+
+
 def test_only_what_is_known_to_compile_is_compiled_unasked():
     assert is_traced(network(), mm.objectives.nll)
     assert is_traced(network(), regularised(MIX, scale_prior=0.1))
@@ -124,6 +137,23 @@ def test_compiled_steps_are_the_steps_that_are_not_compiled():
         for one, other in zip(*(net.state_dict().values() for net in nets), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
         assert histories[0].validation_loss == pytest.approx(histories[1].validation_loss, abs=1e-4)
+
+
+def test_a_compiled_fit_that_was_killed_goes_on_bit_for_bit(tmp_path):
+    settings = {"compile": True, "batch_size": 50, "objective": MIX}
+    through, killed = network(dropout=0.2), network(dropout=0.2)
+    fit(through, **settings)
+
+    def kill(history):
+        if history.n_epochs == 3:
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        fit(killed, **settings, checkpoint=Checkpoint(tmp_path, epochs=1), callbacks=[kill])
+    resumed = network(dropout=0.2, seed=7)
+    fit(resumed, **settings, checkpoint=Checkpoint(tmp_path, epochs=1))
+    for one, other in zip(through.state_dict().values(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
 
 
 class _NoLooks(TorchDispatchMode):

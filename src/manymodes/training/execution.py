@@ -6,7 +6,9 @@ What the rules give goes into a checkpoint with everything else: a fit that goes
 from __future__ import annotations
 
 import math
+import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from manymodes.objectives import Objective
 _WIDE = 128  # rows and columns from which on a matrix is multiplied much faster in bfloat16
 _REPAYS = 90.0  # seconds of steps that are not compiled; compiling them takes some 30 and halves them
 _STEP_SECONDS, _SECONDS_PER_GFLOP = 4e-3, 20e-3  # of such a step, on one core
+_COMPILES = (2, 13)  # version of torch from which on gradients within a compiled function are known to be right
 _GFLOP_PER_THREAD = 0.1  # of a step; a thread with less to do costs more than it brings
 _TRACED = (  # homes of modules that the compiler is known to take
     "manymodes.nn.",
@@ -81,10 +84,10 @@ class Execution:
     ) -> Execution:
         """Return the means for a fit.
 
-        Compiled automatically are steps on a CPU of networks, families and objectives of this package, where there is
-        a C++ compiler and the fit repays it: where its steps would take more than 90 seconds otherwise, at 4 ms each
-        and 20 ms for every 1e9 operations, and no time limit may cut it short. One thread works for every 1e8
-        operations of a step, as far as torch has threads.
+        Compiled automatically are steps on a CPU of networks, families and objectives of this package, where that is
+        possible and the fit repays it: where its steps would take more than 90 seconds otherwise, at 4 ms each and
+        20 ms for every 1e9 operations, and no time limit may cut it short. One thread works for every 1e8 operations
+        of a step, as far as torch has threads.
 
         Args:
             network: What is fitted.
@@ -101,9 +104,19 @@ class Execution:
         if compiles not in (True, False, "auto"):
             raise _checks.InputError(f"compile must be True, False or 'auto'; got {compiles!r}.")
         gflop = work.gflop(network)
-        compiled = compiles is True or (compiles == "auto" and _repays(work, gflop) and is_traced(network, objective))
+        repays = _repays(work, gflop) and network.device.type == "cpu" and not _obstacle(network.device)
+        compiled = compiles is True or (compiles == "auto" and repays and is_traced(network, objective))
         n_threads = max(1, min(torch.get_num_threads(), int(gflop / _GFLOP_PER_THREAD)))
         return cls(asked, compiled, n_threads)
+
+    def refuse_impossible(self, device: torch.device) -> None:
+        """Refuse to compile where that cannot be done.
+
+        Raises:
+            ValueError: A torch that is too old, or no C++ compiler.
+        """
+        if self.compiled and (obstacle := _obstacle(device)):
+            raise _checks.InputError(f"compile must be False here, since {obstacle}.")
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -137,7 +150,18 @@ def is_traced(network: MixtureDensityNetwork, objective: Objective) -> bool:
 
 def _repays(work: Work, gflop: float) -> bool:
     seconds = work.n_steps * (_STEP_SECONDS + _SECONDS_PER_GFLOP * gflop)
-    return seconds > _REPAYS and not work.has_time_limit and shutil.which("g++") is not None
+    return seconds > _REPAYS and not work.has_time_limit
+
+
+def _obstacle(device: torch.device) -> str | None:
+    """Return what stands in the way of compiling; None where nothing does."""
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    if version < _COMPILES:
+        return f"torch is {torch.__version__}, and {_COMPILES[0]}.{_COMPILES[1]} is needed to trace gradients"
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if device.type == "cpu" and shutil.which(compiler) is None:
+        return f"there is no C++ compiler {compiler!r}; install one or name it in the variable CXX"
+    return None
 
 
 def _matrices(network: MixtureDensityNetwork) -> Iterator[tuple[int, int, int]]:

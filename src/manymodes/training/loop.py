@@ -240,9 +240,12 @@ def _execution(
     network: MixtureDensityNetwork, objective: Objective, settings: Settings, work: Work, journal: Journal
 ) -> Execution:
     """Return the means of a fit: those of its checkpoint, or what the rules say."""
-    if journal.saved is not None:
-        return Execution(**journal.saved.document["execution"])
-    return Execution.chosen(network, objective, work, precision=settings.precision, compiles=settings.compile)
+    if journal.saved is None:
+        execution = Execution.chosen(network, objective, work, precision=settings.precision, compiles=settings.compile)
+    else:
+        execution = Execution(**journal.saved.document["execution"])
+    execution.refuse_impossible(network.device)
+    return execution
 
 
 def _lengths(settings: Settings, source: Source, n_train: int, world: World) -> tuple[int, int, int]:
