@@ -628,6 +628,10 @@ def test_a_world_that_nobody_started_is_refused(tmp_path, houses, monkeypatch, c
         monkeypatch.delenv(name, raising=False)
     told = refused(capsys, "fit", houses, "--target", "price", "--output", tmp_path / "m")
     assert "WORLD_SIZE=2 needs the other variables of torchrun" in told
+    for size in ("0", "two"):
+        monkeypatch.setenv("WORLD_SIZE", size)
+        told = refused(capsys, "fit", houses, "--target", "price", "--output", tmp_path / "m")
+        assert f"WORLD_SIZE must be an integer >= 1, the number of processes; got '{size}'." in told
 
 
 def test_help_and_version_are_there(capsys):

@@ -15,7 +15,10 @@ from manymodes.training.world import World
 @contextmanager
 def together() -> Iterator[World]:
     """Join the processes that ``torchrun`` started, for as long as a command runs; yield this one alone without it."""
-    if os.environ.get("WORLD_SIZE", "1") == "1":
+    size = os.environ.get("WORLD_SIZE", "1")
+    if not size.isdecimal() or int(size) < 1:
+        raise _checks.InputError(f"WORLD_SIZE must be an integer >= 1, the number of processes; got {size!r}.")
+    if size == "1":
         yield World.current()
         return
     try:
@@ -23,7 +26,7 @@ def together() -> Iterator[World]:
     except (ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         raise _checks.InputError(
-            f"WORLD_SIZE={os.environ['WORLD_SIZE']} needs the other variables of torchrun ({reason}). Start the "
+            f"WORLD_SIZE={size} needs the other variables of torchrun ({reason}). Start the "
             "command with torchrun --nproc-per-node N -m manymodes."
         ) from None
     try:
