@@ -97,3 +97,13 @@ def test_member_state_has_the_member_axis_in_front_also_without_members():
     assert any("running_mean" in name for name in state)
     state["head.linear.bias"][0] = 7.0
     assert (single.head.linear.bias == 7).all()
+
+
+def test_dropout_of_this_package_is_drawn_for_each_member_too():
+    torch.manual_seed(0)
+    members = Members(MLP(F, (50,), dropout=0.5), M)
+    features = members(rows(1, N, F).expand(M, N, F))
+    left_out = (features == 0).float()
+    assert left_out.mean().item() == pytest.approx(0.5, abs=0.05)
+    assert not torch.equal(left_out[0], left_out[1])
+    assert set(members.state_dict()) == {"layers/0/weight", "layers/0/bias"}

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.checkpoint import checkpoint
 
 import manymodes as mm
 from manymodes._checks import InputError
@@ -16,11 +17,13 @@ from manymodes.objectives import mix, regularised
 from manymodes.training import execution
 from manymodes.training.checkpoint import Checkpoint
 from manymodes.training.execution import Execution, Work, is_traced
+from manymodes.training.gradients import Backward
+from manymodes.training.rows import sources
 from manymodes.training.step import Stepper
 from manymodes.training.tensor_file import TensorFile
 
 M, F = 2, 3
-LONG = Work(n_rows=512, n_steps=10**6, has_time_limit=False)
+LONG = Work(n_rows=512, n_steps=10**6)
 MIX = mix({"nll": 0.5, "crps": 0.5})
 
 
@@ -43,8 +46,8 @@ def fit(net, **settings):
     return mm.fit(net, data(), **{**usual, **settings})
 
 
-def chosen(net, objective=mm.objectives.nll, work=LONG, precision="full", compiles=False) -> Execution:
-    return Execution.chosen(net, objective, work, precision=precision, compiles=compiles)
+def chosen(net, objective=mm.objectives.nll, work=LONG, precision="full", compiled=False) -> Execution:
+    return Execution.chosen(net, objective, work, precision=precision, compiled=compiled)
 
 
 # --- rules ---
@@ -61,13 +64,14 @@ def test_bfloat16_is_for_wide_layers_on_devices_that_have_instructions_for_it(na
 def test_a_fit_is_compiled_where_it_is_long_enough_to_repay_it(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/g++")
     wide = network(256)
-    assert chosen(wide, compiles="auto").compiled
-    assert not chosen(wide, compiles="auto", work=Work(512, 1000, has_time_limit=False)).compiled
-    assert not chosen(wide, compiles="auto", work=Work(512, 10**6, has_time_limit=True)).compiled
-    assert chosen(wide, compiles=True, work=Work(8, 1, has_time_limit=True)).compiled
-    assert not chosen(wide, compiles=False).compiled
+    assert chosen(wide, compiled="auto").compiled
+    assert not chosen(wide, compiled="auto", work=Work(512, 1000)).compiled
+    assert not chosen(wide, compiled="auto", work=Work(512, 10**6, has_time_limit=True)).compiled
+    assert not chosen(wide, compiled="auto", work=Work(512, 10**6, is_exact=False)).compiled
+    assert chosen(wide, compiled=True, work=Work(8, 1, has_time_limit=True)).compiled
+    assert not chosen(wide, compiled=False).compiled
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert not chosen(wide, compiles="auto").compiled
+    assert not chosen(wide, compiled="auto").compiled
 
 
 def test_where_nothing_can_be_compiled_a_wish_for_it_is_refused(monkeypatch):
@@ -93,28 +97,48 @@ def test_only_what_is_known_to_compile_is_compiled_unasked():
     assert not is_traced(MixtureDensityNetwork(own, MixtureHead(4, target_dim=1, n_components=2, n_members=M)), MIX)
     counts = MixtureHead(4, target_dim=1, n_components=2, family=Poisson)
     assert not is_traced(MixtureDensityNetwork(nn.Linear(F, 4), counts), mm.objectives.nll)
+    hooked = network()
+    hooked.backbone.register_forward_hook(lambda module, arguments, features: None)
+    assert not is_traced(hooked, mm.objectives.nll)
     recurrent = MixtureDensityNetwork(nn.LSTM(F, 4), MixtureHead(4, target_dim=1, n_components=2))
     assert not is_traced(recurrent, mm.objectives.nll)
 
 
-def test_small_networks_work_with_one_thread_and_large_ones_with_all(monkeypatch):
+def test_plain_networks_work_with_as_many_threads_as_they_keep_busy_and_others_with_all(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    assert chosen(network(16), work=Work(64, 1000, has_time_limit=False)).n_threads == 1
+    small = Work(64, 1000)
+    assert chosen(network(16), work=small).n_threads == 1
     assert chosen(network(512), work=LONG).n_threads == 2
+    images = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.LazyLinear(4))
+    images(torch.zeros(1, 1, 16, 16))
+    assert (
+        chosen(MixtureDensityNetwork(images, MixtureHead(4, target_dim=1, n_components=2)), work=small).n_threads == 2
+    )
 
 
-def test_the_number_of_threads_is_given_back():
+def test_a_fit_gives_back_the_threads_that_there_were_also_where_it_fails(monkeypatch):
     before, seen = torch.get_num_threads(), []
-    with Execution("full", compiled=False, n_threads=before + 1).applied():
+    monkeypatch.setattr(execution, "_threads", lambda network, work: before + 1)
+
+    def nll(distribution, y, weight):
         seen.append(torch.get_num_threads())
-    assert (seen, torch.get_num_threads()) == ([before + 1], before)
+        if len(seen) > 10:
+            raise SystemExit
+        return mm.objectives.nll(distribution, y, weight)
+
+    with pytest.raises(SystemExit):
+        fit(network(), objective=nll)
+    assert set(seen) == {before + 1}
+    assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
         ({"precision": "half"}, "precision must be one of 'auto', 'bfloat16', 'full', 'tf32'; got 'half'."),
+        ({"precision": "tf32"}, "precision must be 'full' or 'bfloat16' on a cpu; got 'tf32'."),
         ({"compile": "always"}, "compile must be True, False or 'auto'; got 'always'."),
+        ({"compile": 1}, "compile must be True, False or 'auto'; got 1."),
     ],
 )
 def test_other_means_are_refused(settings, sentence):
@@ -125,8 +149,23 @@ def test_other_means_are_refused(settings, sentence):
 # --- steps ---
 
 
-def test_bfloat16_products_learn_as_well():
-    losses = {name: fit(network(64), precision=name, max_epochs=60, lr=1e-2) for name in ("full", "bfloat16")}
+def test_bfloat16_products_learn_as_well_and_leave_likelihoods_and_validation_alone():
+    seen = []
+
+    def note(module, arguments, features):
+        seen.append((module.training, features.dtype))
+
+    def single(distribution, y, weight):
+        assert distribution.logits.dtype == y.dtype == torch.float32
+        return mm.objectives.nll(distribution, y, weight)
+
+    losses = {}
+    for name, dtype in (("full", torch.float32), ("bfloat16", torch.bfloat16)):
+        net = network(64)
+        net.backbone[1].layers[0].register_forward_hook(note)
+        losses[name] = fit(net, precision=name, objective=single, max_epochs=60, lr=1e-2)
+        assert set(seen) == {(True, dtype), (False, torch.float32)}
+        seen.clear()
     assert losses["bfloat16"].best_validation_loss < losses["full"].best_validation_loss + 0.15
 
 
@@ -154,6 +193,46 @@ def test_a_compiled_fit_that_was_killed_goes_on_bit_for_bit(tmp_path):
     fit(resumed, **settings, checkpoint=Checkpoint(tmp_path, epochs=1))
     for one, other in zip(through.state_dict().values(), resumed.state_dict().values(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_two_shares_of_dropout_fade_out_one_after_the_other_in_compiled_steps_too():
+    nets = [network(dropout=0.3) for _ in range(2)]
+    for compiles in (False, True):
+        nets[compiles].backbone[1].layers[2].share = 0.01  # the first layer's
+        fit(nets[compiles], compile=compiles, batch_size=50)
+    for one, other in zip(*(net.state_dict().values() for net in nets), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_compiled_fit_takes_as_many_steps_of_one_size(streamed, monkeypatch):
+    x, y = data(1023)
+    sizes = {False: [], True: []}
+    monkeypatch.setattr(sources, "_LONGEST_EPOCH", 2)
+    monkeypatch.setattr(Backward, "_by_compiled_code", Backward._as_it_is)
+    step = Stepper.step
+
+    def note(self, batch):
+        sizes[compiles].append(batch.y.shape[-2])
+        return step(self, batch)
+
+    monkeypatch.setattr(Stepper, "step", note)
+    for compiles in (False, True):
+        rows = list(zip(x.split(100), y.split(100), strict=True)) if streamed else (x, y)
+        settings = {"validation": data(50), "batch_size": 500, "max_epochs": 4, "compile": compiles}
+        mm.fit(network(), rows, random_state=0, progress=False, **settings)
+    assert len(sizes[True]) == len(sizes[False]) == 12
+    assert set(sizes[True]) == ({500} if streamed else {341})
+
+
+def test_a_step_that_is_not_compiled_leaves_backbones_their_ways():
+    class Frugal(nn.Linear):
+        def forward(self, x):
+            return checkpoint(super().forward, x.requires_grad_(), use_reentrant=True)
+
+    net = MixtureDensityNetwork(Frugal(F, 4), MixtureHead(4, target_dim=1, n_components=2))
+    net.initialise(*data(), torch.Generator())
+    fit(net)
 
 
 class _NoLooks(TorchDispatchMode):

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 import manymodes as mm
+from manymodes.nn import MixtureHead
 from manymodes.training.step import Stepper
 
-from .test_execution import MIX, M, data, fit, network
+from .test_execution import MIX, data, fit, network
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -51,21 +52,33 @@ def test_no_step_waits_for_a_gpu(compiles, monkeypatch):
     assert len(n_steps) == 40
 
 
-def test_lower_precision_on_a_gpu_learns_as_well():
-    losses = {}
+def test_lower_precision_on_a_gpu_learns_as_well(monkeypatch):
+    losses, seen = {}, set()
+    forward = MixtureHead.forward
+    switch = torch.backends.cuda.matmul
+
+    def note(self, *arguments):
+        seen.add((self.training, switch.fp32_precision, torch.is_autocast_enabled("cuda")))
+        return forward(self, *arguments)
+
+    monkeypatch.setattr(MixtureHead, "forward", note)
+    usual = switch.fp32_precision
     for precision in ("full", "tf32", "bfloat16"):
         losses[precision] = fit(network(64).cuda(), precision=precision, max_epochs=40, lr=1e-2).best_validation_loss
+        expected = ("tf32" if precision == "tf32" else usual, precision == "bfloat16")
+        assert seen == {(True, *expected), (False, usual, False)}
+        seen.clear()
     assert max(losses.values()) < losses["full"] + 0.15
 
 
 def test_a_fit_on_a_gpu_is_reproducible_and_leaves_the_global_generators():
     before = torch.cuda.get_rng_state()
-    nets = [network(64, dropout=0.1).cuda() for _ in range(M)]
+    nets = [network(64, dropout=0.1).cuda() for _ in range(2)]
     for net in nets:
         fit(net)
     assert torch.equal(torch.cuda.get_rng_state(), before)
     for one, other in zip(*(net.state_dict().values() for net in nets), strict=True):
-        torch.testing.assert_close(one, other)
+        assert torch.equal(one, other)
 
 
 def test_the_estimator_fits_on_a_gpu_and_predicts_on_the_cpu():

@@ -110,3 +110,21 @@ def test_dropout_acts_while_training_and_only_then(share):
     assert different == (share > 0)
     net.eval()
     assert torch.equal(net(x).mean, net(x).mean)
+
+
+def test_a_first_batch_that_is_skipped_changes_no_later_step():
+    nets, infinite = [network(), network()], []
+    nets[1].load_state_dict(nets[0].state_dict())
+
+    def sometimes(distribution, y, weight):
+        loss = mm.objectives.nll(distribution, y, weight)
+        return loss * torch.inf if infinite else loss
+
+    steppers = [stepper(net, sometimes) for net in nets]
+    infinite.append(True)
+    assert epoch(steppers[1], rows())[0].isnan().all()
+    infinite.clear()
+    for one in steppers:
+        epoch(one, rows())
+    for value, other in zip(nets[0].state_dict().values(), nets[1].state_dict().values(), strict=True):
+        assert torch.equal(value, other)

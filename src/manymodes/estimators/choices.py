@@ -28,6 +28,7 @@ _PASSED_ON = (
     "max_epochs",
     "batch_size",
     "weight_decay",
+    "precision",
     "compile",
     "patience",
     "input_noise",
@@ -129,7 +130,6 @@ class Choices:
             "lr": preset.lr if model.lr is None else model.lr,
             "n_steps": preset.steps,
             "least_epochs": preset.epochs,
-            "precision": "full" if model.backbone is not None and model.precision == AUTO else model.precision,
             "progress": bool(model.verbose),
         }
 

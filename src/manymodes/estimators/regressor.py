@@ -82,8 +82,7 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         batch_size: Rows per step; by default about an eighth of them, from 16 to 512.
         lr: Highest learning rate; None for the preset's.
         weight_decay: Decay of weight matrices.
-        precision: Of matrix products while training, see ``training.fit``; ``"auto"`` is ``"full"`` for a backbone
-            of your own.
+        precision: Of matrix products while training, see ``training.fit``.
         compile: Whether steps are compiled, see ``training.fit``.
         patience: Stop after so many epochs without improvement of any member; None runs them all.
         validation_fraction: Share of rows that each member holds out to choose its best epoch.

@@ -107,7 +107,8 @@ class MixtureDensityNetwork(nn.Module):
         }
         if self.n_members is not None:
             return state
-        state |= {f"backbone.{key}": value for key, value in self.backbone.named_buffers()}
+        saved = self.backbone.state_dict()
+        state |= {f"backbone.{key}": value for key, value in self.backbone.named_buffers() if key in saved}
         return {name: value[None] for name, value in state.items()}
 
     def scale_input(self, x: Tensor) -> Tensor:

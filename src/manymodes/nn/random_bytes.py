@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_LEAST = -(2**63)  # random_ draws from here to the largest integer: all 64 bits
+_LEAST, _MOST = -(2**63), 2**63 - 1  # of 64 bits
 _OPERATOR = "manymodes::random_bytes"
 
 
@@ -18,7 +18,7 @@ def random_bytes(like: Tensor) -> Tensor:
 
 
 def _drawn(like: Tensor) -> Tensor:
-    words = torch.empty(-(-like.numel() // 8), dtype=torch.int64, device=like.device).random_(_LEAST, None)
+    words = torch.randint(_LEAST, _MOST, (-(-like.numel() // 8),), device=like.device)
     return words.view(torch.uint8)[: like.numel()].view(like.shape)
 
 

@@ -16,15 +16,15 @@ from manymodes.distributions import Incomplete
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.nn.backbones import Dropout
 from manymodes.objectives import Objective
-from manymodes.training.execution import Execution, is_traced, products
+from manymodes.training.execution import PLAIN, Execution, is_traced
 from manymodes.training.rows.data import Rows
 
-Gradients = tuple[Tensor | None, ...]
+Gradients = Sequence[Tensor | None]
 _Pass = Callable[[Tensor, Tensor | Incomplete, Tensor | None, Tensor | None], tuple[Tensor, Gradients]]
 
 
 class Backward:
-    """Losses of a batch, and gradients of parameters.
+    """Losses of a batch, and gradients of parameters, which may be changed in place.
 
     Where the execution says so, the pass is compiled when it is first used for a shape of batches, and once more when
     dropout has faded; on a GPU it is captured as one CUDA graph, too. torch keeps compiled code on disk and takes it
@@ -47,37 +47,50 @@ class Backward:
         self._network, self._objective, self._parameters = network, objective, list(parameters)
         self._execution = execution
         self._dropouts = [module for module in network.modules() if isinstance(module, Dropout)]
-        self._compiled: dict[tuple[torch.Size, torch.Size, bool], _Pass] = {}
+        self._compiled: dict[tuple[Any, ...], _Pass] = {}
 
     def __call__(self, batch: Rows) -> tuple[Tensor, Gradients]:
         """Return the losses of the members, (M,), and the gradient of each parameter, None where it has none."""
+        with self._execution.both_ways():
+            return self._by_compiled_code(batch) if self._execution.compiled else self._as_it_is(batch)
+
+    def _as_it_is(self, batch: Rows) -> tuple[Tensor, Gradients]:
+        for parameter in self._parameters:
+            parameter.grad = None
+        losses = self._losses(batch)
+        losses.sum().backward()  # not grad(): what a module hangs on its parameters' gradients goes on working
+        return losses.detach(), [parameter.grad for parameter in self._parameters]
+
+    def _by_compiled_code(self, batch: Rows) -> tuple[Tensor, Gradients]:
         parts = (batch.x, batch.y, batch.weight, batch.place)
-        if not self._execution.compiled:
-            return self._pass(*parts)
-        kind = (batch.x.shape, batch.y.shape, any(dropout.is_active for dropout in self._dropouts))
+        kind = (batch.x.shape, batch.y.shape, *(dropout.is_active for dropout in self._dropouts))
         if kind in self._compiled:
             losses, gradients = self._compiled[kind](*parts)
         else:
             with _tracing():
-                self._compiled[kind] = self._compile()
+                self._compiled[kind] = self._compile(batch)
                 losses, gradients = self._compiled[kind](*parts)
-        return losses.clone(), gradients  # what a CUDA graph returns is overwritten by its next run
+        if losses.is_cuda:
+            losses = losses.clone()  # the next run of a CUDA graph overwrites what this one returned
+        return losses, list(_of_their_own(gradients))
 
     def _pass(
         self, x: Tensor, y: Tensor | Incomplete, weight: Tensor | None, place: Tensor | None
     ) -> tuple[Tensor, Gradients]:
-        rows = Rows(x, y, weight, place)
-        losses = member_losses(self._network, rows, self._objective, self._execution.precision)
+        losses = self._losses(Rows(x, y, weight, place))
         return losses.detach(), torch.autograd.grad(losses.sum(), self._parameters, allow_unused=True)
 
-    def _compile(self) -> _Pass:
-        options: dict[str, Any] = {}
-        if is_traced(self._network, self._objective):  # then nothing but the shapes of a batch can change
-            options["guard_filter_fn"] = torch.compiler.keep_tensor_guards_unsafe
+    def _losses(self, rows: Rows) -> Tensor:
+        return member_losses(self._network, rows, self._objective, self._execution)
+
+    def _compile(self, batch: Rows) -> _Pass:
+        """Return the pass for batches of one kind; where it is known throughout, nothing else is looked at later."""
+        known = is_traced(self._network, self._objective) and isinstance(batch.y, Tensor)
+        options: dict[str, Any] = {"guard_filter_fn": torch.compiler.keep_tensor_guards_unsafe} if known else {}
         if self._network.device.type == "cuda":
             options["triton.cudagraphs"] = True
         own = MethodType(_with_code_of_its_own(type(self)._pass), self)
-        compiled: _Pass = torch.compile(own, dynamic=False, options=options)
+        compiled: _Pass = torch.compile(own, dynamic=False, fullgraph=known, options=options)
         return compiled
 
 
@@ -98,12 +111,27 @@ def _tracing() -> Iterator[None]:
             yield
 
 
-def member_losses(network: MixtureDensityNetwork, rows: Rows, objective: Objective, precision: str = "full") -> Tensor:
+def _of_their_own(gradients: Gradients) -> Iterator[Tensor | None]:
+    """Yield gradients no two of which, and no two numbers of which, are one in memory, as compiled code may return."""
+    seen: set[int] = set()
+    for gradient in gradients:
+        if gradient is None or (gradient.is_contiguous() and gradient.data_ptr() not in seen):
+            own = gradient
+        else:
+            own = gradient.clone(memory_format=torch.contiguous_format)
+        if own is not None:
+            seen.add(own.data_ptr())
+        yield own
+
+
+def member_losses(
+    network: MixtureDensityNetwork, rows: Rows, objective: Objective, execution: Execution = PLAIN
+) -> Tensor:
     """Return the objective of each member on rows of its own in scaled units, (M,); without members, (1,).
 
     An objective that averages over everything, as one number, is asked member by member.
     """
-    with products(network, precision):
+    with execution.forward(network):
         distribution = network.scaled_distribution(rows.x, rows.place)
     n_members = network.n_members
     if n_members is None:

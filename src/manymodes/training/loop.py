@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -86,10 +86,10 @@ def fit(
         input_noise: Standard deviation of normal noise, fresh in every batch, on inputs in scaled units.
         target_noise: The same on targets.
         precision: Of matrix products while training: ``"full"``, ``"bfloat16"``, ``"tf32"`` (of GPUs), or ``"auto"``
-            for bfloat16 on devices that have instructions for it, where layers are wide. Likelihoods, weights and
-            validation keep the network's precision.
-        compile: Whether steps are compiled, which takes some 15 seconds, or 2 where the same sizes were compiled
-            before; ``"auto"`` compiles networks of this package where a fit is long enough to repay it, see
+            for bfloat16 on devices that have instructions for it, where layers are plain and wide. Likelihoods, weights
+            and validation keep the network's precision.
+        compile: Whether steps are compiled, which takes some 30 seconds, or 4 where the same sizes were compiled
+            before; ``"auto"`` compiles networks of this package on a CPU where a fit is long enough to repay it, see
             ``training.execution``.
         fade_dropout: Whether the dropout of this package's backbones fades over the first three tenths of the fit, so
             that scales do not account for its noise.
@@ -186,11 +186,14 @@ def _prepared(
     """Return a run that is about to begin, or to go on where the journal ends."""
     parts = source.split(generator)
     batch_size, n_batches, max_epochs = _lengths(settings, source, source.n_train(parts), world)
-    work = Work(-(-batch_size // world.size), n_batches * max_epochs, settings.time_limit is not None)
+    work = Work(
+        n_rows=-(-batch_size // world.size),
+        n_steps=n_batches * max_epochs,
+        has_time_limit=settings.time_limit is not None,
+        is_exact=isinstance(source.rows.y, Tensor),
+    )
     execution = _execution(network, objective, settings, work, journal)
-    world.check_same({"the precision, compilation and threads": vars(execution)})
-    if execution.compiled:  # rows that make no whole batch wait for the next epoch
-        n_batches = max(1, source.n_train(parts) // batch_size)
+    execution = replace(world.agreed(execution), n_threads=execution.n_threads)  # machines may differ in cores
     pace = Pace(max_epochs * n_batches, settings.time_limit, world)
     stepper = Stepper(
         network,
@@ -220,7 +223,7 @@ def _prepared(
     run = Run(
         network=network,
         parts=scaled,
-        feed=source.feed(scaled, batch_size, generator, world, alike=execution.compiled),
+        feed=source.feed(scaled, batch_size, generator, world, even=execution.compiled),
         n_batches=n_batches,
         objective=objective,
         stepper=stepper,
@@ -241,10 +244,9 @@ def _execution(
 ) -> Execution:
     """Return the means of a fit: those of its checkpoint, or what the rules say."""
     if journal.saved is None:
-        execution = Execution.chosen(network, objective, work, precision=settings.precision, compiles=settings.compile)
-    else:
-        execution = Execution(**journal.saved.document["execution"])
-    execution.refuse_impossible(network.device)
+        return Execution.chosen(network, objective, work, precision=settings.precision, compiled=settings.compile)
+    execution = Execution(**journal.saved.document["execution"])
+    execution.refuse_elsewhere(network.device)
     return execution
 
 

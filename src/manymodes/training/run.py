@@ -126,7 +126,7 @@ class Run:
             self._losses.append(self.stepper.step(batch))
             if self.pace.is_over:
                 break
-            if self.stepper.is_shared:  # what one process writes must do for all
+            if self.stepper.agrees:  # what one process writes must do for all
                 self._write_if_due(None)
 
     # --- checkpoints ---

@@ -75,6 +75,8 @@ class Stepper:
         vectors = [parameter for parameter in self._parameters if parameter.dim() <= n_axes]
         groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         self._optimizer = torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
+        for parameter in self._parameters:  # from the first step on there is something to go back to
+            self._optimizer.state[parameter] = _nothing_seen(parameter)
         fading = [module for module in network.modules() if isinstance(module, Dropout)]
         self._dropouts = fading if fade_dropout else []
         # Running statistics, say of batch normalisation, which a batch changes on its way forward.
@@ -99,7 +101,7 @@ class Stepper:
         before = [statistic.clone() for statistic in self._statistics]
         losses, gradients = self._backward(self._noisy(batch))
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
-            parameter.grad = None if gradient is None else gradient.contiguous()
+            parameter.grad = gradient
         self._world.average([*(gradient for _, gradient in self._learning()), losses], batch.y.shape[-2])
         bad = ~torch.isfinite(losses + self._clip())
         if self._looks and not bool(bad.any()):
@@ -111,7 +113,7 @@ class Stepper:
         return losses.masked_fill(bad, torch.nan)
 
     @property
-    def is_shared(self) -> bool:
+    def agrees(self) -> bool:
         """Whether all processes have one state within an epoch, too: running statistics are averaged at its end."""
         return self._world.is_alone or not self._statistics
 
@@ -159,8 +161,8 @@ class Stepper:
         norms: Tensor = torch.stack([torch.linalg.vector_norm(part, dim=-1) for part in flat]).norm(dim=0)
         if not self._looks or bool((norms > self._clip_norm).any()):
             factor = (self._clip_norm / norms.clamp_min(_LEAST_NORM)).clamp_max(1.0)
-            for parameter, gradient in self._learning():
-                parameter.grad = gradient * _beside(factor, gradient)  # not in place: two may share their numbers
+            for _, gradient in self._learning():
+                gradient.mul_(_beside(factor, gradient))
         return norms
 
     def _step_without(self, bad: Tensor) -> None:
@@ -178,6 +180,12 @@ class Stepper:
         for parameter, _ in self._learning():
             state: dict[str, Tensor] = self._optimizer.state[parameter]
             yield from (parameter.detach(), *state.values())
+
+
+def _nothing_seen(parameter: Tensor) -> dict[str, Tensor]:
+    """Return what AdamW remembers of a parameter before its first step."""
+    step = torch.zeros((), dtype=torch.float32, device=parameter.device)
+    return {"step": step, "exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter)}
 
 
 def _beside(of_members: Tensor, value: Tensor) -> Tensor:

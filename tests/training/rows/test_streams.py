@@ -123,7 +123,7 @@ def test_a_sample_of_a_sorted_stream_is_fair():
     x = torch.arange(30_000.0)[:, None]
     parts = list(zip(x.split(1000), x.split(1000), strict=True))
     sample = take_sample(Stream(parts, sample_rows=2000), network(), 0.1)
-    assert sample.n_rows == 30_000
+    assert sample.found.n_rows == 30_000
     assert len(sample.train) + len(sample.held_out) == 2000
     assert abs(sample.train.x.mean() - 15_000) < 5 * 30_000 / 12**0.5 / 1800**0.5
 
@@ -209,7 +209,8 @@ def generator_of_blocks():
         (
             lambda: [*blocks(400, 100), (torch.zeros(5, 1).double(), torch.zeros(5, 1), torch.ones(5))],
             InputError,
-            "block 5 of data must have weights as the blocks before, or none as they.",
+            "block 5 of data must have weights where the blocks before have them; got some, and before none. Make all "
+            "blocks alike.",
         ),
     ],
 )
@@ -257,7 +258,7 @@ def test_blocks_without_rows_are_passed_over():
     x, y = data(300)
     empty = x[:0], y[:0]
     sample = take_sample(Stream([empty, (x, y), empty]), network(), 0.1)
-    assert sample.n_rows == 300
+    assert sample.found.n_rows == 300
     fitted([empty, (x, y), empty], max_epochs=1)
     fitted(list(zip(x.split(1), y.split(1), strict=True)), max_epochs=1)
 

@@ -37,16 +37,14 @@ class ResidentFeed:
         parts: The rows in scaled units.
         generator: Source of the orders, the same in all processes; rows on a GPU are ordered by one there.
         world: Processes that take a share of every batch each.
-        batch_size: Rows of every batch, where all must be as large; None to share all rows out.
+        even: Whether all batches have the same number of rows, so that a few rows wait for the next epoch.
     """
 
-    def __init__(
-        self, parts: Split, generator: torch.Generator, world: World = ALONE, *, batch_size: int | None = None
-    ) -> None:
+    def __init__(self, parts: Split, generator: torch.Generator, world: World = ALONE, *, even: bool = False) -> None:
         device = parts.train_index.device
         if device.type != "cpu":
             generator = torch.Generator(device).manual_seed(generator.initial_seed())
-        self._parts, self._generator, self._world, self._batch_size = parts, generator, world, batch_size
+        self._parts, self._generator, self._world, self._even = parts, generator, world, even
         self._before_epoch = generator.get_state()  # within one: the order is drawn at its beginning
 
     def batches(self, n_batches: int, *, first: int = 0) -> Iterator[Rows]:
@@ -54,7 +52,7 @@ class ResidentFeed:
         index = self._parts.train_index
         order = torch.rand(index.shape, generator=self._generator, device=index.device).argsort(-1)
         rows = index.gather(-1, order)
-        parts = rows.tensor_split(n_batches, -1) if self._batch_size is None else rows.split(self._batch_size, -1)
+        parts = rows.split(rows.shape[-1] // n_batches, -1) if self._even else rows.tensor_split(n_batches, -1)
         for batch in parts[first:n_batches]:
             yield self._parts.train.take(self._world.share(batch))
         self._before_epoch = self._generator.get_state()
@@ -137,7 +135,7 @@ class StreamFeed:
 
     def _scaled(self, batch: Rows) -> Rows:
         own = batch.take(self._world.share(torch.arange(len(batch))))
-        rows = own.scaled(self._network, mean_weight=self._sample.mean_weight)
+        rows = own.scaled(self._network, mean_weight=self._sample.found.mean_weight)
         n_members = self._network.n_members
         return rows if n_members is None else rows.take(torch.arange(len(rows)).expand(n_members, -1))
 

@@ -19,17 +19,15 @@ class Sample:
     """What a first pass over a stream found, split into what is learned from and what is held out.
 
     Attributes:
-        n_rows: Rows of a pass.
-        train: Some of those to learn from, drawn at random.
+        found: What was found.
+        train: Some of the rows to learn from, drawn at random.
         held_out: Those of the sample that are held out.
-        mean_weight: Mean weight of a row.
         share: Share of all rows that are held out.
     """
 
-    n_rows: int
+    found: Found
     train: Rows
     held_out: Rows
-    mean_weight: float
     share: float
 
 
@@ -52,7 +50,7 @@ def take_sample(stream: Stream, network: MixtureDensityNetwork | None = None, sh
             f"data must have more rows than {found.n_rows} for a validation share of {share:g}; hand in validation "
             "rows."
         )
-    return Sample(found.n_rows, train, held_out, found.mean_weight, share)
+    return Sample(found, train, held_out, share)
 
 
 def look_through(stream: Stream, network: MixtureDensityNetwork | None = None) -> Found:
@@ -60,8 +58,8 @@ def look_through(stream: Stream, network: MixtureDensityNetwork | None = None) -
     if stream.found is not None:
         return stream.found
     reservoir = _Reservoir(stream.sample_rows)
-    for rows in stream.rows(network):
-        reservoir.add(rows)
+    for number, rows in enumerate(stream.rows(network), start=1):
+        reservoir.add(rows, number)
     return reservoir.found()
 
 
@@ -73,15 +71,15 @@ def look_through_parts(stream: Stream, share: float) -> tuple[Found, Found]:
     """
     held_out, rest = (_Reservoir(stream.sample_rows) for _ in range(2))
     others = stream.part(share, held_out=False)
-    for rows in stream.rows():
+    for number, rows in enumerate(stream.rows(), start=1):
         out = others.leaves_out(rows)
         for reservoir, chosen in ((held_out, out), (rest, ~out)):
             if bool(chosen.any()):
-                reservoir.add(rows.take(chosen.nonzero().squeeze(-1)))
+                reservoir.add(rows.take(chosen.nonzero().squeeze(-1)), number)
     if not held_out.n_rows or not rest.n_rows:
         raise _checks.InputError(
-            f"data must have more rows than {held_out.n_rows + rest.n_rows} to hold out a share of {share:g} of them, "
-            "told by a hash of their values."
+            f"data must have more rows to hold out a share of {share:g} of them by a hash of their values; got "
+            f"{held_out.n_rows + rest.n_rows}. Add rows, or change the share."
         )
     return held_out.found(), rest.found()
 
@@ -95,15 +93,14 @@ class _Reservoir:
 
     def __init__(self, most: int) -> None:
         self.n_rows = 0
-        self._most, self._total_weight, self._n_blocks = most, 0.0, 0
+        self._most, self._total_weight = most, 0.0
         self._generator = torch.Generator().manual_seed(0)
         self._kept: list[Rows] = []
         self._keys: list[Tensor] = []
 
-    def add(self, rows: Rows) -> None:
-        """Take some of these rows, perhaps."""
-        self._n_blocks += 1
-        _refuse_another_kind(self._kept[0] if self._kept else rows, rows, f"block {self._n_blocks}")
+    def add(self, rows: Rows, number: int) -> None:
+        """Take some of these rows, perhaps, which are of the block of that number."""
+        _refuse_another_kind(self._kept[0] if self._kept else rows, rows, f"block {number}")
         self.n_rows += len(rows)
         self._total_weight += len(rows) if rows.weight is None else float(rows.weight.sum())
         self._kept.append(rows)
@@ -133,7 +130,11 @@ def _refuse_another_kind(first: Rows, rows: Rows, name: str) -> None:
         raise _checks.InputError(f"x in {name} must be {first.x.dtype} as in the blocks before; got {rows.x.dtype}.")
     for what, is_there in (("weights", _has_weights), ("targets that are Incomplete", _is_incomplete)):
         if is_there(rows) != is_there(first):
-            raise _checks.InputError(f"{name} of data must have {what} as the blocks before, or none as they.")
+            has, had = ("some", "none") if is_there(rows) else ("none", "some")
+            raise _checks.InputError(
+                f"{name} of data must have {what} where the blocks before have them; got {has}, and before {had}. Make "
+                "all blocks alike."
+            )
 
 
 def _has_weights(rows: Rows) -> bool:

@@ -42,9 +42,9 @@ class Source(ABC):
 
     @abstractmethod
     def feed(
-        self, parts: Split, batch_size: int, generator: torch.Generator, world: World, *, alike: bool = False
+        self, parts: Split, batch_size: int, generator: torch.Generator, world: World, *, even: bool = False
     ) -> Feed:
-        """Return where batches come from, given the split in scaled units; where they are alike, all are as large."""
+        """Return where batches come from, given the split in scaled units; even ones have as many rows each."""
 
 
 def source_of(network: MixtureDensityNetwork, data: Any, validation: Validation) -> Source:
@@ -81,9 +81,9 @@ class _Resident(Source):
         return parts.train_index.shape[-1]
 
     def feed(
-        self, parts: Split, batch_size: int, generator: torch.Generator, world: World, *, alike: bool = False
+        self, parts: Split, batch_size: int, generator: torch.Generator, world: World, *, even: bool = False
     ) -> Feed:
-        return ResidentFeed(parts, generator, world, batch_size=batch_size if alike else None)
+        return ResidentFeed(parts, generator, world, even=even)
 
 
 class _Streamed(Source):
@@ -105,10 +105,10 @@ class _Streamed(Source):
         return split(self.rows, self._held_out, self._network.n_members)
 
     def n_train(self, parts: Split) -> int:
-        return max(1, round(self._sample.n_rows * (1 - self._sample.share)))
+        return max(1, round(self._sample.found.n_rows * (1 - self._sample.share)))
 
     def feed(
-        self, parts: Split, batch_size: int, generator: torch.Generator, world: World, *, alike: bool = False
+        self, parts: Split, batch_size: int, generator: torch.Generator, world: World, *, even: bool = False
     ) -> Feed:
         return StreamFeed(self._stream, self._network, self._sample, batch_size, generator.initial_seed(), world)
 
