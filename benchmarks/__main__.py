@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import platform
 from pathlib import Path
 
-import torch
-
 from benchmarks import accuracy, memory, rows, speed, steps
-from benchmarks.figure import Figure
+from benchmarks.figure import Figure, describe_machine
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -21,21 +18,16 @@ def main() -> None:
         for figure in measure():
             print(figure.line(), flush=True)
             figures.append(figure)
-    machine = {
-        "processor": f"{platform.machine()}, {torch.get_num_threads()} thread(s)",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
+    machine = describe_machine()
     RESULTS.mkdir(exist_ok=True)
     record = {"machine": machine, "figures": [figure.to_dict() for figure in figures]}
     (RESULTS / "bench.json").write_text(json.dumps(record, indent=1) + "\n")
     (RESULTS / "bench.md").write_text(_markdown(machine, figures))
 
 
-def _markdown(machine: dict[str, str], figures: list[Figure]) -> str:
+def _markdown(machine: str, figures: list[Figure]) -> str:
     rows = "\n".join(f"| {figure.name} | {figure.value} | {figure.reference} |" for figure in figures)
-    where = ", ".join(f"{name} {value}" for name, value in machine.items())
-    return f"Made by `make bench` ({where}).\n\n| what | figure | beside |\n|---|---|---|\n{rows}\n"
+    return f"Made by `make bench` ({machine}).\n\n| what | figure | beside |\n|---|---|---|\n{rows}\n"
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ from manymodes.training.schedule import Pace, WarmUpAndDecay
 from manymodes.training.step import Stepper
 
 F, K, N = 8, 5, 10_240
-_LANES = 16  # of a vector: the products of odd widths are padded, in the floor too
 
 
 @dataclass(frozen=True)
@@ -87,9 +86,7 @@ def step(case: Case, x: Tensor, y: Tensor, execution: Execution) -> Callable[[],
     network = case.network(case.n_members).train()
     every = torch.arange(len(x))
     index = every if case.n_members is None else every.expand(case.n_members, -1)
-    feed = ResidentFeed(
-        Split(Rows(x, y, None), index, Rows(x, y, None), index), torch.Generator(), batch_size=case.batch_size
-    )
+    feed = ResidentFeed(Split(Rows(x, y, None), index, Rows(x, y, None), index), torch.Generator(), even=True)
     stepper = Stepper(
         network,
         mm.objectives.named(case.objective),
@@ -142,17 +139,11 @@ def products(case: Case) -> Callable[[], object]:
     n_members, n_rows = case.n_members or 1, case.batch_size
     shapes = [(n_members, a, b, True) for a, b in pairwise(widths)]
     if case.embeds:
-        shapes.append((n_members * F, 32, 11, True))
+        shapes.append((n_members * F, 32, 16, True))  # as it is padded
     else:
         shapes[0] = (*shapes[0][:3], False)  # inputs need no gradient
     operands = [
-        (
-            torch.randn(m, n_rows, a),
-            torch.randn(m, a, -(-b // _LANES) * _LANES),
-            torch.randn(m, n_rows, -(-b // _LANES) * _LANES),
-            back,
-        )
-        for m, a, b, back in shapes
+        (torch.randn(m, n_rows, a), torch.randn(m, a, b), torch.randn(m, n_rows, b), back) for m, a, b, back in shapes
     ]
 
     def multiply() -> None:

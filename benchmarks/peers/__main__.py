@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import numpy as np
 
 from benchmarks import uci_rows
 from benchmarks.accuracy import narrow_sinusoid
+from benchmarks.figure import describe_machine
 from benchmarks.peers.worker import MODELS
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -40,8 +40,7 @@ def main() -> None:
     parser.add_argument("--python", required=True, help="interpreter of the peers' environment")
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     options = parser.parse_args()
-    file = RESULTS / "peers.json"
-    entries = [entry for entry in _read(file) if entry["model"] not in options.models]
+    entries: list[Entry] = []
     with tempfile.TemporaryDirectory() as folder:
         units = {name: _write(Path(folder), name, *rows) for name, rows in problems()}
         for model in options.models:
@@ -50,7 +49,8 @@ def main() -> None:
                 entry["nll"] = units[entry["problem"]] - entry.pop("log_likelihood")
                 entries.append({"model": model, **entry})
                 print(f"{model}, {entry['problem']}: NLL {entry['nll']:.3f}, {entry['seconds']:.1f} s", flush=True)
-    file.write_text("[\n" + ",\n".join(json.dumps(entry) for entry in entries) + "\n]\n")
+    lines = ",\n".join(json.dumps(entry) for entry in entries)
+    (RESULTS / "peers.json").write_text(f"[\n{lines}\n]\n")
     (RESULTS / "peers.md").write_text(_markdown(entries))
 
 
@@ -94,32 +94,43 @@ def _run(python: str, model: str, folder: str) -> Iterator[Entry]:
 
 
 def _markdown(entries: list[Entry]) -> str:
-    means: dict[tuple[str, str], tuple[float, float]] = {}
+    means = _means(entries)
+    tables = [*TABLES, "sinusoid"]
+    models = list(dict.fromkeys(entry["model"] for entry in entries))
+    head = "| model | " + " | ".join(tables) + " |\n|---" + "|---" * len(tables) + "|\n"
+    rows = [f"| {model} | " + " | ".join(_cell(means, model, table) for table in tables) + " |" for model in models]
+    return _HEAD.format(machine=describe_machine()) + head + "\n".join(rows) + "\n"
+
+
+def _means(entries: list[Entry]) -> dict[tuple[str, str], tuple[float, float]]:
+    """Return mean NLL and seconds of each model and table."""
     groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
         groups[entry["model"], entry["problem"].rsplit("-", 1)[0]].append(entry)
-    for key, group in groups.items():
-        means[key] = tuple(float(np.mean([entry[score] for entry in group])) for score in ("nll", "seconds"))  # type: ignore[assignment]
-    tables = [*TABLES, "sinusoid"]
-    models = [model for model in MODELS if any(model == known for known, _ in means)]
-    head = "| model | " + " | ".join(tables) + " |\n|---" * 1 + "|---" * len(tables) + "|\n"
-    rows = [
-        f"| {model} | " + " | ".join("{:.3f}, {:.1f} s".format(*means[model, table]) for table in tables) + " |"
-        for model in models
-    ]
-    where = f"{platform.machine()}, one thread, python {platform.python_version()}"
-    return (
-        f"Made by `make bench-peers` ({where}); versions of the peers: `benchmarks/peers/requirements.txt`.\n\n"
-        "Held-out NLL in the units of the target, lower is better, and seconds of a fit in a warm process: means over\n"
-        "the first three canonical splits, and over five seeds of the inverse sinusoid with 500 rows.\n\n"
-        + head
-        + "\n".join(rows)
-        + "\n"
-    )
+    return {
+        key: (float(np.mean([one["nll"] for one in group])), float(np.mean([one["seconds"] for one in group])))
+        for key, group in groups.items()
+    }
 
 
-def _read(file: Path) -> list[Entry]:
-    return json.loads(file.read_text()) if file.exists() else []
+def _cell(means: dict[tuple[str, str], tuple[float, float]], model: str, table: str) -> str:
+    """Return NLL and seconds, and for ours the gain in nats and the share of the time of the best peer."""
+    nll, seconds = means[model, table]
+    peers = [means[key] for key in means if key[1] == table and not key[0].startswith(OURS)]
+    text = f"{nll:.3f}, {seconds:.1f} s"
+    if model.startswith(OURS) and peers:
+        best = min(peers)
+        text += f" ({best[0] - nll:+.3f}, {seconds / best[1]:.2f})"
+    return text
+
+
+_HEAD = """Made by `make bench-peers` ({machine}); versions of the peers: `benchmarks/peers/requirements.txt`.
+
+Held-out NLL in the units of the target, lower is better, and seconds of a fit in a warm process on one thread: means
+over the first three canonical splits, and over five seeds of the inverse sinusoid with 500 rows. In brackets: nats
+gained on the peer with the best score, and the share of its time.
+
+"""
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def chosen(net, objective=mm.objectives.nll, work=LONG, precision="full", compil
 
 @pytest.mark.parametrize("native", [True, False])
 def test_bfloat16_is_for_wide_layers_on_devices_that_have_instructions_for_it(native, monkeypatch):
-    monkeypatch.setattr(execution, "_is_native", lambda device: native)
+    monkeypatch.setattr(execution, "is_native", lambda device: native)
     assert chosen(network(256), precision="auto").precision == ("bfloat16" if native else "full")
     assert chosen(network(64), precision="auto").precision == "full"
     assert chosen(network(64), precision="bfloat16").precision == "bfloat16"
@@ -287,7 +287,7 @@ def test_a_look_is_noticed():
 
 
 def test_a_fit_that_goes_on_takes_the_means_it_began_with(tmp_path, monkeypatch):
-    monkeypatch.setattr(execution, "_is_native", lambda device: True)
+    monkeypatch.setattr(execution, "is_native", lambda device: True)
     seen = []
 
     def nll(distribution, y, weight=None):
@@ -305,7 +305,7 @@ def test_a_fit_that_goes_on_takes_the_means_it_began_with(tmp_path, monkeypatch)
         fit(net, **settings, checkpoint=Checkpoint(tmp_path, seconds=1e-9))
     written = TensorFile("manymodes_checkpoint", 1, "manymodes checkpoint").read(tmp_path / "fit.checkpoint")[1]
     assert written["execution"] == {"precision": "bfloat16", "compiled": False, "n_threads": 1}
-    monkeypatch.setattr(execution, "_is_native", lambda device: False)  # another machine: its rule says "full"
+    monkeypatch.setattr(execution, "is_native", lambda device: False)  # another machine: its rule says "full"
     stop = -1
     fit(net, **settings, checkpoint=Checkpoint(tmp_path))
     for one, other in zip(through.state_dict().values(), net.state_dict().values(), strict=True):

@@ -208,13 +208,14 @@ def _matrices(network: MixtureDensityNetwork) -> Iterator[tuple[int, int, int]]:
 
 def _gains(network: MixtureDensityNetwork) -> bool:
     """Return whether bfloat16 makes a network faster: a plain one, most weights of which are in wide matrices."""
-    if not (_is_native(network.device) and is_known(network)):
+    if not (is_native(network.device) and is_known(network)):
         return False
     sizes = [(math.prod(sides), min(sides[1:])) for sides in _matrices(network)]
     return 2 * sum(size for size, side in sizes if side >= _WIDE) > sum(size for size, _ in sizes)
 
 
-def _is_native(device: torch.device) -> bool:
+def is_native(device: torch.device) -> bool:
+    """Return whether a device has instructions for bfloat16."""
     if device.type == "cpu":
         known: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
         return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
