@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -81,10 +81,25 @@ def steps() -> Iterator[Figure]:
             yield Figure(f"a step of {case.name}, {name}", f"{1e3 * value:,.2f} ms", beside)
 
 
+def members_on_a_gpu() -> Iterator[Figure]:
+    """Time a step of eight members beside one on a GPU, compiled and not; where there is none there are no figures."""
+    if not torch.cuda.is_available():
+        return
+    x, y = torch.randn(N, F, device="cuda"), torch.randn(N, 1, device="cuda")
+    for compiled in (False, True):
+        execution = Execution("bfloat16", compiled)
+        steps = {n: step(replace(DEFAULT, n_members=n), x, y, execution) for n in (1, 8)}
+        calls = {str(n): lambda call=call: (call(), torch.cuda.synchronize()) for n, call in steps.items()}
+        seconds = median_seconds(calls, repeats=50)
+        name = f"a step of 8 members on {torch.cuda.get_device_name()}, {'compiled' if compiled else 'not compiled'}"
+        beside = f"{seconds['8'] / seconds['1']:.2f} times one member, {1e3 * seconds['1']:.2f} ms"
+        yield Figure(name, f"{1e3 * seconds['8']:.2f} ms", beside)
+
+
 def step(case: Case, x: Tensor, y: Tensor, execution: Execution) -> Callable[[], object]:
     """Return a call that takes one step of the loop, batch and all."""
-    network = case.network(case.n_members).train()
-    every = torch.arange(len(x))
+    network = case.network(case.n_members).train().to(x.device)
+    every = torch.arange(len(x), device=x.device)
     index = every if case.n_members is None else every.expand(case.n_members, -1)
     feed = ResidentFeed(Split(Rows(x, y, None), index, Rows(x, y, None), index), torch.Generator(), even=True)
     stepper = Stepper(
@@ -156,4 +171,4 @@ def products(case: Case) -> Callable[[], object]:
     return multiply
 
 
-ALL: tuple[Callable[[], Iterator[Figure]], ...] = (steps,)
+ALL: tuple[Callable[[], Iterator[Figure]], ...] = (steps, members_on_a_gpu)
