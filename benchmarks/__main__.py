@@ -1,33 +1,51 @@
-"""`python -m benchmarks`: measures, prints a table and writes it to benchmarks/results/."""
+"""`python -m benchmarks`: measures, prints tables and writes them to benchmarks/results/; `--only` for some groups."""
 
 from __future__ import annotations
 
+import argparse
 import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks import accuracy, memory, rows, speed, steps
 from benchmarks.figure import Figure, describe_machine
 
 RESULTS = Path(__file__).parent / "results"
+GROUPS: Mapping[str, Sequence[Callable[[], Iterator[Figure]]]] = {
+    "speed": speed.ALL,
+    "steps": steps.ALL,
+    "rows": rows.ALL,
+    "memory": memory.ALL,
+    "accuracy": accuracy.ALL,
+}
 
 
 def main() -> None:
-    """Run every benchmark and write its figures."""
-    figures: list[Figure] = []
-    for measure in (*speed.ALL, *steps.ALL, *rows.ALL, *memory.ALL, *accuracy.ALL):
-        for figure in measure():
-            print(figure.line(), flush=True)
-            figures.append(figure)
-    machine = describe_machine()
-    RESULTS.mkdir(exist_ok=True)
-    record = {"machine": machine, "figures": [figure.to_dict() for figure in figures]}
-    (RESULTS / "bench.json").write_text(json.dumps(record, indent=1) + "\n")
-    (RESULTS / "bench.md").write_text(_markdown(machine, figures))
+    """Run the benchmarks that are asked for and write their figures beside those of the others."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("--only", nargs="+", default=list(GROUPS), choices=list(GROUPS))
+    options = parser.parse_args()
+    file = RESULTS / "bench.json"
+    record: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    for group in options.only:
+        figures: list[dict[str, str]] = []
+        for measure in GROUPS[group]:
+            for figure in measure():
+                print(figure.line(), flush=True)
+                figures.append(figure.to_dict())
+        record[group] = {"machine": describe_machine(), "figures": figures}
+        file.write_text(json.dumps({name: record[name] for name in GROUPS if name in record}, indent=1) + "\n")
+        (RESULTS / "bench.md").write_text(_markdown(record))
 
 
-def _markdown(machine: str, figures: list[Figure]) -> str:
-    rows = "\n".join(f"| {figure.name} | {figure.value} | {figure.reference} |" for figure in figures)
-    return f"Made by `make bench` ({machine}).\n\n| what | figure | beside |\n|---|---|---|\n{rows}\n"
+def _markdown(record: dict[str, Any]) -> str:
+    return "Made by `make bench`.\n" + "".join(_table(name, record[name]) for name in GROUPS if name in record)
+
+
+def _table(name: str, group: dict[str, Any]) -> str:
+    rows = "\n".join("| {name} | {value} | {reference} |".format(**figure) for figure in group["figures"])
+    return f"\n## {name.capitalize()}\n\n{group['machine']}\n\n| what | figure | beside |\n|---|---|---|\n{rows}\n"
 
 
 if __name__ == "__main__":
