@@ -18,6 +18,7 @@ from manymodes.training import execution
 from manymodes.training.checkpoint import Checkpoint
 from manymodes.training.execution import Execution, Work, is_traced
 from manymodes.training.gradients import Backward
+from manymodes.training.optimizer import MemberAdamW
 from manymodes.training.rows import sources
 from manymodes.training.step import Stepper
 from manymodes.training.tensor_file import TensorFile
@@ -260,7 +261,7 @@ def test_on_a_device_no_step_waits_and_all_end_with_the_weights_of_a_cpu(monkeyp
     usual, as_on_a_device = network(dropout=0.1), network(dropout=0.1)
     told = mm.fit(usual, (x, y), validation=data(30), random_state=0, progress=False, **settings)
     assert 3 < told.skipped_batches < 30
-    init, step = Stepper.__init__, Stepper.step
+    init, step = MemberAdamW.__init__, Stepper.step
 
     def blind(self, *arguments, **options):
         init(self, *arguments, **options)
@@ -270,7 +271,7 @@ def test_on_a_device_no_step_waits_and_all_end_with_the_weights_of_a_cpu(monkeyp
         with _NoLooks():
             return step(self, batch)
 
-    monkeypatch.setattr(Stepper, "__init__", blind)
+    monkeypatch.setattr(MemberAdamW, "__init__", blind)
     monkeypatch.setattr(Stepper, "step", watched)
     history = mm.fit(as_on_a_device, (x, y), validation=data(30), random_state=0, progress=False, **settings)
     assert history.skipped_batches == told.skipped_batches

@@ -181,7 +181,7 @@ def test_the_learning_rate_warms_up_and_decays_over_the_whole_fit(monkeypatch):
     class Spy(Stepper):
         def step(self, batch):
             losses = super().step(batch)
-            rates.append(self._optimizer.param_groups[0]["lr"])
+            rates.append(self._optimizer._adamw.param_groups[0]["lr"])
             return losses
 
     monkeypatch.setattr("manymodes.training.loop.Stepper", Spy)

@@ -192,8 +192,7 @@ def _prepared(
         has_time_limit=settings.time_limit is not None,
         is_exact=isinstance(source.rows.y, Tensor),
     )
-    execution = _execution(network, objective, settings, work, journal)
-    execution = replace(world.agreed(execution), n_threads=execution.n_threads)  # machines may differ in cores
+    execution = _execution(network, objective, settings, work, journal, world)
     pace = Pace(max_epochs * n_batches, settings.time_limit, world)
     stepper = Stepper(
         network,
@@ -240,14 +239,20 @@ def _prepared(
 
 
 def _execution(
-    network: MixtureDensityNetwork, objective: Objective, settings: Settings, work: Work, journal: Journal
+    network: MixtureDensityNetwork,
+    objective: Objective,
+    settings: Settings,
+    work: Work,
+    journal: Journal,
+    world: World,
 ) -> Execution:
-    """Return the means of a fit: those of its checkpoint, or what the rules say."""
+    """Return the means of a fit: those of its checkpoint, or what the rules say; threads are each process's own."""
     if journal.saved is None:
-        return Execution.chosen(network, objective, work, precision=settings.precision, compiled=settings.compile)
-    execution = Execution(**journal.saved.document["execution"])
-    execution.refuse_elsewhere(network.device)
-    return execution
+        own = Execution.chosen(network, objective, work, precision=settings.precision, compiled=settings.compile)
+    else:
+        own = Execution(**journal.saved.document["execution"])
+        own.refuse_elsewhere(network.device)
+    return replace(world.agreed(own), n_threads=own.n_threads)
 
 
 def _lengths(settings: Settings, source: Source, n_train: int, world: World) -> tuple[int, int, int]:
