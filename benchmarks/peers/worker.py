@@ -3,7 +3,8 @@
     python worker.py MODEL FOLDER
 
 It runs in the environment of the model, which needs to know nothing of the others: a problem is a file of arrays
-``X``, ``y``, ``X_test``, ``y_test``, standardised, and a line of JSON is printed for each.
+``X``, ``y``, ``X_test``, ``y_test``, standardised, and a line of JSON is printed for each, without figures where the
+fit fails.
 """
 
 from __future__ import annotations
@@ -161,11 +162,16 @@ def main(name: str, folder: str) -> None:
     for file in sorted(Path(folder).glob("*.npz")):
         with np.load(file) as arrays:
             X, y, X_test, y_test = (arrays[key] for key in ("X", "y", "X_test", "y_test"))
+        result: dict[str, Any] = {"problem": file.stem, "seconds": None, "log_likelihood": None}
         started = time.perf_counter()
-        log_density = fit(X, y, 0)
-        seconds = time.perf_counter() - started
-        score = float(np.mean(log_density(X_test, y_test)))
-        print("\nRESULT " + json.dumps({"problem": file.stem, "seconds": seconds, "log_likelihood": score}), flush=True)
+        try:
+            log_density = fit(X, y, 0)
+            result["seconds"] = time.perf_counter() - started
+            score = float(np.mean(log_density(X_test, y_test)))
+            result["log_likelihood"] = score if np.isfinite(score) else None
+        except (ValueError, RuntimeError, FloatingPointError) as error:  # a fit that fails is a result, too
+            print(f"{name}, {file.stem}: {error}"[:300], file=sys.stderr)
+        print("\nRESULT " + json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":
