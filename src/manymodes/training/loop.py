@@ -194,20 +194,7 @@ def _prepared(
     )
     execution = _execution(network, objective, settings, work, journal, world)
     pace = Pace(max_epochs * n_batches, settings.time_limit, world)
-    stepper = Stepper(
-        network,
-        objective,
-        schedule=WarmUpAndDecay(settings.lr, settings.warm_up),
-        pace=pace,
-        weight_decay=settings.weight_decay,
-        clip_norm=settings.clip_norm,
-        input_noise=settings.input_noise,
-        target_noise=settings.target_noise,
-        execution=execution,
-        fade_dropout=settings.fade_dropout,
-        world=world,
-        seed=generator.initial_seed(),
-    )
+    stepper = _stepper(network, objective, settings, execution, pace, world, generator.initial_seed())
     n_held_out = parts.held_out_index.shape[-1]
     history = History(max_epochs=max_epochs, n_train=source.n_train(parts), n_validation=n_held_out)
     best = BestWeights(network, settings.patience)
@@ -236,6 +223,31 @@ def _prepared(
     if journal.saved is not None:
         run.take_up(journal.saved)
     return run
+
+
+def _stepper(
+    network: MixtureDensityNetwork,
+    objective: Objective,
+    settings: Settings,
+    execution: Execution,
+    pace: Pace,
+    world: World,
+    seed: int,
+) -> Stepper:
+    return Stepper(
+        network,
+        objective,
+        schedule=WarmUpAndDecay(settings.lr, settings.warm_up),
+        pace=pace,
+        weight_decay=settings.weight_decay,
+        clip_norm=settings.clip_norm,
+        input_noise=settings.input_noise,
+        target_noise=settings.target_noise,
+        execution=execution,
+        fade_dropout=settings.fade_dropout,
+        world=world,
+        seed=seed,
+    )
 
 
 def _execution(
