@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from types import MethodType
 
 import pytest
 import torch
@@ -11,15 +12,16 @@ from torch.utils.checkpoint import checkpoint
 
 import manymodes as mm
 from manymodes._checks import InputError
-from manymodes.distributions import Poisson
+from manymodes.distributions import DiagonalNormal, Poisson, SphericalNormal
 from manymodes.nn import MLP, Members, MixtureDensityNetwork, MixtureHead, TableEmbedding, TableScaling
 from manymodes.objectives import mix, regularised
 from manymodes.training import execution
 from manymodes.training.checkpoint import Checkpoint
 from manymodes.training.execution import Execution, Work, is_traced
-from manymodes.training.gradients import Backward
+from manymodes.training.gradients import Backward, _tracing, _with_code_of_its_own
 from manymodes.training.optimizer import MemberAdamW
 from manymodes.training.rows import sources
+from manymodes.training.rows.data import Rows
 from manymodes.training.step import Stepper
 from manymodes.training.tensor_file import TensorFile
 
@@ -194,6 +196,38 @@ def test_a_compiled_fit_that_was_killed_goes_on_bit_for_bit(tmp_path):
     fit(resumed, **settings, checkpoint=Checkpoint(tmp_path, epochs=1))
     for one, other in zip(through.state_dict().values(), resumed.state_dict().values(), strict=True):
         assert torch.equal(one, other)
+
+
+def traceable():
+    for family in execution._TRACED_FAMILIES:
+        yield family, mm.objectives.nll
+    for family in (DiagonalNormal, SphericalNormal):
+        yield family, regularised(MIX, scale_prior=0.1, weight_entropy=0.1)
+        yield family, mm.objectives.ngem
+
+
+@pytest.mark.parametrize(("family", "objective"), list(traceable()))
+def test_what_is_compiled_unasked_is_traced_whole(family, objective):
+    embedding = TableEmbedding(F, categories={2: 3}, n_members=M)
+    mlp = MLP(embedding.out_features, (8, 8), dropout=0.2, residual=True, n_members=M)
+    head = MixtureHead(8, target_dim=2, n_components=2, family=family, n_members=M)
+    net = MixtureDensityNetwork(nn.Sequential(embedding, mlp), head)
+    assert is_traced(net, objective)
+    backward = Backward(net, objective, list(net.parameters()), Execution())
+    generator = torch.Generator().manual_seed(0)
+    x, y, weight = (torch.rand(M, 10, size, generator=generator) for size in (F, 2, 1))
+    x[..., 2] = x[..., 2].mul(4).floor()  # levels, 0 among them
+    rows = (x, y, weight[..., 0], None)
+    with _tracing():
+        own = MethodType(_with_code_of_its_own(Backward._pass), backward)
+        traced = torch.compile(own, backend="eager", fullgraph=True, dynamic=False)
+        torch.manual_seed(0)
+        losses, gradients = traced(*rows)
+    torch.manual_seed(0)
+    expected, slopes = backward(Rows(*rows))
+    torch.testing.assert_close(losses, expected)
+    for gradient, slope in zip(gradients, slopes, strict=True):
+        torch.testing.assert_close(gradient, slope)
 
 
 def test_two_shares_of_dropout_fade_out_one_after_the_other_in_compiled_steps_too():
