@@ -14,7 +14,7 @@ M, N = 2, 4000
 def network(weights, loc, scale) -> MixtureDensityNetwork:
     """Return members that all predict the same mixture, whatever x is, in unscaled units."""
     head = MixtureHead(1, target_dim=1, n_components=len(weights), n_members=M)
-    raw = torch.log(torch.expm1(torch.tensor(scale) - head.min_scale))
+    raw = torch.log(torch.expm1(torch.tensor(scale) - head.min_scale[0]))
     with torch.no_grad():
         head.linear.weight.zero_()
         head.linear.bias.copy_(torch.cat([torch.tensor(weights).log(), torch.tensor(loc), raw]))

@@ -275,14 +275,19 @@ def test_other_families_can_be_asked_for_by_name(family, tmp_path):
             {"rounding": 0.1, "atoms": (0.0,)},
             "atoms must be left out with rounding: a cell of values holds no single one.",
         ),
-        ({"family": "cauchy"}, "family must be one of 'laplace', 'logistic', 'normal', 'student_t'; got 'cauchy'."),
+        (
+            {"family": "cauchy"},
+            "family must be one of 'beta', 'gamma', 'laplace', 'log_laplace', 'log_logistic', 'log_normal', "
+            "'log_student_t', 'logistic', 'logit_laplace', 'logit_logistic', 'logit_normal', 'logit_student_t', "
+            "'negative_binomial', 'normal', 'poisson', 'student_t', 'von_mises'; got 'cauchy'.",
+        ),
         (
             {"family": "student_t", "covariance_type": "full"},
             "covariance_type must be 'diag' for family='student_t'; got 'full'.",
         ),
         (
             {"input_noise": 0.1, "categorical_features": (0,)},
-            "input_noise must be 0 with categorical_features, whose numbers are names.",
+            "input_noise must be 0 where features are categories, whose numbers are names.",
         ),
         ({"time_limit": 0}, "time_limit must be a number > 0; got 0."),
     ],

@@ -573,7 +573,7 @@ def test_targets_of_another_kind_are_refused():
     assert str(caught.value) == "y in data must be a torch tensor or Incomplete; got list."
     with pytest.raises(TypeError) as caught:
         mm.fit(alone(DiagonalNormal), (Incomplete(torch.zeros(2, 1), torch.ones(2, 1)), torch.zeros(2, 1)))
-    assert str(caught.value) == "x in data must be a torch tensor; got Incomplete."
+    assert str(caught.value) == "x in data must be a torch tensor, or several by name; got Incomplete."
 
 
 def test_angles_in_degrees_are_refused():

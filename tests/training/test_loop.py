@@ -299,7 +299,7 @@ def test_a_handful_of_rows_can_be_fitted(n):
             "weight must be >= 0 everywhere and > 0 somewhere; got -1 to -1.",
         ),
         (lambda x, y: x, TypeError, "data must be a tuple (x, y) or (x, y, weight) of tensors; got Tensor."),
-        (lambda x, y: (x.numpy(), y), TypeError, "x in data must be a torch tensor; got ndarray."),
+        (lambda x, y: (x.numpy(), y), TypeError, "x in data must be a torch tensor, or several by name; got ndarray."),
         (lambda x, y: (x[:1], y[:1]), InputError, "data must have at least 2 rows, 1 of them for validation; got 1."),
     ],
 )

@@ -12,7 +12,8 @@ from manymodes._checks import InputError
 from manymodes.nn import MLP, Members, MixtureDensityNetwork, MixtureHead
 from manymodes.nn.backbones import Dropout
 from manymodes.training.gradients import member_losses
-from manymodes.training.rows.data import as_rows, folds, split
+from manymodes.training.rows.data import as_rows, split
+from manymodes.training.rows.partition import folds
 
 M = 3
 SMALL = {"max_epochs": 8, "batch_size": 32, "random_state": 0, "progress": False}

@@ -16,6 +16,7 @@ from manymodes.apps.files import Columns, check_new_file, read_columns, read_par
 from manymodes.apps.scores import Scores, score
 from manymodes.distributions import Mixture, joined
 from manymodes.estimators import MDNRegressor, load
+from manymodes.estimators.prediction_columns import prediction_columns
 from manymodes.estimators.tables import from_columns
 
 _ROWS_AT_ONCE = 16_384
@@ -43,7 +44,7 @@ def predict_file(
             known = all(name in columns for name in names) if known is None else known  # the first part decides
             distribution = _predict(model, columns, file, first_row=n_rows)
             n_rows += len(distribution.mean)
-            found = _prediction_columns(distribution, names, levels, interval)
+            found = prediction_columns(distribution, names, levels, interval)
             yield found | ({"log_density": _log_density(distribution, columns, names)} if known else {})
 
     write_parts(output, predictions())
@@ -75,23 +76,6 @@ def _predict(model: MDNRegressor, columns: Columns, file: Path, *, first_row: in
     numbers = from_columns({name: columns[name] for name in features}, "feature", first_row=first_row).values
     X = dict(zip(features, numbers.T, strict=True))
     return joined(list(model.iter_distributions(X, first_row=first_row)))
-
-
-def _prediction_columns(
-    distribution: Mixture, names: Sequence[str], levels: Sequence[float], interval: float
-) -> dict[str, NDArray[np.float64]]:
-    ends = [0.5 - interval / 2, 0.5 + interval / 2]
-    wanted = torch.tensor([*levels, *ends, 0.5], dtype=torch.float64)[:, None, None]
-    *quantiles, low, high, median = distribution.icdf(wanted).numpy()
-    mean = distribution.mean.numpy()
-    columns: dict[str, NDArray[np.float64]] = {}
-    for d, name in enumerate(names):
-        columns[f"{name}_mean"], columns[f"{name}_median"] = mean[:, d], median[:, d]
-        for level, quantile in zip(levels, quantiles, strict=True):
-            columns[f"{name}_q{level}"] = quantile[:, d]
-        columns[f"{name}_lower_{100 * interval:g}"] = low[:, d]
-        columns[f"{name}_upper_{100 * interval:g}"] = high[:, d]
-    return columns
 
 
 def _log_density(distribution: Mixture, columns: Columns, names: Sequence[str]) -> NDArray[np.float64]:

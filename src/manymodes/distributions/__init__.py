@@ -34,6 +34,7 @@ from manymodes.distributions.information import (
     kl_divergence,
     mutual_information,
 )
+from manymodes.distributions.medoid import medoid
 from manymodes.distributions.mixture import Mixture
 from manymodes.distributions.product import Product
 from manymodes.distributions.results import Atoms, Modes, Region
@@ -83,6 +84,7 @@ __all__ = [
     "given",
     "joined",
     "kl_divergence",
+    "medoid",
     "mutual_information",
     "pool",
 ]

@@ -27,11 +27,15 @@ Given = float | Sequence[float]
 
 
 class Slot(NamedTuple):
-    """One parameter as a head sees it: so many components, so many numbers each, and where they may lie."""
+    """One parameter as a head sees it: so many components, so many numbers each, and where they may lie.
+
+    ``dims`` says which target dimensions it is about, from the first to the one after the last.
+    """
 
     n_components: int
     shape: tuple[int, ...]
     constraint: Constraint
+    dims: tuple[int, int]
 
     @property
     def numel(self) -> int:
@@ -110,7 +114,8 @@ class FamilyBlueprint:
         learned = {name: part for name, part in self.family.parameters.items() if part.default is None}
         rank = self._rank(target_dim)
         return {
-            name: Slot(n_components, part.sizes(target_dim, rank), part.constraint) for name, part in learned.items()
+            name: Slot(n_components, part.sizes(target_dim, rank), part.constraint, (0, target_dim))
+            for name, part in learned.items()
         }
 
     def scalings(self, target_dim: int) -> tuple[Scaling, ...]:

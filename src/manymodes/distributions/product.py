@@ -197,9 +197,9 @@ class ProductBlueprint:
         if total != target_dim:
             raise _checks.InputError(f"target_dim must be {total}, the dimensions of the product; got {target_dim}.")
         return {
-            f"{i}.{name}": slot
-            for i, (part, n_dims) in enumerate(self.parts)
-            for name, slot in part.slots(n_components, n_dims).items()
+            f"{i}.{name}": slot._replace(dims=(dims.start + slot.dims[0], dims.start + slot.dims[1]))
+            for i, (part, dims) in enumerate(self._dims())
+            for name, slot in part.slots(n_components, dims.stop - dims.start).items()
         }
 
     def scalings(self, target_dim: int) -> tuple[Scaling, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, Self
 
@@ -16,6 +16,7 @@ class _Ragged:
 
     mask: Tensor
     _kind: ClassVar[str]
+    _filling: ClassVar[Mapping[str, float]]  # what stands where there is no entry
 
     @property
     def count(self) -> Tensor:
@@ -65,6 +66,27 @@ class _Ragged:
             }
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the entries of several predictions, (N1, J1), (N2, J2), ..., one after another, (N, J)."""
+        most = max(part.mask.shape[-1] for part in parts)
+        whole: dict[str, Any] = {}
+        for field in fields(cls):  # type: ignore[arg-type]
+            values = [getattr(part, field.name) for part in parts]
+            if isinstance(values[0], _Ragged):
+                whole[field.name] = type(values[0]).joined(values)
+            else:
+                whole[field.name] = torch.cat([cls._widened(field.name, value, most) for value in values])
+        return cls(**whole)
+
+    @classmethod
+    def _widened(cls, name: str, value: Tensor, size: int) -> Tensor:
+        """Return a tensor with so many entries a row, filled up with what stands for none."""
+        if name not in cls._filling:  # one number a row
+            return value
+        missing = value.new_full((value.shape[0], size - value.shape[1], *value.shape[2:]), cls._filling[name])
+        return torch.cat([value, missing], 1)
+
     def __repr__(self) -> str:
         rows = self.mask.shape[:-1].numel()
         name = type(self).__name__
@@ -93,6 +115,7 @@ class Atoms(_Ragged):
     mass: Tensor
     mask: Tensor
     _kind: ClassVar[str] = "atom"
+    _filling: ClassVar[Mapping[str, float]] = {"location": math.nan, "mass": 0.0, "mask": False}
 
     def _columns(self) -> Mapping[str, Tensor]:
         return {"location": self.location, "mass": self.mass}
@@ -120,6 +143,13 @@ class Modes(_Ragged):
     spread: Tensor
     mask: Tensor
     _kind: ClassVar[str] = "mode"
+    _filling: ClassVar[Mapping[str, float]] = {
+        "location": math.nan,
+        "log_density": -math.inf,
+        "mass": 0.0,
+        "spread": math.nan,
+        "mask": False,
+    }
     atoms: Atoms
 
     def count_above(self, mass: float) -> Tensor:
@@ -155,6 +185,7 @@ class Region(_Ragged):
     mass: Tensor
     mask: Tensor
     _kind: ClassVar[str] = "interval"
+    _filling: ClassVar[Mapping[str, float]] = {"low": math.nan, "high": math.nan, "mass": 0.0, "mask": False}
     log_level: Tensor
     atoms: Atoms
 

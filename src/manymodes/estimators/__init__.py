@@ -1,6 +1,31 @@
 """The scikit-learn face: arrays or data frames in, densities out."""
 
+from manymodes.estimators.interpretation import (
+    component_curves,
+    explain,
+    partial_dependence,
+    permutation_importance,
+)
 from manymodes.estimators.persistence import load
 from manymodes.estimators.regressor import MDNRegressor
+from manymodes.estimators.scorers import (
+    CoverageError,
+    coverage_error,
+    neg_crps,
+    neg_energy_score,
+    neg_log_score,
+)
 
-__all__ = ["MDNRegressor", "load"]
+__all__ = [
+    "CoverageError",
+    "MDNRegressor",
+    "component_curves",
+    "coverage_error",
+    "explain",
+    "load",
+    "neg_crps",
+    "neg_energy_score",
+    "neg_log_score",
+    "partial_dependence",
+    "permutation_importance",
+]

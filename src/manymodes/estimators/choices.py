@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions import Incomplete
 from manymodes.estimators.architecture import Architecture, output_width
-from manymodes.estimators.inputs import category_levels
-from manymodes.estimators.predictions import as_tensor
+from manymodes.estimators.families import NORMAL, Family, checked_family
 from manymodes.estimators.presets import AUTO, DEFAULT_OBJECTIVE, ENOUGH, MORE_THAN_ENOUGH, PRESETS
-from manymodes.estimators.tables import Floats
 from manymodes.estimators.target_facts import TargetFacts
+from manymodes.estimators.targets import Targets
+from manymodes.nn.inputs import Inputs, mapped, n_rows
 from manymodes.objectives import Objective, named, regularised
 
 T = TypeVar("T")
@@ -43,16 +42,21 @@ class Choices:
     Args:
         model: The estimator.
         facts: What each column of its targets is like.
+        targets: The targets.
+
+    Attributes:
+        families: Family of each target, D of them.
 
     Raises:
         ValueError: A setting out of range, or two that do not go together.
     """
 
-    def __init__(self, model: BaseEstimator, facts: Sequence[TargetFacts]) -> None:
-        self._model, self._facts = model, facts
+    def __init__(self, model: BaseEstimator, facts: Sequence[TargetFacts], targets: Targets) -> None:
+        self._model, self._facts, self._targets = model, facts, targets
         self.preset = _checks.one_of("preset", model.preset, PRESETS)
         self.atoms = _checked_atoms(model.atoms)
-        self._refuse_with_rounding()
+        self.families = _families(model, targets)
+        self._refuse_without_exact_targets()
 
     @property
     def frequencies(self) -> Sequence[float]:
@@ -67,9 +71,9 @@ class Choices:
     def searches_components(self) -> bool:
         """Whether the number of components is found by evidence, which only exact targets and plain normals allow."""
         model = self._model
-        plain = model.family == "normal" and model.covariance_type in ("diag", "spherical") and not self.atoms
+        plain = self._are_normal and model.covariance_type in ("diag", "spherical") and not self.atoms
         is_open = model.n_components == AUTO and model.backbone is None and self.preset.race_steps > 0
-        return plain and is_open and model.rounding is None
+        return plain and is_open and self._are_exact
 
     @property
     def race_sizes(self) -> Sequence[int]:
@@ -89,31 +93,45 @@ class Choices:
         limit = self._model.time_limit
         return None if limit is None else _checks.positive("time_limit", limit)
 
-    def architecture(self, features: Floats, columns: Floats) -> Architecture:
-        """Return what to build for features (N, F) and targets (N, D)."""
-        model, example = self._model, as_tensor(features[:2]).to(torch.float32)
+    def architecture(
+        self, x: Inputs, categories: Sequence[tuple[int, int]] = (), gaps: Sequence[int] = ()
+    ) -> Architecture:
+        """Return what to build.
+
+        Args:
+            x: Inputs, or an example of them.
+            categories: Place and number of levels of each column that holds categories.
+            gaps: Places of columns of numbers that may be missing.
+        """
+        model, single = self._model, isinstance(x, Tensor)
+        if model.input_noise and categories:
+            raise _checks.InputError("input_noise must be 0 where features are categories, whose numbers are names.")
         min_scale = _checks.positive("min_scale", model.min_scale)
+        alike = len(set(map(str, self.families))) == 1
         return Architecture(
-            n_features=features.shape[1],
-            target_dim=columns.shape[1],
+            n_features=x.shape[1] if isinstance(x, Tensor) and x.dim() > 1 else 1,
+            target_dim=len(self.families),
             n_components=self._n_components,
             covariance_type=model.covariance_type,
-            min_scale=min(fact.floor(min_scale) for fact in self._facts),
+            min_scale=[fact.floor(min_scale) for fact in self._facts],
             hidden_sizes=self._hidden_sizes,
             dropout=_checks.number_between("dropout", model.dropout, 0.0, 1.0, including=(0.0,)),
-            own_backbone_features=None if model.backbone is None else output_width(model.backbone, example),
-            categories=category_levels(model, features),
-            family=model.family,
-            atoms=_for_single_target("atoms", self.atoms, columns),
-            memory_rows=self._memory_rows(len(features)),
+            own_backbone_features=None if model.backbone is None else output_width(model.backbone, _two_rows(x)),
+            categories=categories,
+            gaps=gaps,
+            input_parts=() if single else sorted(x),
+            family=self.families[0] if alike else NORMAL,
+            target_families=() if alike else self.families,
+            atoms=self._for_single_target("atoms", self.atoms),
+            memory_rows=self._memory_rows(n_rows(x)),
         )
 
-    def targets(self, columns: Floats) -> Tensor | Incomplete:
-        """Return targets, (N, D), as tensors, or as the cells that they were rounded from."""
-        y, step = as_tensor(columns), self._model.rounding
-        if step is None:
-            return y
-        return Incomplete.rounded(y, _for_single_target("rounding", _checks.positive("rounding", step), columns))
+    def targets(self) -> Tensor | Incomplete:
+        """Return targets, (N, D), as tensors, or as what is known of them: rounding cells, bounds."""
+        step = self._model.rounding
+        if step is not None:
+            step = self._for_single_target("rounding", _checks.positive("rounding", step))
+        return self._targets.tensor(step)
 
     def options(self) -> dict[str, Any]:
         """Return what ``training.fit`` is told."""
@@ -122,8 +140,6 @@ class Choices:
         objective = regularised(
             named(self._objective), weight_entropy=model.weight_entropy, scale_prior=model.scale_prior
         )
-        if model.input_noise and len(tuple(model.categorical_features)):
-            raise _checks.InputError("input_noise must be 0 with categorical_features, whose numbers are names.")
         return {name: getattr(model, name) for name in _PASSED_ON} | {
             "objective": objective,
             "validation": _checks.number_between("validation_fraction", model.validation_fraction, 0.0, 1.0),
@@ -139,9 +155,17 @@ class Choices:
         if model.objective is not None:
             asked: str | Objective = model.objective
             return asked
-        exact = model.rounding is None and not self.atoms
         tame = not any(fact.outliers for fact in self._facts)  # the CRPS of a component far away drowns all else
-        return DEFAULT_OBJECTIVE if exact and tame and model.family == "normal" else "nll"
+        can_mix = self._are_exact and not self.atoms and self._are_normal
+        return DEFAULT_OBJECTIVE if can_mix and tame else "nll"
+
+    @property
+    def _are_normal(self) -> bool:
+        return all(family == NORMAL for family in self.families)
+
+    @property
+    def _are_exact(self) -> bool:
+        return self._model.rounding is None and self._targets.are_exact
 
     @property
     def _n_components(self) -> int:
@@ -160,32 +184,42 @@ class Choices:
             return self.preset.hidden_sizes
         return tuple(sizes.tolist()) if isinstance(sizes, np.ndarray) else sizes  # searches hand over arrays
 
-    def _refuse_with_rounding(self) -> None:
-        """Refuse what needs exact targets where the probability of rounding cells is what counts."""
+    def _refuse_without_exact_targets(self) -> None:
+        """Refuse what needs exact targets where the probability of cells or beyond bounds is what counts."""
         model = self._model
-        if model.rounding is None:
+        if self._are_exact:
             return
-        if self.atoms:
+        if self.atoms and model.rounding is not None:
             raise _checks.InputError("atoms must be left out with rounding: a cell of values holds no single one.")
         is_other = isinstance(model.objective, str) and model.objective != "nll"  # a function may know what to do
         if model.retrieval or is_other:
             what = "retrieval must be False" if model.retrieval else "objective must be 'nll'"
-            raise _checks.InputError(f"{what} with rounding, whose targets are cells and not exact.")
+            why = "with rounding, whose targets are cells and not exact"
+            if model.rounding is None:
+                why = "where targets are missing or censored"
+            raise _checks.InputError(f"{what} {why}.")
 
     def _refuse_normal_objective(self) -> None:
         """Refuse an objective that knows normal components only, where there are others."""
-        model, asked = self._model, self._model.objective
-        if not isinstance(asked, str) or (model.family == "normal" and not self.atoms):
+        asked = self._model.objective
+        if not isinstance(asked, str) or (self._are_normal and not self.atoms):
             return
-        why = "with atoms" if self.atoms else f"for family={model.family!r}"
+        other = next((family for family in self.families if family != NORMAL), NORMAL)
+        why = "with atoms" if self.atoms else f"for family={other!r}"
         for name in {"crps", "ngem"}.intersection(re.findall(r"[a-z]+", asked)):
             raise _checks.InputError(f"objective must not use {name!r} {why}, since it knows normals only; take 'nll'.")
+
+    def _for_single_target(self, name: str, value: T) -> T:
+        target_dim = len(self.families)
+        if value and target_dim > 1:
+            raise _checks.InputError(f"{name} must be left out for several targets; got {target_dim} of them.")
+        return value
 
     def _memory_rows(self, n_rows: int) -> int:
         model = self._model
         if not model.retrieval:
             return 0
-        if model.backbone is not None or model.family != "normal" or model.covariance_type != "diag" or self.atoms:
+        if model.backbone is not None or not self._are_normal or model.covariance_type != "diag" or self.atoms:
             raise _checks.InputError(
                 "retrieval needs the default backbone and normal components of covariance_type='diag' without atoms."
             )
@@ -202,7 +236,23 @@ def _checked_atoms(atoms: Any) -> tuple[float, ...]:
     return values
 
 
-def _for_single_target(name: str, value: T, columns: Floats) -> T:
-    if value and columns.shape[1] > 1:
-        raise _checks.InputError(f"{name} must be left out for several targets; got {columns.shape[1]} of them.")
-    return value
+def _families(model: BaseEstimator, targets: Targets) -> tuple[Family, ...]:
+    """Return the family of each target: the one that ``target_families`` names, or else ``family``."""
+    target_dim = targets.values.shape[1]
+    chosen = [checked_family(model.family)] * target_dim
+    asked = {} if model.target_families is None else model.target_families
+    _checks.instance("target_families", asked, Mapping, " of target names, or places, to families")
+    for column, family in asked.items():
+        if isinstance(column, str):
+            _checks.known_columns([column], targets.names or [], "y")
+            place = (targets.names or []).index(column)
+        else:
+            place = _checks.integer_at_least("every place in target_families", column, 0, target_dim - 1)
+        chosen[place] = checked_family(family, f"target_families[{column!r}]")
+    return tuple(chosen)
+
+
+def _two_rows(x: Inputs) -> Inputs:
+    """Return the first rows of inputs."""
+    two: Inputs = mapped(x, lambda part: part[:2])
+    return two

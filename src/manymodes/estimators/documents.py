@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from manymodes import __version__, _checks
 from manymodes.estimators.architecture import Architecture, with_tuples
+from manymodes.estimators.encoding import TableEncoder
 from manymodes.estimators.fitting import Race
 from manymodes.estimators.model_file import UNSTORABLE, as_json
 from manymodes.estimators.target_facts import TargetFacts
@@ -29,6 +30,7 @@ def describe(model: BaseEstimator) -> dict[str, Any]:
         "holds_training_rows": model.architecture_.memory_rows > 0,
         "params": {name: value for name, value in params.items() if value is not UNSTORABLE},
         "params_left_out": sorted(name for name, value in params.items() if value is UNSTORABLE),
+        "encoder": None if model.encoder_ is None else model.encoder_.to_dict(),
         "architecture": {name: as_json(value) for name, value in asdict(model.architecture_).items()},
         "history": model.history_.to_dict(),
         "race": model.race_.to_dict(),
@@ -51,6 +53,8 @@ def restore(
     architecture = Architecture(**with_tuples(document["architecture"]))
     model = model_class(**{**with_tuples(document["params"]), "backbone": backbone})
     model.network_, model.architecture_ = _network(architecture, tensors, backbone), architecture
+    encoder = document["encoder"]
+    model.encoder_ = None if encoder is None else TableEncoder.from_dict(encoder)
     model.history_ = History.from_dict(document["history"])
     model.race_ = Race.from_dict(document["race"])
     model.target_facts_ = tuple(TargetFacts.from_dict(facts) for facts in document["target_facts"])
@@ -70,6 +74,9 @@ def restore(
 
 def upgraded(document: dict[str, Any]) -> dict[str, Any]:
     """Return a document of any format version as the newest one has it."""
+    if "encoder" not in document:  # versions 1 and 2: tables of numbers, which were fed as they are
+        names = document["feature_names_in"] or [f"x{place}" for place in range(document["n_features_in"])]
+        document = document | {"encoder": TableEncoder.of_numbers(names).to_dict()}
     if "race" in document:
         return document
     history = document["history"]  # version 1: one network, one best epoch, no race

@@ -16,10 +16,13 @@ from manymodes import training
 from manymodes.estimators.architecture import Architecture, with_tuples
 from manymodes.estimators.choices import Choices
 from manymodes.estimators.components import ComponentSearch, search_components
+from manymodes.estimators.held_out import HeldOut, repeated
 from manymodes.nn import MixtureDensityNetwork
+from manymodes.nn.inputs import mapped
 from manymodes.training import History, Stream
 from manymodes.training.randomness import isolated, seeded
-from manymodes.training.rows.data import Data, as_rows, folds
+from manymodes.training.rows.data import Data, as_rows
+from manymodes.training.rows.partition import Partition
 
 _RACE_ROWS = 2000  # enough to tell candidates apart
 _RACE_SHARE = 0.3  # of a time limit
@@ -86,6 +89,9 @@ class Fitter:
         device: Where to train.
         time_limit: Seconds for everything; None for any.
         checkpoint: Folder of checkpoints, one for the race and one for the fit; None for none.
+        held_out: Which rows choose.
+        start: A fitted network to go on with; None starts anew.
+        callbacks: Called with the history after every epoch of the fit.
     """
 
     architecture: Architecture
@@ -97,6 +103,9 @@ class Fitter:
     device: torch.device
     time_limit: float | None
     checkpoint: Path | None
+    held_out: HeldOut
+    start: MixtureDensityNetwork | None = None
+    callbacks: Sequence[training.Callback] = ()
 
     def race(self, choices: Choices) -> Race:
         """Let first frequencies race: each is trained on all folds of the rows but one, and judged on that one.
@@ -106,10 +115,13 @@ class Fitter:
         frequencies, preset = choices.frequencies, choices.preset
         if len(frequencies) == 1 and not choices.searches_components:
             return Race.without(frequencies[0])
-        started, n_folds, data = time.monotonic(), preset.race_folds, self._some_rows()
-        with isolated(self.seed) as generator:
-            held_out = folds(len(data[0]), 1 / n_folds, n_folds, generator).repeat(len(frequencies), 1)
-        options = {**self.options, "n_steps": preset.race_steps, "least_epochs": 1, "validation": held_out}
+        started, rows = time.monotonic(), self._some_rows()
+        data = self.data if rows is None else tuple(mapped(part, lambda value: value[rows]) for part in self.data)
+        n_folds = 1 if self.held_out.last else preset.race_folds
+        share = 1 / preset.race_folds
+        held_out = self.held_out.of_race(rows, len(self.data[1]), n_folds, share, self.seed)
+        validation = repeated(held_out, len(frequencies))
+        options = {**self.options, "n_steps": preset.race_steps, "least_epochs": 1, "validation": validation}
         limit = None if self.time_limit is None else _RACE_SHARE * self.time_limit
         smaller = replace(self.architecture, hidden_sizes=choices.race_sizes, memory_rows=0)
         entrants = [frequency for frequency in frequencies for _ in range(n_folds)]
@@ -121,7 +133,8 @@ class Fitter:
         first = int(losses.mean(-1).argmin()) * n_folds
         winners, components = slice(first, first + n_folds), None
         if choices.searches_components:
-            components = search_components(network, as_rows("data", data, network), held_out, winners)
+            judged = validation.held_out if isinstance(validation, Partition) else validation
+            components = search_components(network, as_rows("data", data, network), judged, winners)
         return Race(
             tuple(frequencies),
             tuple(losses.mean(-1).tolist()),
@@ -142,12 +155,24 @@ class Fitter:
         if race.components is not None:
             plan = replace(plan, n_components=race.components.chosen)
         chosen = replace(self, architecture=plan)
-        options = {**self.options, "n_steps": round(race.length * self.options["n_steps"])}
+        options = {
+            **self.options,
+            "n_steps": round(race.length * self.options["n_steps"]),
+            "validation": self.held_out.of_fit(len(self.data[1]), chosen._planned(frequencies).n_members, self.seed),
+            "callbacks": self.callbacks,
+        }
         try:
             network, history = chosen._fit("fit", frequencies, self.stream or self.data, options, limit)
         except training.Interrupted as interruption:
             network, history = interruption.network, interruption.history
         return Fitted(chosen._planned(frequencies), network, history)
+
+    def go_on(self, race: Race, architecture: Architecture) -> tuple[MixtureDensityNetwork, History]:
+        """Train the network to start with once more; nothing races."""
+        _, network, history = replace(self, architecture=architecture).fit(
+            replace(race, components=None), architecture.n_members or 1
+        )
+        return network, history
 
     def _planned(self, frequencies: Sequence[float]) -> Architecture:
         n_members = len(frequencies)
@@ -163,8 +188,11 @@ class Fitter:
         options: Mapping[str, Any],
         time_limit: float | None,
     ) -> tuple[MixtureDensityNetwork, History]:
-        with isolated(self.seed, self.device):
-            network = self._planned(frequencies).build(self.backbone).to(self.device)
+        if self.start is not None:
+            network, options = self.start, {**options, "initialise": False}
+        else:
+            with isolated(self.seed, self.device):
+                network = self._planned(frequencies).build(self.backbone).to(self.device)
         history = training.fit(
             network,
             data,
@@ -179,21 +207,24 @@ class Fitter:
         """Return the steps that the winners of a race needed, as a factor of those planned for the fit."""
         best = [epoch + 1 for epoch in history.best_epochs[winners]]
         length = 2 * sum(best) / len(best) / history.n_epochs
-        shortest = _SHORTEST if len(self.data[0]) <= _RACE_ROWS else 1.0  # more rows bear more steps
+        shortest = _SHORTEST if len(self.data[1]) <= _RACE_ROWS else 1.0  # more rows bear more steps
         return min(max(length, shortest), _LONGEST)
 
-    def _some_rows(self) -> Data:
-        n_rows = len(self.data[0])
-        if n_rows <= _RACE_ROWS:
-            return self.data
-        chosen = torch.randperm(n_rows, generator=seeded(self.seed))[:_RACE_ROWS]
-        return tuple(part[chosen] for part in self.data)
+    def _some_rows(self) -> Tensor | None:
+        """Return the numbers of the rows of the race; None for all."""
+        n_all = len(self.data[1])
+        if n_all <= _RACE_ROWS:
+            return None
+        chosen = torch.randperm(n_all, generator=seeded(self.seed))[:_RACE_ROWS]
+        return chosen.sort().values if self.held_out.last else chosen
 
 
 def _near_best(frequencies: Sequence[float], losses: Tensor) -> tuple[float, ...]:
     """Return the candidates whose losses, (C, folds), are within one paired standard error of the best, best first."""
     order = losses.mean(-1).argsort(stable=True)
     gap = losses[order] - losses[order[0]]
+    if losses.shape[-1] == 1:  # nothing tells how sure that is
+        return (frequencies[int(order[0])],)
     error = gap.std(-1) / math.sqrt(losses.shape[-1])
     near = order[gap.mean(-1) <= error]
     return tuple(frequencies[i] for i in near.tolist())

@@ -9,19 +9,25 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from torch import Tensor
 
 from manymodes import _checks
-from manymodes.distributions import Mixture, Normal, joined
-from manymodes.estimators.inputs import read_features
+from manymodes.distributions import Incomplete, Mixture, Modes, Normal, Region, joined, medoid
+from manymodes.estimators.frames import like, n_rows
+from manymodes.estimators.inputs import Features, read_features
+from manymodes.estimators.prediction_columns import prediction_columns
 from manymodes.estimators.tables import Floats
+from manymodes.estimators.targets import read_targets
+from manymodes.nn.inputs import Inputs
 from manymodes.training.randomness import seeded
 
 _POINTS: Mapping[str, Callable[[Mixture], Tensor]] = {
     "mean": lambda distribution: distribution.mean,
     "median": lambda distribution: distribution.median,
     "mode": lambda distribution: distribution.mode,
+    "medoid": medoid,
 }
 
 
@@ -30,9 +36,11 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
 
     Attributes:
         target_ndim_: Number of axes that y had, 1 or 2; predictions have as many.
+        target_names_: Names of the targets, where y had any, else None.
     """
 
     target_ndim_: int
+    target_names_: list[str] | None
 
     def predict_distribution(self, X: Any) -> Mixture:
         """Return p(y | x) for features (N, F): a torch distribution in float64, (N,) of events (D,).
@@ -56,12 +64,22 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
             ValueError: As ``predict_distribution``.
         """
         batch_size = _checks.integer_at_least("batch_size", batch_size, 1)
-        features = read_features(self, X)
+        features = self._open(X, first_row)
         for first in range(0, max(1, len(features)), batch_size):
-            yield self._rows_density(features[first : first + batch_size], first_row + first)
+            yield self._rows_density(features.part(first, first + batch_size), first_row + first)
+
+    def _open(self, X: Any, first_row: int) -> Features:
+        """Return features whose names and number are those of the fit; messages count rows from ``first_row`` on."""
+        values = read_features(self, X)
+        return Features(len(values), lambda first, last: as_tensor(values[first:last]))
+
+    @property
+    @abstractmethod
+    def _n_targets(self) -> int:
+        """Number of targets, D."""
 
     @abstractmethod
-    def _density(self, x: Tensor) -> Mixture:
+    def _density(self, x: Any) -> Mixture:
         """Return p(y | x) for features (N, F), in the units of y."""
 
     def predict(self, X: Any, *, point: str = "mean") -> Floats:
@@ -69,13 +87,15 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
 
         Args:
             X: Features, (N, F).
-            point: ``"mean"``, ``"median"`` (of each dimension) or ``"mode"`` (the highest, of the joint density, or an
-                atom that holds more than that).
+            point: ``"mean"``, ``"median"`` (of each dimension), ``"mode"`` (the highest, of the joint density, or an
+                atom that holds more than that) or ``"medoid"`` (of some draws the one nearest to all others, see
+                ``distributions.medoid``): the last two are answers that do happen.
 
         Raises:
             ValueError: Features that do not fit, or another ``point``.
         """
-        return self._each(X, _checks.one_of("point", point, _POINTS))
+        asked = _checks.one_of("point", point, _POINTS)
+        return self._each(X, lambda part, _: asked(part))
 
     def predict_quantiles(self, X: Any, levels: float | Sequence[float] = (0.05, 0.5, 0.95)) -> Floats:
         """Return quantiles, (N, Q), or (N, D, Q) where y had two axes.
@@ -87,12 +107,9 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         Raises:
             ValueError: A level outside [0, 1].
         """
-        wanted = [
-            _checks.number_between("every level", level, 0.0, 1.0, including=(0.0, 1.0))
-            for level in np.atleast_1d(np.asarray(levels)).tolist()
-        ]
+        wanted = [_level(level) for level in np.atleast_1d(np.asarray(levels)).tolist()]
         asked = torch.tensor(wanted, dtype=torch.float64)[:, None, None]
-        return self._each(X, lambda distribution: distribution.icdf(asked).movedim(0, -1), after=1)
+        return self._each(X, lambda part, _: part.icdf(asked).movedim(0, -1), after=1)
 
     def predict_interval(self, X: Any, level: float = 0.9) -> Floats:
         """Return the central interval, lower and upper end, (N, 2), or (N, D, 2) where y had two axes.
@@ -107,6 +124,103 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         level = _checks.number_between("level", level, 0.0, 1.0)
         return self.predict_quantiles(X, (0.5 - level / 2, 0.5 + level / 2))
 
+    def predict_region(self, X: Any, level: float = 0.9, *, target: int | str | None = None) -> Region:
+        """Return the smallest set that holds a probability, for each row: disjoint intervals, several where modes are.
+
+        Args:
+            X: Features, (N, F).
+            level: Probability that the set holds, in (0, 1).
+            target: Name or place of the target; may be left out where there is one only.
+
+        Returns:
+            Intervals with their masses, (N, J) each; ``to_frame()`` makes a long table of them.
+
+        Raises:
+            ValueError: A level outside (0, 1), a target that is not there, or several and none chosen.
+        """
+        level = _checks.number_between("level", level, 0.0, 1.0)
+        dim = None if target is None else self._target_place(target)
+        parts = [part.highest_density_region(level, dim=dim) for part in self.iter_distributions(X)]
+        return Region.joined(parts)
+
+    def predict_modes(self, X: Any) -> Modes:
+        """Return the modes of each row's joint density, the highest first.
+
+        Returns:
+            Locations, (N, J, D), with log-densities, masses and spreads, see ``distributions.Modes``; ``to_frame()``
+            makes a long table of them.
+        """
+        return Modes.joined([part.modes() for part in self.iter_distributions(X)])
+
+    def predict_probability(self, X: Any, low: ArrayLike | None = None, high: ArrayLike | None = None) -> Floats:
+        """Return P(low <= y <= high | x), (N,), or of each target by itself, (N, D), where y had two axes.
+
+        Args:
+            X: Features, (N, F).
+            low: Lower end: a number, one for each row, (N,), where there is one target, one for each target, (D,), or
+                (N, D); None for none.
+            high: Upper end, likewise.
+
+        Raises:
+            ValueError: Ends of other shapes, NaN, or the upper below the lower one.
+        """
+        if low is None and high is None:
+            raise _checks.InputError("low or high must be given; got neither.")
+        ends = [
+            self._ends(name, end, default, n_rows(X))
+            for name, end, default in (("low", low, -np.inf), ("high", high, np.inf))
+        ]
+        return self._each(X, lambda part, rows: part.probability(*(end[rows] for end in ends)))
+
+    def log_prob(self, X: Any, y: Any) -> Floats:
+        """Return log p(y | x) of the joint density, (N,), in nats.
+
+        Args:
+            X: Features, (N, F).
+            y: Targets, (N,) or (N, D); where ``allow_missing_targets`` is set, NaN is missing and tells nothing.
+
+        Raises:
+            ValueError: Targets that do not fit.
+        """
+        targets = self._scored_targets(X, y)
+        found = self._each(X, lambda part, rows: part.log_prob(targets[rows]).unsqueeze(-1))
+        return found.reshape(len(targets))
+
+    def predict_frame(self, X: Any, levels: Sequence[float] = (0.05, 0.5, 0.95), *, interval: float = 0.9) -> Any:
+        """Return a table of the kind of X, one line a row, with the usual columns for every target.
+
+        They are ``y_mean``, ``y_median``, a quantile for each level, say ``y_q0.05``, and the ends of the central
+        interval, ``y_lower_90`` and ``y_upper_90``, with the target's name for ``y``. A pandas frame keeps its index;
+        for arrays and mappings the table is a dict of arrays.
+
+        Args:
+            X: Features, (N, F).
+            levels: Levels of the quantiles, from 0 to 1.
+            interval: Probability that the interval holds, in (0, 1).
+
+        Raises:
+            ValueError: Levels out of range, or features that do not fit.
+        """
+        interval = _checks.number_between("interval", interval, 0.0, 1.0)
+        asked = [_level(level) for level in levels]
+        parts = [prediction_columns(part, self._names(part), asked, interval) for part in self.iter_distributions(X)]
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return like(X, columns, index_of=X)
+
+    def predict_components(self, X: Any) -> Any:
+        """Return a tidy table of the kind of X: one line for each row, component and target.
+
+        Its columns are ``row``, ``component``, ``target``, ``weight``, ``location`` and ``scale`` (mean and standard
+        deviation of the component, in the units of the target). Components of an ensemble come member by member.
+        """
+        table: dict[str, list[Any]] = {}
+        first = 0
+        for part in self.iter_distributions(X):
+            for name, values in _components(part, self._names(part), first).items():
+                table.setdefault(name, []).append(values)
+            first += part.batch_shape[0]
+        return like(X, {name: np.concatenate(values) for name, values in table.items()})
+
     def sample(self, X: Any, n_samples: int = 1, *, random_state: int | np.random.RandomState | None = None) -> Floats:
         """Return draws from each row's density, (S, N), or (S, N, D) where y had two axes.
 
@@ -120,28 +234,88 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         """
         n_samples = _checks.integer_at_least("n_samples", n_samples, 1)
         generator = seeded(as_seed(random_state))
-        return self._each(X, lambda distribution: distribution.sample((n_samples,), generator=generator), before=1)
+        return self._each(X, lambda part, _: part.sample((n_samples,), generator=generator), before=1)
 
-    def _each(self, X: Any, answer: Callable[[Mixture], Tensor], *, before: int = 0, after: int = 0) -> Floats:
+    def _each(self, X: Any, answer: Callable[[Mixture, slice], Tensor], *, before: int = 0, after: int = 0) -> Floats:
         """Return answers for all rows, batch by batch, as an array; the axis of targets goes where y had none.
 
         Args:
             X: Features, (N, F).
-            answer: What to ask each batch, (..., N, D, ...).
+            answer: What to ask each batch, and the rows that it holds: (..., N, D, ...).
             before: Axes before that of the rows.
             after: Axes after that of the targets.
         """
-        array: Floats = torch.cat([answer(part) for part in self.iter_distributions(X)], before).numpy()
+        answers, first = [], 0
+        for part in self.iter_distributions(X):
+            answers.append(answer(part, slice(first, first + part.batch_shape[0])))
+            first += part.batch_shape[0]
+        array: Floats = torch.cat(answers, before).numpy()
         return array.squeeze(-1 - after) if self.target_ndim_ == 1 else array
 
+    def _ends(self, name: str, end: ArrayLike | None, default: float, n_rows: int) -> Tensor:
+        """Return ends of intervals, (N, D)."""
+        values = np.asarray(default if end is None else end, dtype=np.float64)
+        target_dim = self._n_targets
+        values = values[:, None] if values.ndim == 1 and target_dim == 1 else values
+        try:
+            return as_tensor(np.broadcast_to(values, (n_rows, target_dim)))
+        except ValueError:
+            raise _checks.InputError(
+                f"{name} must be a number, one for each of {_checks.counted(target_dim, 'target')}, or have shape "
+                f"({n_rows}, {target_dim}); got {_checks.shape_text(values.shape)}."
+            ) from None
+
+    def _scored_targets(self, X: Any, y: Any) -> Tensor | Incomplete:
+        """Return targets of X, (N, D), in the order of the fit's where both have names."""
+        allow_missing = bool(getattr(self, "allow_missing_targets", False))
+        targets = read_targets(self, y, allow_missing=allow_missing).matched(self.target_names_)
+        _checks.same_rows("X", n_rows(X), "y", len(targets))
+        _checks.matches_shape("y", targets.values.shape, ("N", self._n_targets), "as the model was fitted with")
+        return targets.tensor()
+
+    def _names(self, part: Mixture) -> list[str]:
+        return self.target_names_ or default_names(part.event_shape[0])
+
+    def _target_place(self, target: int | str) -> int:
+        names = self.target_names_ or default_names(self._n_targets)
+        if isinstance(target, str):
+            _checks.known_columns([target], names, "y")
+            return names.index(target)
+        return _checks.integer_at_least("target", target, 0, len(names) - 1)
+
     @torch.no_grad()
-    def _rows_density(self, features: Floats, first_row: int) -> Mixture:
-        return checked(self._density(as_tensor(features)), first_row=first_row)
+    def _rows_density(self, x: Inputs, first_row: int) -> Mixture:
+        return checked(self._density(x), first_row=first_row)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def default_names(n_targets: int) -> list[str]:
+    """Return names for targets that came without."""
+    return ["y"] if n_targets == 1 else [f"y{d}" for d in range(n_targets)]
+
+
+def _level(level: Any) -> float:
+    return _checks.number_between("every level", level, 0.0, 1.0, including=(0.0, 1.0))
+
+
+def _components(part: Mixture, names: Sequence[str], first_row: int) -> dict[str, NDArray[Any]]:
+    """Return the columns of ``predict_components`` for some rows, flattened."""
+    location, spread = part.components.mean, part.components.variance.sqrt()  # (N, K, D)
+    n_rows, n_components, n_targets = shape = part.logits.shape + part.event_shape
+    row, component, target = np.indices(shape).reshape(3, -1)
+    weight = part.weights.unsqueeze(-1).expand(n_rows, n_components, n_targets)
+    return {
+        "row": row + first_row,
+        "component": component,
+        "target": np.asarray(names, dtype=object)[target],
+        "weight": weight.flatten().numpy(),
+        "location": location.expand(shape).flatten().numpy(),
+        "scale": spread.expand(shape).flatten().numpy(),
+    }
 
 
 @contextmanager

@@ -2,42 +2,74 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted, column_or_1d
 from torch import Tensor, nn
 
 from manymodes import _checks
 from manymodes.distributions import Mixture
 from manymodes.estimators.choices import Choices
 from manymodes.estimators.documents import describe
+from manymodes.estimators.encoding import TableEncoder
+from manymodes.estimators.families import NORMAL, Family
 from manymodes.estimators.fitting import Fitter
-from manymodes.estimators.inputs import read_training_data, remember_names
+from manymodes.estimators.held_out import HeldOut
+from manymodes.estimators.inputs import (
+    Features,
+    category_levels,
+    learn_features,
+    open_features,
+    refuse_few,
+    remember_names,
+)
+from manymodes.estimators.interpretation import explain
 from manymodes.estimators.model_file import MODEL_FORMAT
 from manymodes.estimators.predictions import (
     DensityRegressorMixin,
     as_seed,
     as_tensor,
+    default_names,
     restored_on_failure,
 )
 from manymodes.estimators.presets import AUTO
 from manymodes.estimators.row_numbers import forget_rows, renumber_rows
-from manymodes.estimators.tables import Floats, refuse_constant
 from manymodes.estimators.target_facts import inspect_target
+from manymodes.estimators.target_suggestions import suggestion
 from manymodes.estimators.target_words import about_target
+from manymodes.estimators.targets import Targets, read_targets, refuse_unvaried
+from manymodes.nn import MixtureDensityNetwork
+from manymodes.nn.inputs import Inputs, mapped
 from manymodes.objectives import Objective
-from manymodes.training import Interrupted, ParquetStream, Stream
-from manymodes.training.rows.data import refuse_wild
+from manymodes.training import Callback, Interrupted, ParquetStream, Stream
+from manymodes.training.rows.data import Data
 from manymodes.training.rows.sampling import look_through
 from manymodes.training.world import World
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """What a fit learns from: inputs and targets, weights or None, and the stream that they are a sample of, or None.
+
+    ``categories`` and ``gaps`` are those of the encoder.
+    """
+
+    x: Inputs
+    targets: Targets
+    weight: Tensor | None
+    stream: Stream | None
+    categories: Sequence[tuple[int, int]]
+    gaps: Sequence[int] = ()
 
 
 class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -47,6 +79,10 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
     own, whose predictions are pooled into one mixture. How fast predictions may change along a feature is decided by
     a race of candidates on folds of the training rows. Inputs and targets are scaled inside, so units do not matter.
     Several targets are modelled as one joint density.
+
+    Features come as arrays of numbers, or as pandas, polars or pyarrow frames whose columns are numbers, booleans,
+    categories, text of few values or points in time; some may be missing. How they become numbers is learned by the
+    fit and part of the model and its file. The order of columns, and units, change nothing.
 
     Args:
         n_components: Number of mixture components of each member, K; ``"auto"`` starts with ten and keeps as many as
@@ -63,14 +99,24 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         dropout: Share of hidden units left out at random while training.
         fade_dropout: Whether it fades over the first three tenths of the fit, so that scales do not account for its
             noise.
-        backbone: Your own ``nn.Module``, (N, F) -> (N, any), in place of the default network; it is
-            copied, and ``hidden_sizes``, ``dropout`` and ``frequency`` are ignored.
+        backbone: Your own ``nn.Module``, (N, ...) -> (N, any), in place of the default network; it is
+            copied, and ``hidden_sizes``, ``dropout`` and ``frequency`` are ignored. Tensors and arrays of more than two
+            axes reach it as they are, and so do several inputs by name, as a dict; tables of numbers are standardised.
+            Parameters that are frozen stay as they are.
         covariance_type: ``"diag"`` (a scale per target dimension), ``"spherical"`` (one for all), ``"full"`` (with
             correlations) or ``"low_rank"`` (correlations of rank 2).
-        family: ``"normal"``, ``"student_t"`` (for targets with outliers), ``"laplace"`` or ``"logistic"``.
+        family: ``"normal"``, ``"student_t"`` (for targets with outliers), ``"laplace"`` or ``"logistic"``; for positive
+            targets ``"gamma"``, or one of those four on a logarithmic scale, say ``"log_normal"``; for targets between
+            0 and 1 ``"beta"``, or one of the four on a logit scale, say ``"logit_normal"``, and with other bounds
+            ``("beta", 0, 100)``; for angles in radians ``"von_mises"``; for counts ``"poisson"`` or
+            ``"negative_binomial"``.
+        target_families: Families of single targets by name or place, say ``{"angle": "von_mises"}``; the others have
+            ``family``.
         atoms: Values with a probability of their own, say ``(0.0,)`` for exact zeros, in the units of a single target.
         rounding: Step to which a single target was rounded: the probability of the cell counts in place of a density.
-        categorical_features: Columns, by place or name, whose numbers are names of categories.
+        allow_missing_targets: Whether NaN in y stands for a value that nobody knows, which then tells nothing; other
+            targets of the row still count.
+        categorical_features: Columns, by place or name, whose numbers are names of categories; text always is.
         objective: Name in ``objectives.OBJECTIVES``, a mix such as ``"0.7 nll + 0.3 crps"``, or a function of
             ``(distribution, y, weight)``. None takes half of ``"nll"`` and half of ``"crps"``, which over-fits less,
             where targets are exact and without gross outliers and components normal, and ``"nll"`` elsewhere.
@@ -86,8 +132,12 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         compile: Whether steps are compiled, see ``training.fit``.
         patience: Stop after so many epochs without improvement of any member; None runs them all.
         validation_fraction: Share of rows that each member holds out to choose its best epoch.
+        validation_rows: ``"random"``, or ``"last"``: all members hold out the last rows, which is right for rows in the
+            order of time. ``fit`` takes ``groups`` of rows that are held out together.
         min_scale: Smallest scale of a component, as a share of the target's standard deviation; a target on a lattice
             has a larger one, a sixth of its step.
+        warm_start: Whether a second fit goes on with the network of the first, its encoding of features included;
+            settings that shape the network then no longer matter.
         random_state: Seed for reproducible fits; None draws a fresh one.
         device: Where to train and predict, say ``"cpu"`` or ``"cuda"``.
         verbose: Show a progress bar when above 0.
@@ -97,6 +147,7 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         history_: What happened while training.
         target_facts_: What the values of each target column told, see ``target_notes``.
         race_: Which candidates for ``frequency`` ran, how well, and which were chosen.
+        encoder_: How the columns of a table become numbers; None where a backbone of your own takes inputs as they are.
         n_features_in_: Number of features.
         feature_names_in_: Their names, where X had any.
         target_names_: Names of the targets, where y had any, else None.
@@ -130,9 +181,11 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         fade_dropout: bool = True,
         backbone: nn.Module | None = None,
         covariance_type: str = "diag",
-        family: str = "normal",
+        family: Family = NORMAL,
+        target_families: Mapping[str | int, Family] | None = None,
         atoms: Sequence[float] = (),
         rounding: float | None = None,
+        allow_missing_targets: bool = False,
         categorical_features: Sequence[int | str] = (),
         objective: str | Objective | None = None,
         weight_entropy: float = 0.0,
@@ -147,7 +200,9 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         compile: bool | str = "auto",  # noqa: A002  # as torch calls it
         patience: int | None = None,
         validation_fraction: float = 0.125,
+        validation_rows: str = "random",
         min_scale: float = 1e-3,
+        warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
         device: str = "cpu",
         verbose: int = 0,
@@ -164,8 +219,10 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.backbone = backbone
         self.covariance_type = covariance_type
         self.family = family
+        self.target_families = target_families
         self.atoms = atoms
         self.rounding = rounding
+        self.allow_missing_targets = allow_missing_targets
         self.categorical_features = categorical_features
         self.objective = objective
         self.weight_entropy = weight_entropy
@@ -180,7 +237,9 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.compile = compile
         self.patience = patience
         self.validation_fraction = validation_fraction
+        self.validation_rows = validation_rows
         self.min_scale = min_scale
+        self.warm_start = warm_start
         self.random_state = random_state
         self.device = device
         self.verbose = verbose
@@ -193,6 +252,11 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         y: Any,
         sample_weight: ArrayLike | None = None,
         *,
+        y_lower: Any = None,
+        y_upper: Any = None,
+        groups: ArrayLike | None = None,
+        eval_set: tuple[Any, Any] | None = None,
+        callbacks: Iterable[Any] = (),
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Self:
         """Fit the network.
@@ -200,9 +264,18 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         Interrupted by Ctrl-C after its first epoch, the estimator is fitted as well as it was until then.
 
         Args:
-            X: Features, (N, F): an array, a data frame of numbers, or a mapping of names to columns.
+            X: Features, (N, F): an array, a data frame, or a mapping of names to columns; for a backbone of your own
+                also tensors, arrays of more axes, or a mapping of such.
             y: Targets, (N,) or (N, D), of the same kinds.
             sample_weight: Weight of each row, (N,), >= 0; 0 leaves a row out.
+            y_lower: Bounds of targets that are known to be no smaller, of the shape of y: where one is given, y itself
+                does not count there. NaN for none.
+            y_upper: Bounds of targets that are known to be no larger, likewise.
+            groups: Group of each row, (N,): validation rows are whole groups, so that no row is judged by a network
+                that learned from another row of its group.
+            eval_set: ``(X, y)`` of rows that choose the best epochs in place of a share of the training rows.
+            callbacks: Functions of the ``History`` so far, or objects with such a method ``on_epoch_end``, called after
+                every epoch of the fit (not of the race); one that returns True ends it.
             checkpoint: Folder where the fit writes down every minute how far it is; the same fit, started again after
                 it was killed, goes on from there, see ``training.Checkpoint``. None for none.
 
@@ -210,11 +283,18 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             The estimator itself.
 
         Raises:
-            ValueError: Values that are not finite numbers, a constant target, too few rows, settings
-                out of range, a checkpoint of another fit.
+            ValueError: Columns that are no features, a constant target, too few rows, settings out of range, a
+                checkpoint of another fit.
+            TypeError: Callbacks that cannot be called.
         """
+        followers = [_follower(callback) for callback in callbacks]
+        place = None if checkpoint is None else Path(checkpoint)
         with restored_on_failure(self):
-            self._fit(X, y, sample_weight, None if checkpoint is None else Path(checkpoint))
+            start = self._start(place)
+            features = learn_features(self, X) if start is None else open_features(self, X)
+            targets = read_targets(self, y, y_lower, y_upper, allow_missing=bool(self.allow_missing_targets))
+            check_consistent_length(features, targets)
+            self._fit(features, targets, sample_weight, groups, eval_set, followers, place, start)
         return self._unless_interrupted()
 
     def fit_stream(
@@ -251,10 +331,18 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             sample = found.rows
             if not isinstance(sample.y, Tensor):
                 raise _checks.InputError("stream must hold exact targets; got Incomplete. Take manymodes.fit for them.")
-            x, y = (part.to(torch.float64).numpy() for part in (sample.x, sample.y))
-            remember_names(self, x.shape[1], names)
-            refuse_constant(y, self.target_names_)
-            self._learn(x, y, sample.weight, None if checkpoint is None else Path(checkpoint), stream.having(found))
+            if not isinstance(sample.x, Tensor):
+                raise _checks.InputError(
+                    "stream must hold one table of features. Take manymodes.fit for several inputs."
+                )
+            x, y = (part.to(torch.float64) for part in (sample.x, sample.y))
+            remember_names(self, x.shape[1], None if names is None else names[0])
+            known = [f"x{place}" for place in range(x.shape[1])] if names is None else names[0]
+            self.encoder_ = TableEncoder.of_numbers(known)
+            targets = Targets.exact(y.numpy(), None if names is None else list(names[1]))
+            refuse_unvaried(targets)
+            fit = _Rows(x, targets, sample.weight, stream.having(found), category_levels(self, x.numpy()))
+            self._learn(fit, HeldOut(self.validation_fraction), None if checkpoint is None else Path(checkpoint))
             forget_rows(self)
             self.target_ndim_ = 1 if y.shape[1] == 1 else 2
         return self._unless_interrupted()
@@ -265,72 +353,153 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             raise Interrupted(self.network_, self.history_)
         return self
 
-    def _fit(self, X: Any, y: Any, sample_weight: ArrayLike | None, checkpoint: Path | None) -> None:
-        features, targets = read_training_data(self, X, y)
-        columns, weight = targets.reshape(len(targets), -1), None
+    def _fit(
+        self,
+        features: Features,
+        targets: Targets,
+        sample_weight: ArrayLike | None,
+        groups: ArrayLike | None,
+        eval_set: Any,
+        callbacks: Sequence[Callback],
+        checkpoint: Path | None,
+        start: MixtureDensityNetwork | None,
+    ) -> None:
+        refuse_few(len(features))
+        x, rows = features.all(), np.arange(len(features))
+        weight = None
         if sample_weight is not None:
-            weight = _check_sample_weight(sample_weight, features, dtype=np.float64, ensure_non_negative=True)
+            weight = _check_sample_weight(sample_weight, np.empty((len(features), 1)), ensure_non_negative=True)
             rows = np.flatnonzero(weight)  # 0 is no row
-            features, columns, weight = (part[rows] for part in (features, columns, weight))
-            refuse_constant(columns, self.target_names_)
-        refuse_wild("y in data", as_tensor(columns), infinite=False)
-        self._learn(features, columns, None if weight is None else as_tensor(weight), checkpoint)
+            x, targets, weight = mapped(x, lambda part: part[rows]), targets.take(rows), as_tensor(weight[rows])
+        refuse_unvaried(targets)
+        held_out = self._held_out(groups, rows, eval_set, len(features))
+        encoder: TableEncoder | None = self.encoder_
+        shape = ((), ()) if encoder is None else (encoder.categories, encoder.gaps)
+        self._learn(_Rows(x, targets, weight, None, *shape), held_out, checkpoint, start, callbacks)
         self.target_ndim_ = targets.ndim
         if weight is not None:
             renumber_rows(self, rows)
 
-    def _learn(
-        self,
-        features: Floats,
-        columns: Floats,
-        weight: Tensor | None,
-        checkpoint: Path | None,
-        stream: Stream | None = None,
-    ) -> None:
-        """Fit the network to features (N, F) and targets (N, D), or to the stream that they are a sample of."""
+    def _held_out(self, groups: ArrayLike | None, rows: NDArray[np.intp], eval_set: Any, n_rows: int) -> HeldOut:
+        """Return which rows choose, of those with the given numbers."""
+        last = _checks.one_of("validation_rows", self.validation_rows, {"random": False, "last": True})
+        numbers = None
+        if groups is not None:
+            if last or eval_set is not None:
+                raise _checks.InputError("groups must be left out with validation_rows='last' and with an eval_set.")
+            names = column_or_1d(groups)
+            _checks.same_rows("X", n_rows, "groups", len(names))
+            numbers = torch.from_numpy(np.unique(names, return_inverse=True)[1][rows])
+        return HeldOut(self.validation_fraction, numbers, last, self._eval_rows(eval_set))
+
+    def _eval_rows(self, eval_set: Any) -> Data | None:
+        if eval_set is None:
+            return None
+        pair = eval_set[0] if isinstance(eval_set, list) and len(eval_set) == 1 else eval_set
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise _checks.InputError("eval_set must be one pair (X, y) of rows that choose the best epochs.")
+        features = open_features(self, pair[0])
+        targets = read_targets(self, pair[1], allow_missing=bool(self.allow_missing_targets))
+        check_consistent_length(features, targets)
+        return features.all(), targets.tensor(self.rounding)
+
+    def _start(self, checkpoint: Path | None) -> MixtureDensityNetwork | None:
+        """Return a copy of the network to go on with; None where the fit is a first one."""
         if checkpoint is not None and self.random_state is None:
             raise _checks.InputError("random_state must be a number with a checkpoint, so that a fit can go on.")
-        self.target_facts_ = tuple(inspect_target(column) for column in columns.T)
-        choices = Choices(self, self.target_facts_)
+        if not self.warm_start or not hasattr(self, "network_"):
+            return None
+        if self.architecture_.memory_rows:
+            raise _checks.InputError("warm_start must be False with retrieval, which remembers the rows of one fit.")
+        return copy.deepcopy(self.network_).float()
+
+    def _learn(
+        self,
+        rows: _Rows,
+        held_out: HeldOut,
+        checkpoint: Path | None,
+        start: MixtureDensityNetwork | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        """Fit the network to rows, or to the stream that they are a sample of."""
+        self.target_facts_ = tuple(inspect_target(column) for column in rows.targets.values.T)
+        choices = Choices(self, self.target_facts_, rows.targets)
         fitter = Fitter(
-            architecture=choices.architecture(features, columns),
-            data=(as_tensor(features), choices.targets(columns), *([] if weight is None else [weight])),
-            stream=stream,
+            architecture=choices.architecture(rows.x, rows.categories, rows.gaps),
+            data=(rows.x, choices.targets(), *([] if rows.weight is None else [rows.weight])),
+            stream=rows.stream,
             options=choices.options(),
             backbone=self.backbone,
             seed=_agreed_seed(self.random_state),
             device=_usable_device(self.device),
             time_limit=choices.time_limit,
             checkpoint=checkpoint,
+            held_out=held_out,
+            start=start,
+            callbacks=callbacks,
         )
-        self.race_ = fitter.race(choices)
-        self.architecture_, network, self.history_ = fitter.fit(self.race_, choices.n_members)
+        if start is None:
+            self.race_ = fitter.race(choices)
+            self.architecture_, network, self.history_ = fitter.fit(self.race_, choices.n_members)
+        else:
+            network, self.history_ = fitter.go_on(self.race_, self.architecture_)
+        self.target_names_ = rows.targets.names
         if self.backbone is None:  # in double precision the prediction of a row does not depend on those beside it
             network.double()
         self.network_ = network
 
-    def _density(self, x: Tensor) -> Mixture:
-        mixture: Mixture = self.network_.eval()(x.to(self.network_.device))
+    def _open(self, X: Any, first_row: int) -> Features:
+        return open_features(self, X, first_row)
+
+    def _density(self, x: Inputs) -> Mixture:
+        mixture: Mixture = self.network_.eval()(mapped(x, lambda part: part.to(self.network_.device)))
         return mixture
 
+    @property
+    def _n_targets(self) -> int:
+        return self.architecture_.target_dim
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.backbone is None
+        return tags
+
     # --- what was found ---
+
+    def explain(self, X: Any, **options: Any) -> Any:
+        """Return which features move the density of each row, as a tidy table of the kind of X.
+
+        See ``estimators.explain``, which takes the same options.
+        """
+        return explain(self, X, **options)
 
     def target_notes(self) -> list[str]:
         """Return what was found in the targets of the fit (lattices, repeated values, outliers), and what was done.
 
+        Families that a target looks made for are suggested; none is chosen without you.
+
         Nothing is known of models that were saved by format version 1.
         """
         check_is_fitted(self)
-        names = (self.target_names_ or _default_names(self.architecture_.target_dim))[: len(self.target_facts_)]
+        names = (self.target_names_ or default_names(self.architecture_.target_dim))[: len(self.target_facts_)]
         done: dict[str, Any] = {
-            "floor": self.architecture_.min_scale,
             "n_targets": self.architecture_.target_dim,
             "rounding": self.rounding,
             "atoms": self.architecture_.atoms,
-            "family": self.architecture_.family,
         }
-        told = zip(names, self.target_facts_, strict=True)
-        return [sentence for name, facts in told for sentence in about_target(facts, name, **done)]
+        floors = np.broadcast_to(self.architecture_.min_scale, len(names)).tolist()
+        told = zip(names, self.target_facts_, floors, self.architecture_.families, strict=False)
+        found = []
+        for name, facts, floor, family in told:
+            found += about_target(facts, name, floor=floor, family=family, **done)
+            offered = None if self.architecture_.atoms or self.rounding is not None else suggestion(facts, name, family)
+            found += [] if offered is None else [offered]
+        return found
+
+    def feature_notes(self) -> list[str]:
+        """Return what was found in the features of the fit: columns that say nothing, repeat others or have gaps."""
+        check_is_fitted(self)
+        return [] if self.encoder_ is None else self.encoder_.notes()
 
     # --- files ---
 
@@ -346,6 +515,18 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         MODEL_FORMAT.write(path, self.network_.state_dict(), describe(self))
 
 
+def _follower(callback: Any) -> Callback:
+    """Return what is called after every epoch."""
+    method = getattr(callback, "on_epoch_end", callback)
+    if not callable(method):
+        raise TypeError(
+            "callbacks must be functions of a History, or objects with a method on_epoch_end; "
+            f"got {type(callback).__name__}."
+        )
+    follower: Callback = method
+    return follower
+
+
 def _agreed_seed(random_state: Any) -> int | None:
     """Return the seed of the fit, which several processes must share; None draws one in each place that needs it."""
     seed, world = as_seed(random_state), World.current()
@@ -359,7 +540,3 @@ def _usable_device(name: Any) -> torch.device:
         raise _checks.InputError(
             f"device must name a device that this machine has, say 'cpu'; got {name!r}."
         ) from error
-
-
-def _default_names(n_targets: int) -> list[str]:
-    return ["y"] if n_targets == 1 else [f"y{d}" for d in range(n_targets)]

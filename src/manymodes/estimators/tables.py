@@ -30,29 +30,33 @@ class Table:
     values: Floats
 
 
-def as_table(data: Any, role: str) -> Table | None:
+def as_table(data: Any, role: str, *, allow_missing: bool = False) -> Table | None:
     """Return the named columns of a frame or a mapping; None where ``data`` has no names.
 
     Args:
         data: A pandas, polars or pyarrow table, a mapping of names to columns, or anything else.
         role: What the columns are, for messages: ``"feature"`` or ``"target"``.
+        allow_missing: Whether missing (and infinite) values are legal, as NaN.
 
     Raises:
         ValueError: A column of text, or with missing or infinite values.
     """
     if is_mapping(data):
-        return from_columns(data, role)
-    if nw.dependencies.is_polars_lazyframe(data):
-        raise TypeError("a lazy frame holds no rows yet; hand in frame.collect().")
+        return from_columns(data, role, allow_missing=allow_missing)
+    refuse_lazy(data)
     if nw.dependencies.is_into_dataframe(data):
         frame = nw.from_native(data, eager_only=True)
-        return _stack([(str(column.name), _to_numpy(column)) for column in frame.iter_columns()], role)
+        columns = [(str(column.name), _to_numpy(column)) for column in frame.iter_columns()]
+        return _stack(columns, role, allow_missing=allow_missing)
     return None
 
 
-def from_columns(columns: Mapping[str, ArrayLike], role: str, *, first_row: int = 0) -> Table:
+def from_columns(
+    columns: Mapping[str, ArrayLike], role: str, *, first_row: int = 0, allow_missing: bool = False
+) -> Table:
     """Return a mapping of names to columns, (N,) each, as a table; messages count rows from ``first_row`` on."""
-    return _stack([(str(name), np.asarray(column)) for name, column in columns.items()], role, first_row)
+    named = [(str(name), np.asarray(column)) for name, column in columns.items()]
+    return _stack(named, role, first_row, allow_missing=allow_missing)
 
 
 def is_mapping(data: Any) -> bool:
@@ -60,26 +64,43 @@ def is_mapping(data: Any) -> bool:
     return isinstance(data, Mapping) and not hasattr(data, "shape")
 
 
-def target_table(y: Any) -> Table | None:
+def refuse_lazy(data: Any) -> None:
+    """Refuse a frame that holds no rows yet."""
+    if nw.dependencies.is_polars_lazyframe(data):
+        raise TypeError("a lazy frame holds no rows yet; hand in frame.collect().")
+
+
+def target_table(y: Any, *, allow_missing: bool = False) -> Table | None:
     """Return the named targets of a frame, a mapping or a named series; None where ``y`` has no names."""
     if nw.dependencies.is_into_series(y):
         series = nw.from_native(y, series_only=True)
         name = str(series.name or "y")
-        return Table([name], numeric_column(name, _to_numpy(series), "target"))
-    return as_table(y, "target")
+        return Table([name], numeric_column(name, _to_numpy(series), "target", allow_missing=allow_missing))
+    return as_table(y, "target", allow_missing=allow_missing)
 
 
 def refuse_constant(y: Floats, names: Sequence[str] | None) -> None:
     """Refuse targets, (N, D), one of which never changes: it has no density."""
     for d, column in enumerate(y.T):
-        if column.min() == column.max():
-            name = f"column {d} of y" if names is None else f"target {names[d]!r}"
-            raise _checks.InputError(
-                f"{name} must take at least two different values; all {len(column)} rows have {column[0]:g}."
-            )
+        refuse_same(column, d, names, len(column))
 
 
-def numeric_column(name: str, column: ArrayLike, role: str, first_row: int = 0) -> Floats:
+def refuse_same(values: Floats, d: int, names: Sequence[str] | None, n_rows: int) -> None:
+    """Refuse what is known of the target number ``d`` in so many rows, if it is a single value."""
+    if values.min() == values.max():
+        raise _checks.InputError(
+            f"{target_name(d, names)} must take at least two different values; all {n_rows} rows have {values[0]:g}."
+        )
+
+
+def target_name(d: int, names: Sequence[str] | None) -> str:
+    """Return what a sentence calls the target number ``d``."""
+    return f"column {d} of y" if names is None else f"target {names[d]!r}"
+
+
+def numeric_column(
+    name: str, column: ArrayLike, role: str, first_row: int = 0, *, allow_missing: bool = False
+) -> Floats:
     """Return a column as float64, (N,), or refuse it by its name, its role and its first bad row.
 
     Rows are counted from 1, as a person reads a table.
@@ -99,7 +120,7 @@ def numeric_column(name: str, column: ArrayLike, role: str, first_row: int = 0) 
             f"leave it out or turn it into numbers{_CODES if role == 'feature' else ''}."
         ) from None
     bad = ~(np.abs(numbers) <= _checks.LARGEST)
-    if bad.any():
+    if bad.any() and not allow_missing:
         kind = "missing" if np.isnan(numbers[bad]).all() else "missing, infinite or huge"
         row = _checks.row(first_row + int(bad.argmax()))
         raise _checks.InputError(
@@ -109,7 +130,9 @@ def numeric_column(name: str, column: ArrayLike, role: str, first_row: int = 0) 
     return numbers
 
 
-def _stack(columns: Sequence[tuple[str, NDArray[Any]]], role: str, first_row: int = 0) -> Table:
+def _stack(
+    columns: Sequence[tuple[str, NDArray[Any]]], role: str, first_row: int = 0, *, allow_missing: bool = False
+) -> Table:
     if not columns:
         raise _checks.InputError(f"a table must have at least one {role} column; got none.")
     names = [name for name, _ in columns]
@@ -118,7 +141,8 @@ def _stack(columns: Sequence[tuple[str, NDArray[Any]]], role: str, first_row: in
         raise _checks.InputError(f"column names must differ; got {_checks.quoted(repeated)} more than once.")
     for name, column in columns:
         _checks.same_rows(f"Column {names[0]!r}", len(columns[0][1]), f"column {name!r}", len(column))
-    return Table(names, np.column_stack([numeric_column(name, column, role, first_row) for name, column in columns]))
+    values = [numeric_column(*column, role, first_row, allow_missing=allow_missing) for column in columns]
+    return Table(names, np.column_stack(values))
 
 
 def _to_numpy(series: nw.Series[Any]) -> NDArray[Any]:

@@ -83,6 +83,8 @@ class TargetFacts:
         outlier_rows: The first few of them, counted from 0.
         heavy_tailed: Whether at least 3 rows and 0.3 % lie further than 5 of those, as with a Student's t of 4 degrees
             of freedom or fewer; with a normal none does.
+        smallest: Smallest value; None in files of format version 2.
+        largest: Largest value, likewise.
     """
 
     n_rows: int
@@ -96,6 +98,8 @@ class TargetFacts:
     outliers: int
     outlier_rows: tuple[int, ...]
     heavy_tailed: bool
+    smallest: float | None = None
+    largest: float | None = None
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Self:
@@ -137,6 +141,8 @@ def inspect_target(y: Floats) -> TargetFacts:
         outliers=len(outliers),
         outlier_rows=tuple(outliers[:_SHOWN].tolist()),
         heavy_tailed=n_heavy >= max(_HEAVY_ROWS, _HEAVY * len(y)),
+        smallest=float(values[0]) if len(values) else None,
+        largest=float(values[-1]) if len(values) else None,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from manymodes import _checks
+from manymodes.estimators.families import Family
 from manymodes.estimators.target_facts import OUTLIER, Atom, TargetFacts
 
 _MANY_TIES = 0.2  # share of rows that repeat values without a lattice, from which on it is told
@@ -19,7 +20,7 @@ def about_target(
     n_targets: int = 1,
     rounding: float | None = None,
     atoms: Sequence[float] = (),
-    family: str | None = None,
+    family: Family | None = None,
 ) -> list[str]:
     """Return what was found and what was done about it; advice only where it was not followed yet.
 
@@ -30,7 +31,7 @@ def about_target(
         n_targets: How many columns are predicted jointly.
         rounding: Width of the rounding cells whose probability is scored; None scores densities.
         atoms: Values that have a probability of their own.
-        family: Name of the components' family, where it was chosen.
+        family: The components' family, where it was chosen.
     """
     name = repr(name)
     plain = n_targets == 1 and rounding is None  # atoms and rounding cells are for a single target, and exclude another
@@ -85,7 +86,7 @@ def _about_atom(atom: Atom, facts: TargetFacts, name: str, given: Sequence[float
     return f"{rows} sit at the {atom.place} value, {value}: the target may be cut off there{remedy}."
 
 
-def _about_tails(facts: TargetFacts, name: str, family: str | None) -> list[str]:
+def _about_tails(facts: TargetFacts, name: str, family: Family | None) -> list[str]:
     advice = "" if family == "student_t" else "; pass family='student_t'"
     if facts.outliers:
         first = f" (first: {_checks.row(facts.outlier_rows[0])})" if facts.outlier_rows else ""

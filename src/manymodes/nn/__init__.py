@@ -6,7 +6,7 @@ from manymodes.nn.heads import MixtureHead
 from manymodes.nn.members import Members
 from manymodes.nn.network import MixtureDensityNetwork
 from manymodes.nn.retrieval import Retrieval
-from manymodes.nn.scaling import Standardizer, TableScaling
+from manymodes.nn.scaling import PartScaling, Standardizer, TableScaling
 
 __all__ = [
     "MLP",
@@ -14,6 +14,7 @@ __all__ = [
     "Members",
     "MixtureDensityNetwork",
     "MixtureHead",
+    "PartScaling",
     "PeriodicEmbedding",
     "Retrieval",
     "Standardizer",

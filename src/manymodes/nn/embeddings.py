@@ -134,8 +134,9 @@ class TableEmbedding(nn.Module):
     Args:
         in_features: Number of columns, F.
         categories: Number of levels of each column that holds categories, by its place; ``TableScaling`` numbers them.
+        n_flags: Number of columns of 0 and 1 after all others, G, which stay as they are.
         frequency: See ``PeriodicEmbedding``.
-        n_members: Number of members side by side, M, (M, N, F) -> (M, N, out_features); None for no member axis.
+        n_members: Number of members side by side, M, (M, N, F + G) -> (M, N, out_features); None for no member axis.
     """
 
     def __init__(
@@ -143,11 +144,13 @@ class TableEmbedding(nn.Module):
         in_features: int,
         *,
         categories: Mapping[int, int] | None = None,
+        n_flags: int = 0,
         frequency: float | Sequence[float] = 0.3,
         n_members: int | None = None,
     ) -> None:
         super().__init__()
         categories = categories or {}
+        self._flags = slice(in_features, in_features + n_flags)
         self._categorical = list(categories)
         self._numeric = [column for column in range(in_features) if column not in categories]
         self.numbers, self.levels = None, None
@@ -155,7 +158,7 @@ class TableEmbedding(nn.Module):
             self.numbers = PeriodicEmbedding(len(self._numeric), frequency=frequency, n_members=n_members)
         if categories:
             self.levels = CategoryEmbedding(list(categories.values()), n_members=n_members)
-        self.out_features = sum(part.out_features for part in (self.numbers, self.levels) if part is not None)
+        self.out_features = n_flags + sum(part.out_features for part in (self.numbers, self.levels) if part is not None)
 
     def learn(self, x: Tensor) -> None:
         """Take the range of the numbers from scaled training rows, (N, F)."""
@@ -163,10 +166,12 @@ class TableEmbedding(nn.Module):
             self.numbers.learn(x[:, self._numeric])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the embedded rows, (..., N, out_features), of scaled columns, (..., N, F)."""
-        parts = []
+        """Return the embedded rows, (..., N, out_features), of scaled columns, (..., N, F + G)."""
+        parts, flags = [], x[..., self._flags]
         if self.numbers is not None:
-            parts.append(self.numbers(x[..., self._numeric] if self._categorical else x))
+            parts.append(self.numbers(x[..., self._numeric] if len(self._numeric) < x.shape[-1] else x))
         if self.levels is not None:
             parts.append(self.levels(x[..., self._categorical]))
+        if flags.shape[-1]:
+            parts.append(flags)
         return torch.cat(parts, -1) if len(parts) > 1 else parts[0]

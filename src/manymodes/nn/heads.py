@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical
@@ -10,7 +12,7 @@ from manymodes import _checks
 from manymodes.distributions import DiagonalNormal, Mixture
 from manymodes.distributions.blueprints import Blueprint, FamilyBlueprint, Slot, Units, as_blueprint
 from manymodes.distributions.declared import Declared
-from manymodes.nn.links import LINKS
+from manymodes.nn.links import LINKS, Floor
 from manymodes.nn.members import linear
 from manymodes.nn.scaling import fences
 from manymodes.nn.spread import spread_centres
@@ -32,14 +34,19 @@ class MixtureHead(nn.Module):
         target_dim: Number of target dimensions, D.
         n_components: Number of mixture components, K.
         family: Class of the components, or a blueprint such as ``Product.of(...)``, see ``manymodes.distributions``.
-        min_scale: Smallest scale, in the units of the head's targets (standardised, in a
-            ``MixtureDensityNetwork``).
+        min_scale: Smallest scale, or one for each target dimension, in the units of the head's targets (standardised,
+            in a ``MixtureDensityNetwork``).
         n_members: Number of members side by side, M, whose features are (M, N, in_features) and whose mixtures have
             ``batch_shape`` (M, N); None for one head without a member axis.
+
+    Attributes:
+        min_scale: Smallest scale in each target dimension, D of them.
 
     Raises:
         ValueError: A size below 1 or one that does not fit the family, ``min_scale`` <= 0, or bounds out of order.
     """
+
+    floors: Tensor
 
     def __init__(
         self,
@@ -48,14 +55,18 @@ class MixtureHead(nn.Module):
         target_dim: int,
         n_components: int,
         family: type[Declared] | Blueprint = DiagonalNormal,
-        min_scale: float = 1e-3,
+        min_scale: float | Sequence[float] = 1e-3,
         n_members: int | None = None,
     ) -> None:
         super().__init__()
         self.in_features = _checks.integer_at_least("in_features", in_features, 1)
         self.target_dim = _checks.integer_at_least("target_dim", target_dim, 1)
         self.n_components = _checks.integer_at_least("n_components", n_components, 1)
-        self.min_scale = _checks.positive("min_scale", min_scale)
+        given = list(min_scale) if isinstance(min_scale, Sequence) else [min_scale] * self.target_dim
+        self.min_scale = [_checks.positive("min_scale", scale) for scale in given]
+        _checks.matches_shape("min_scale", (len(given),), (self.target_dim,), "or be a number")
+        with torch.device("cpu"):  # no state of the network: also there while it is made without memory
+            self.register_buffer("floors", torch.tensor(self.min_scale, dtype=torch.float64), persistent=False)
         self.family = as_blueprint(family)
         self.sizes = {name: LINKS[slot.constraint].size(slot) for name, slot in self._slots().items()}
         self.n_members = None if n_members is None else _checks.integer_at_least("n_members", n_members, 1)
@@ -82,7 +93,7 @@ class MixtureHead(nn.Module):
     def extra_repr(self) -> str:
         """Return sizes and family, for the printed module."""
         sizes = f"target_dim={self.target_dim}, n_components={self.n_components}, n_members={self.n_members}"
-        return f"{sizes}, min_scale={self.min_scale:g}, family={self.family!r}"
+        return f"{sizes}, min_scale={_shortest(self.min_scale)}, family={self.family!r}"
 
     @torch.no_grad()
     def spread(self, y: Tensor, generator: torch.Generator, units: Units = _OWN_UNITS) -> None:
@@ -96,7 +107,7 @@ class MixtureHead(nn.Module):
         width = torch.where(width > 0, width, 1.0)  # distances between targets count every dimension alike
         centres = spread_centres(y / width, self.n_components, generator) * width  # (K, D)
         nearest = centres[torch.cdist(y / width, centres / width).argmin(-1)]
-        typical = self._typical(y, nearest).clamp_min(2 * self.min_scale)
+        typical = self._typical(y, nearest).maximum(2 * self.floors.to(y))
         logits, raw = self._split(self.linear.bias)
         logits.zero_()
         for name, value in self.family.start(centres, typical, units).items():
@@ -132,13 +143,27 @@ class MixtureHead(nn.Module):
 
     def _forward(self, slot: Slot, raw: Tensor) -> Tensor:
         """Return a parameter, (..., K, *shape), for its raw numbers, (..., K * size)."""
-        return LINKS[slot.constraint].forward(raw.unflatten(-1, (slot.n_components, -1)), slot.shape, self.min_scale)
+        floor = self._floor(slot, raw)
+        return LINKS[slot.constraint].forward(raw.unflatten(-1, (slot.n_components, -1)), slot.shape, floor)
 
     def _inverse(self, name: str, value: Tensor) -> Tensor:
         slot = self._slots()[name]
-        return LINKS[slot.constraint].inverse(value, slot.shape, self.min_scale).flatten()
+        return LINKS[slot.constraint].inverse(value, slot.shape, self._floor(slot, value)).flatten()
+
+    def _floor(self, slot: Slot, like: Tensor) -> Floor:
+        """Return the smallest scale that a parameter may stand for, or one for each of its numbers, (D,)."""
+        own = self.min_scale[slice(*slot.dims)]
+        if slot.shape[0] < len(own) or min(own) == max(own):  # one scale for several dimensions, or the same for all
+            return min(own)
+        return self.floors[slice(*slot.dims)].to(like)
 
     def _split(self, output: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Cut the linear layer's output, (..., total), into logits (..., K) and raw numbers of every parameter."""
         logits, *parts = output.split([self.n_components, *self.sizes.values()], dim=-1)
         return logits, dict(zip(self.sizes, parts, strict=True))
+
+
+def _shortest(scales: list[float]) -> str:
+    """Return smallest scales in words, one where all are alike."""
+    alike = len(set(scales)) == 1
+    return f"{scales[0]:g}" if alike else f"({', '.join(f'{scale:g}' for scale in scales)})"

@@ -19,6 +19,7 @@ from manymodes.distributions import constraints
 from manymodes.distributions.blueprints import Slot
 
 Shape = tuple[int, ...]
+Floor = float | Tensor  # one number, or one for each number of a parameter
 
 _LEAST_EXCESS = 0.1  # of the floor: nearer to it, a gradient would hardly move what starts there
 _LARGEST_LOG = 60.0  # exp(60) is 1e26: sizes beyond overflow in single precision when they are squared
@@ -32,8 +33,8 @@ class Link(NamedTuple):
         inverse: Back.
     """
 
-    forward: Callable[[Tensor, Shape, float], Tensor]
-    inverse: Callable[[Tensor, Shape, float], Tensor]
+    forward: Callable[[Tensor, Shape, Floor], Tensor]
+    inverse: Callable[[Tensor, Shape, Floor], Tensor]
 
     def size(self, slot: Slot) -> int:
         """Return how many raw numbers a slot takes for one example."""
@@ -42,32 +43,32 @@ class Link(NamedTuple):
         return slot.numel
 
 
-def _elementwise(forward: Callable[[Tensor, float], Tensor], inverse: Callable[[Tensor, float], Tensor]) -> Link:
+def _elementwise(forward: Callable[[Tensor, Floor], Tensor], inverse: Callable[[Tensor, Floor], Tensor]) -> Link:
     return Link(
         lambda raw, shape, floor: forward(raw, floor).unflatten(-1, shape),
         lambda value, shape, floor: inverse(value, floor).flatten(-len(shape)),
     )
 
 
-def _above(value: Tensor, floor: float, width: float) -> Tensor:
+def _above(value: Tensor, floor: Floor, width: Floor) -> Tensor:
     """Return raw numbers for which ``floor`` + softplus(raw) is ``value``, or a tenth of a width above the floor."""
-    excess = (value - floor).clamp_min(_LEAST_EXCESS * width)
+    excess = (value - floor).maximum(torch.as_tensor(_LEAST_EXCESS * width).to(value))
     return excess + torch.log(-torch.expm1(-excess))
 
 
-def _concentration(raw: Tensor, floor: float) -> Tensor:
-    return (floor + F.softplus(raw)) ** -2
+def _concentration(raw: Tensor, floor: Floor) -> Tensor:
+    return torch.pow(floor + F.softplus(raw), -2)
 
 
-def _concentration_inverse(value: Tensor, floor: float) -> Tensor:
+def _concentration_inverse(value: Tensor, floor: Floor) -> Tensor:
     return _above(value**-0.5, floor, floor)
 
 
-def _rate(raw: Tensor, floor: float) -> Tensor:
+def _rate(raw: Tensor, floor: Floor) -> Tensor:
     return raw.clamp(-_LARGEST_LOG, _LARGEST_LOG).exp()
 
 
-def _scale_tril(raw: Tensor, shape: Shape, floor: float) -> Tensor:
+def _scale_tril(raw: Tensor, shape: Shape, floor: Floor) -> Tensor:
     diagonal = floor + F.softplus(raw[..., : shape[0]])
     rows, columns = torch.tril_indices(shape[0], shape[1], offset=-1, device=raw.device)
     lower = raw.new_zeros(*raw.shape[:-1], *shape)
@@ -75,7 +76,7 @@ def _scale_tril(raw: Tensor, shape: Shape, floor: float) -> Tensor:
     return lower + torch.diag_embed(diagonal)
 
 
-def _scale_tril_inverse(value: Tensor, shape: Shape, floor: float) -> Tensor:
+def _scale_tril_inverse(value: Tensor, shape: Shape, floor: Floor) -> Tensor:
     rows, columns = torch.tril_indices(shape[0], shape[1], offset=-1, device=value.device)
     diagonal = value.diagonal(dim1=-2, dim2=-1)
     return torch.cat([_above(diagonal, floor, floor), value[..., rows, columns]], -1)

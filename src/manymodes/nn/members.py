@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from manymodes import _checks
+from manymodes.nn.inputs import Inputs
 
 
 class MemberLinear(nn.Module):
@@ -82,12 +83,12 @@ class Members(nn.Module):
             self.register_buffer(name.replace(".", "/"), value, persistent=name in saved)
         self._template = [copy.deepcopy(module).to("meta")]  # in a list: its parameters are not this module's
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return what every member makes of its own rows."""
+    def forward(self, x: Inputs) -> Tensor:
+        """Return what every member makes of its own rows, (M, N, ...)."""
         template = self._template[0].train(self.training)
         state = {self._names[name]: value for name, value in (*self.named_parameters(), *self.named_buffers())}
 
-        def one(values: dict[str, Tensor], rows: Tensor) -> Any:
+        def one(values: dict[str, Tensor], rows: Inputs) -> Any:
             return functional_call(template, values, (rows,))
 
         features: Tensor = vmap(one, randomness="different")(state, x)

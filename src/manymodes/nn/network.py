@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import overload
+from collections.abc import Mapping
+from typing import Any, Self, overload
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,9 @@ from manymodes.distributions import Incomplete, Mixture
 from manymodes.distributions.blueprints import Units
 from manymodes.nn.embeddings import TableEmbedding
 from manymodes.nn.heads import MixtureHead
+from manymodes.nn.inputs import Inputs, mapped, parts_of, precision
 from manymodes.nn.retrieval import Retrieval
-from manymodes.nn.scaling import Standardizer, TableScaling
+from manymodes.nn.scaling import PartScaling, Standardizer, TableScaling, is_table
 
 
 class MixtureDensityNetwork(nn.Module):
@@ -22,8 +24,12 @@ class MixtureDensityNetwork(nn.Module):
 
     Inside, inputs and targets are standardised by buffers that ``initialise`` sets; the returned density carries
     the exact Jacobian. Only tables are scaled: inputs that ``initialise`` saw in another shape than (N, F), or as
-    integers (tokens), reach the backbone as they are. The answer has the precision of the question: float64 inputs
+    integers (tokens), reach the backbone as they are. Several inputs come as a dict of tensors, each of which is
+    treated likewise, and the backbone takes the dict. The answer has the precision of the question: float64 inputs
     give a float64 distribution.
+
+    Modules of the backbone all of whose parameters are frozen (``requires_grad`` False) stay in evaluation mode while
+    training, so that the running statistics of a pre-trained part stay as they are, too.
 
     A head with members makes an ensemble of it: every parameter carries a leading member axis, the backbone maps
     (M, N, ...) to (M, N, ``head.in_features``), and the prediction is the members' mixtures pooled into one, each with
@@ -49,7 +55,7 @@ class MixtureDensityNetwork(nn.Module):
         backbone: nn.Module,
         head: MixtureHead,
         *,
-        input_scaling: Standardizer | TableScaling | None = None,
+        input_scaling: Standardizer | TableScaling | PartScaling | None = None,
         retrieval: Retrieval | None = None,
     ) -> None:
         super().__init__()
@@ -58,29 +64,31 @@ class MixtureDensityNetwork(nn.Module):
         self.backbone = backbone
         self.head = head
         self.retrieval = retrieval
-        self.input_scaling = Standardizer(constant_scale=math.inf) if input_scaling is None else input_scaling
+        self.input_scaling: Standardizer | TableScaling | PartScaling = (
+            Standardizer(constant_scale=math.inf) if input_scaling is None else input_scaling
+        )
         self.target_scaling = Standardizer()
 
-    def forward(self, x: Tensor) -> Mixture:
+    def forward(self, x: Inputs) -> Mixture:
         """Return p(y | x) for inputs (N, ...), in the user's units; members are pooled."""
         mixture = self.members(x)
         return mixture if self.n_members is None else mixture.pooled(0)
 
-    def members(self, x: Tensor) -> Mixture:
+    def members(self, x: Inputs) -> Mixture:
         """Return each member's p(y | x) for inputs (N, ...), ``batch_shape`` (M, N), in the user's units.
 
         Without members it is the prediction itself, ``batch_shape`` (N,).
         """
-        scaled_input = self.scale_input(x)
-        if self.n_members is not None:
-            scaled_input = scaled_input.expand(self.n_members, *scaled_input.shape)
-        dtype = x.dtype if x.is_floating_point() else self.dtype
+        scaled_input, n_members = self.scale_input(x), self.n_members
+        if n_members is not None:
+            scaled_input = mapped(scaled_input, lambda part: part.expand(n_members, *part.shape))
+        dtype = precision(x, self.dtype)
         scaled = self.scaled_distribution(scaled_input).to(dtype)
         shift, scale = (value.to(dtype) for value in (self.target_scaling.loc, self.target_scaling.scale))
         components = scaled.components.affine(shift, scale)
         return scaled.with_components(self.head.family.settled(components))
 
-    def scaled_distribution(self, x_scaled: Tensor, place: Tensor | None = None) -> Mixture:
+    def scaled_distribution(self, x_scaled: Inputs, place: Tensor | None = None) -> Mixture:
         """Return the density of scaled targets for scaled inputs, (M, N, ...) with members; training works on these.
 
         Args:
@@ -111,14 +119,27 @@ class MixtureDensityNetwork(nn.Module):
         state |= {f"backbone.{key}": value for key, value in self.backbone.named_buffers() if key in saved}
         return {name: value[None] for name, value in state.items()}
 
-    def scale_input(self, x: Tensor) -> Tensor:
+    def scale_input(self, x: Inputs) -> Any:
         """Return inputs as the backbone takes them, in the network's precision."""
-        _checks.instance("x", x, Tensor)
-        n_features = self.input_scaling.n_features
-        if n_features is not None:
-            _checks.matches_shape("x", x.shape, ("N", n_features), "as the network was fitted with")
-            x = self.input_scaling(x)
-        return x.to(self.dtype) if x.is_floating_point() else x
+        parts_of(x)
+        scaling = self.input_scaling
+        if isinstance(scaling, PartScaling):
+            x = scaling(x)
+        elif isinstance(x, Mapping):
+            raise _checks.InputError("x must be one tensor, as the network was fitted with; got a mapping.")
+        elif scaling.n_features is not None:
+            _checks.matches_shape("x", x.shape, ("N", scaling.n_features), "as the network was fitted with")
+            x = scaling(x)
+        return mapped(x, lambda part: part.to(self.dtype) if part.is_floating_point() else part)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training, but for parts of the backbone that are frozen, or to evaluation."""
+        super().train(mode)
+        for module in self.backbone.modules() if mode else ():
+            parameters = list(module.parameters())
+            if parameters and not any(parameter.requires_grad for parameter in parameters):
+                module.eval()
+        return self
 
     @overload
     def scale_target(self, y: Tensor) -> Tensor: ...
@@ -134,7 +155,7 @@ class MixtureDensityNetwork(nn.Module):
         self.check_target(y)
         return y.map(self._scaled) if isinstance(y, Incomplete) else self._scaled(y)
 
-    def initialise(self, x: Tensor, y: Tensor | Incomplete, generator: torch.Generator) -> None:
+    def initialise(self, x: Inputs, y: Tensor | Incomplete, generator: torch.Generator) -> None:
         """Learn the scaling from training rows, (N, ...) and (N, D), and spread the initial locations over y.
 
         Raises:
@@ -142,13 +163,20 @@ class MixtureDensityNetwork(nn.Module):
         """
         self.check_target(y)
         points = y.points() if isinstance(y, Incomplete) else y
-        if x.is_floating_point() and x.dim() == 2:
+        self._learn_inputs(x)
+        self.target_scaling.learn(points, self.head.family.scalings(self.head.target_dim))
+        self.head.spread(self._scaled(points.to(self.device)), generator, self.units)
+
+    def _learn_inputs(self, x: Inputs) -> None:
+        if isinstance(x, Mapping):
+            if not isinstance(self.input_scaling, PartScaling):
+                self.input_scaling = PartScaling(x).to(self.device)
+            self.input_scaling.learn(x)
+        elif is_table(x) and not isinstance(self.input_scaling, PartScaling):
             self.input_scaling.learn(x)
             for module in self.backbone.modules():
                 if isinstance(module, TableEmbedding):
                     module.learn(self.scale_input(x))
-        self.target_scaling.learn(points, self.head.family.scalings(self.head.target_dim))
-        self.head.spread(self._scaled(points.to(self.device)), generator, self.units)
 
     def check_target(self, y: Tensor | Incomplete, name: str = "y") -> None:
         """Refuse targets that are not (N, D), or that lie outside the support of the head's family."""

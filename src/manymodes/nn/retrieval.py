@@ -10,6 +10,7 @@ All of them are components of one mixture. The training rows become part of the 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -39,7 +40,7 @@ class Retrieval(nn.Module):
         target_dim: Number of target dimensions, D.
         n_neighbors: Number of nearest rows whose targets become components.
         n_candidates: Number of rows that a training step considers.
-        min_scale: Smallest width, in standardised units.
+        min_scale: Smallest width, or one for each target dimension, in standardised units.
         n_members: Number of members side by side, M; None for no member axis.
     """
 
@@ -47,6 +48,7 @@ class Retrieval(nn.Module):
     targets: Tensor
     keys: Tensor
     allowed: Tensor
+    _min_scale: Tensor
 
     def __init__(
         self,
@@ -57,14 +59,17 @@ class Retrieval(nn.Module):
         target_dim: int,
         n_neighbors: int = 24,
         n_candidates: int = 2048,
-        min_scale: float = 1e-3,
+        min_scale: float | Sequence[float] = 1e-3,
         n_members: int | None = None,
     ) -> None:
         super().__init__()
         self._n_rows = _checks.integer_at_least("n_rows", n_rows, 2)
         self.n_neighbors = min(_checks.integer_at_least("n_neighbors", n_neighbors, 1), n_rows - 1)
         self._n_candidates = max(_checks.integer_at_least("n_candidates", n_candidates, 2), self.n_neighbors + 1)
-        self._min_scale = _checks.positive("min_scale", min_scale)
+        given = list(min_scale) if isinstance(min_scale, Sequence) else [min_scale]
+        least = [_checks.positive("min_scale", scale) for scale in given]
+        with torch.device("cpu"):  # no state of the network: also there while it is made without memory
+            self.register_buffer("_min_scale", torch.tensor(least, dtype=torch.float64), persistent=False)
         leading = () if n_members is None else (n_members,)
         self.embed = linear(in_features, _KEY_FEATURES, n_members)
         self.judge = linear(in_features, 1 + target_dim, n_members)  # gate and widths
@@ -108,7 +113,7 @@ class Retrieval(nn.Module):
         log_gate = F.logsigmoid(judged[..., :1] + _FIRST_GATE)
         log_rest = F.logsigmoid(-judged[..., :1] - _FIRST_GATE)
         loc = self.targets[index]  # (..., N, neighbours, D)
-        scale = (self._min_scale + F.softplus(judged[..., 1:] - 1.0)).unsqueeze(-2).expand_as(loc)
+        scale = (self._min_scale.to(judged) + F.softplus(judged[..., 1:] - 1.0)).unsqueeze(-2).expand_as(loc)
         near = DiagonalNormal(loc, scale, validate_args=False)
         logits = torch.cat([mixture.logits + log_gate, weights + log_rest], -1)
         components = concatenated([mixture.components, near])

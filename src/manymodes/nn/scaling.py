@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -86,23 +86,28 @@ class Standardizer(nn.Module):
 
 
 class TableScaling(nn.Module):
-    """Maps the columns of a table to numbers that a network takes well, (N, F) -> (N, F).
+    """Maps the columns of a table to numbers that a network takes well, (N, F) -> (N, F + G).
 
     Numbers are standardised, and bent beyond ``reach`` standard deviations, where they go on as logarithms: no outlier
     is far away. Categories become the number of their level in ascending order, counted from 1; 0 is a level that was
-    not there.
+    not there. A number that is missing (NaN) counts as the mean of its column, and a column of 1 where it is missing
+    and 0 elsewhere, one for each of ``gaps``, comes after all others.
 
     Args:
         categories: Number of levels of each column that holds categories, by its place.
+        gaps: Places of the columns of numbers where some may be missing, G of them.
         reach: Standard deviations up to which numbers stay as they are.
     """
 
     levels: Tensor
 
-    def __init__(self, *, categories: Mapping[int, int] | None = None, reach: float = 4.0) -> None:
+    def __init__(
+        self, *, categories: Mapping[int, int] | None = None, gaps: Sequence[int] = (), reach: float = 4.0
+    ) -> None:
         super().__init__()
         self._reach = _checks.positive("reach", reach)
         self._categories = dict(categories or {})
+        self.gaps = list(gaps)
         self.numbers = Standardizer(constant_scale=math.inf)
         most = max(self._categories.values(), default=0)
         self.register_buffer("levels", torch.full((len(self._categories), most), torch.inf, dtype=torch.float64))
@@ -118,7 +123,13 @@ class TableScaling(nn.Module):
         Raises:
             ValueError: More levels in a column of categories than were announced.
         """
-        self.numbers.learn(values)
+        self.numbers.learn(self._filled(values))
+        for column in self.gaps:
+            known = values[:, column][~values[:, column].isnan()]
+            if len(known):
+                own = Standardizer(constant_scale=math.inf)
+                own.learn(known.unsqueeze(-1))
+                self.numbers.loc[column], self.numbers.scale[column] = own.loc[0], own.scale[0]
         for place, (column, n_levels) in enumerate(self._categories.items()):
             found = values[:, column].double().unique()
             if len(found) > n_levels:
@@ -126,19 +137,72 @@ class TableScaling(nn.Module):
             self.levels[place, : len(found)] = found
 
     def forward(self, values: Tensor) -> Tensor:
-        """Return scaled numbers and numbers of levels, (N, F), in float64."""
+        """Return scaled numbers and numbers of levels, and what is missing, (N, F + G), in float64."""
+        missing = values[:, self.gaps].isnan()
         z: Tensor = self.numbers(values)
+        z[:, self.gaps] = z[:, self.gaps].masked_fill(missing, 0.0)
         beyond = (z.abs() - self._reach).clamp_min(0.0)
         scaled = z.clamp(-self._reach, self._reach) + z.sign() * beyond.log1p()
         for levels, column in zip(self.levels, self._categories, strict=True):
             value = values[:, column].double().contiguous()
             place = torch.searchsorted(levels, value).clamp_max(len(levels) - 1)
             scaled[:, column] = torch.where(levels[place] == value, place + 1.0, 0.0)
-        return scaled
+        return torch.cat([scaled, missing.to(scaled.dtype)], -1) if self.gaps else scaled
+
+    def _filled(self, values: Tensor) -> Tensor:
+        """Return values with zeros where they may be and are missing."""
+        filled = values.double().clone()
+        filled[:, self.gaps] = filled[:, self.gaps].nan_to_num(nan=0.0)
+        return filled
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         _in_double(self, super()._apply, fn, recurse)
         return self
+
+
+class PartScaling(nn.Module):
+    """Scales several inputs by name: tables are standardised, anything else stays as it is.
+
+    Args:
+        names: Names of the inputs.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleDict({name: Standardizer(constant_scale=math.inf) for name in sorted(names)})
+
+    def learn(self, x: Mapping[str, Tensor]) -> None:
+        """Take the mean and standard deviation of each column of the parts that are tables, (N, F)."""
+        for name, part in self._matched(x).items():
+            if is_table(part):
+                self._of(name).learn(part)
+
+    def forward(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the inputs, scaled, in their order."""
+        scaled = {}
+        for name, part in self._matched(x).items():
+            own = self._of(name)
+            if own.n_features is not None:
+                _checks.matches_shape(
+                    f"x[{name!r}]", part.shape, ("N", own.n_features), "as the network was fitted with"
+                )
+                part = own(part)
+            scaled[name] = part
+        return scaled
+
+    def _matched(self, x: Any) -> Mapping[str, Tensor]:
+        if not isinstance(x, Mapping) or x.keys() != set(self.parts):
+            got = _checks.quoted(x) if isinstance(x, Mapping) else type(x).__name__
+            raise _checks.InputError(f"x must be a mapping with the inputs {_checks.quoted(self.parts)}; got {got}.")
+        return x
+
+    def _of(self, name: str) -> Standardizer:
+        return cast(Standardizer, self.parts[name])
+
+
+def is_table(x: Tensor) -> bool:
+    """Return whether inputs are columns of numbers, (N, F), that are scaled."""
+    return x.is_floating_point() and x.dim() == 2
 
 
 def _in_double(module: nn.Module, apply: Callable[..., Any], fn: Callable[[Tensor], Tensor], recurse: bool) -> None:

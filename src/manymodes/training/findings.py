@@ -31,7 +31,7 @@ class Findings:
         dead_components: How many of them have a mean weight and a mean responsibility below 0.001, averaged over
             members.
         duplicate_components: How many of them have nearly the density of another one that comes before them, likewise.
-        min_scale: The floor of scales, in scaled units.
+        min_scale: The floor of scales, in scaled units, the lowest of several targets'.
         floor_share: Share of rows whose responsible component has a scale below 1.5 times the floor.
         floor_rows: The first of those rows where most members agree, counted from 0.
         train_score: Mean negative log-likelihood of training rows in scaled units; None where it is not finite.
@@ -79,15 +79,15 @@ def examine(network: MixtureDensityNetwork, parts: Split) -> Findings:
     own = slice(network.head.n_components)  # those of a retrieval come after the head's
     dead = ((distribution.weights.mean(-2) < _DEAD) & (share.mean(-2) < _DEAD))[..., own]
     alike = _duplicates((log_joint - distribution.logits)[..., own], share[..., own])
-    min_scale = network.head.min_scale
-    width = _widths(distribution.components).expand(share.shape).gather(-1, share.argmax(-1, keepdim=True))
-    at_floor = width.squeeze(-1) < _AT_FLOOR * min_scale
+    width = _widths(distribution.components, network.head.floors.to(share))
+    width = width.expand(share.shape).gather(-1, share.argmax(-1, keepdim=True))
+    at_floor = width.squeeze(-1) < _AT_FLOOR
     held_out = _some(parts.held_out, parts.held_out_index)[1]
     return Findings(
         n_components=network.head.n_components,
         dead_components=_per_member(dead),
         duplicate_components=_per_member(alike & ~dead),
-        min_scale=min_scale,
+        min_scale=min(network.head.min_scale),
         floor_share=float(at_floor.float().mean()),
         floor_rows=_commonest(index[at_floor]),
         train_score=_score(distribution, rows),
@@ -126,23 +126,28 @@ def _duplicates(log_density: Tensor, share: Tensor) -> Tensor:
     return found
 
 
-def _widths(component: Component) -> Tensor:
-    """Return the narrowest of the scales that each component has from a head, (..., K); infinite without any."""
+def _widths(component: Component, floors: Tensor) -> Tensor:
+    """Return the narrowest of the scales that each component has from a head, (..., K); infinite without any.
+
+    Scales count in units of their floors, (D,); one scale of several dimensions in those of the lowest.
+    """
     if isinstance(component, Product):
-        return torch.stack([_widths(block) for block in component.blocks]).amin(0)
+        sizes = [block.event_shape[0] for block in component.blocks]
+        pairs = zip(component.blocks, floors.split(sizes), strict=True)
+        return torch.stack([_widths(block, own) for block, own in pairs]).amin(0)
     if isinstance(component, Wrapped):
-        return _widths(component.base)
+        return _widths(component.base, floors)
     if not isinstance(component, Declared):
-        return torch.cat([_widths(group) for group in component.groups], -1)
+        return torch.cat([_widths(group, floors) for group in component.groups], -1)
     widths = [component.mean.new_full(component.batch_shape, torch.inf)]
     for name, parameter in component.parameters.items():
         value: Tensor = getattr(component, name)
         if parameter.constraint is constraints.scale:
-            widths.append(value.amin(-1))
+            widths.append((value / (floors if value.shape[-1] > 1 else floors.amin())).amin(-1))
         elif parameter.constraint is constraints.scale_tril:
-            widths.append(value.diagonal(dim1=-2, dim2=-1).amin(-1))
+            widths.append((value.diagonal(dim1=-2, dim2=-1) / floors).amin(-1))
         elif parameter.constraint is constraints.concentration:
-            widths.append(value.rsqrt().amin(-1))
+            widths.append((value.rsqrt() / floors).amin(-1))
     return torch.stack(widths).amin(0)
 
 

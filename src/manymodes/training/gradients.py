@@ -15,12 +15,13 @@ from manymodes import _checks
 from manymodes.distributions import Incomplete
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.nn.backbones import Dropout
+from manymodes.nn.inputs import Inputs, parts_of
 from manymodes.objectives import Objective
 from manymodes.training.execution import PLAIN, Execution, is_traced
 from manymodes.training.rows.data import Rows
 
 Gradients = Sequence[Tensor | None]
-_Pass = Callable[[Tensor, Tensor | Incomplete, Tensor | None, Tensor | None], tuple[Tensor, Gradients]]
+_Pass = Callable[[Any, Tensor | Incomplete, Tensor | None, Tensor | None], tuple[Tensor, Gradients]]
 
 
 class Backward:
@@ -63,7 +64,8 @@ class Backward:
 
     def _by_compiled_code(self, batch: Rows) -> tuple[Tensor, Gradients]:
         parts = (batch.x, batch.y, batch.weight, batch.place)
-        kind = (batch.x.shape, batch.y.shape, *(dropout.is_active for dropout in self._dropouts))
+        shapes = (part.shape for part in parts_of(batch.x).values())
+        kind = (*shapes, batch.y.shape, *(dropout.is_active for dropout in self._dropouts))
         if kind in self._compiled:
             losses, gradients = self._compiled[kind](*parts)
         else:
@@ -75,7 +77,7 @@ class Backward:
         return losses, list(_of_their_own(gradients))
 
     def _pass(
-        self, x: Tensor, y: Tensor | Incomplete, weight: Tensor | None, place: Tensor | None
+        self, x: Inputs, y: Tensor | Incomplete, weight: Tensor | None, place: Tensor | None
     ) -> tuple[Tensor, Gradients]:
         losses = self._losses(Rows(x, y, weight, place))
         return losses.detach(), torch.autograd.grad(losses.sum(), self._parameters, allow_unused=True)

@@ -34,8 +34,8 @@ class History:
         n_train: Rows that the weights of a member were fitted to.
         n_validation: Rows that chose its best epoch.
         seconds: Time that the fit took.
-        ended_by: ``"patience"``, ``"time_limit"`` or ``"interrupt"``, whichever ended the fit; empty where it ran as
-            planned.
+        ended_by: ``"patience"``, ``"time_limit"``, ``"callback"`` or ``"interrupt"``, whichever ended the fit; empty
+            where it ran as planned.
         findings: What the components of the fitted network do; None before the end, and in records of old versions.
     """
 
@@ -141,6 +141,8 @@ def _about_the_end(history: History) -> str:
         return f"{stopped}, for nothing had improved over {_checks.counted(waited, 'epoch')} (patience); {kept}."
     if history.ended_by == "time_limit":
         return f"{stopped}, since its time was up (time_limit); {kept}."
+    if history.ended_by == "callback":
+        return f"{stopped}, since a callback asked for it; {kept}."
     if history.ended_by == "interrupt":
         return f"{stopped}, when it was interrupted; {kept}."
     return f"{stopped}; {kept}."

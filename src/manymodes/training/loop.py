@@ -20,6 +20,7 @@ from manymodes.training.plan import plan_of
 from manymodes.training.progress import progress_bar
 from manymodes.training.randomness import isolated
 from manymodes.training.rows.data import Data
+from manymodes.training.rows.partition import Partition
 from manymodes.training.rows.sources import Source, source_of
 from manymodes.training.rows.streams import Stream
 from manymodes.training.run import Callback, Run
@@ -33,7 +34,7 @@ def fit(
     data: Data | Stream | Iterable[Data],
     *,
     objective: Objective = objectives.nll,
-    validation: float | Data | Tensor = 0.1,
+    validation: float | Data | Tensor | Partition = 0.1,
     max_epochs: int | None = None,
     n_steps: int | None = None,
     least_epochs: int | None = None,
@@ -66,13 +67,14 @@ def fit(
 
     Args:
         network: The network; it stays on its device.
-        data: ``(x, y)`` or ``(x, y, weight)`` with x (N, ...), y (N, D), weight (N,), in the user's units. Targets
-            that are missing, censored or rounded are handed in as ``distributions.Incomplete``. What does not fit into
-            memory comes as blocks of such rows, which are read anew for every pass: a ``DataLoader``, a
-            ``training.Stream`` or a ``training.ParquetStream``.
+        data: ``(x, y)`` or ``(x, y, weight)`` with x (N, ...), y (N, D), weight (N,), in the user's units. Several
+            inputs are handed in as a dict of tensors, which the backbone then takes; targets that are missing, censored
+            or rounded, as ``distributions.Incomplete``. What does not fit into memory comes as blocks of such rows,
+            which are read anew for every pass: a ``DataLoader``, a ``training.Stream`` or a ``training.ParquetStream``.
         objective: What to minimise, a function of ``(distribution, y, weight)``.
         validation: Share of rows that each member holds out to choose its best epoch; or numbers of rows that each
-            member holds out, (M, n), or (n,) without members; or rows of their own, as ``data``. Of a stream all
+            member holds out, (M, n), or (n,) without members; or a ``training.Partition``, which can keep groups
+            of rows together; or rows of their own, as ``data``. Of a stream all
             members hold out the same rows, and those among the stream's sample choose.
         max_epochs: Passes over the training rows; by default enough for ``n_steps``. A long pass over a stream counts
             as several epochs in the history, of 2,000 steps each.
@@ -99,7 +101,7 @@ def fit(
         checkpoint: Folder, or a ``training.Checkpoint``, where the fit writes down how far it is and, started again,
             goes on from there; None for none.
         random_state: Seed of validation rows, batches and dropout; None draws a fresh one.
-        callbacks: Called with the history after every epoch.
+        callbacks: Called with the history after every epoch; one that returns True ends the fit.
         progress: Show a progress bar; None shows it on a terminal.
 
     Returns:

@@ -13,6 +13,7 @@ from torch import Tensor
 from manymodes.distributions import Incomplete
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.training.rows.data import Rows
+from manymodes.training.rows.partition import Partition
 
 
 def plan_of(network: MixtureDensityNetwork, rows: Rows, validation: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,13 +46,17 @@ def digest(tensors: Iterable[Tensor]) -> str:
 
 
 def _tensors(parts: Any) -> list[Tensor]:
-    """Return the tensors in a tensor, in incomplete targets, or in a sequence of such parts."""
+    """Return the tensors in a tensor, in inputs by name, in incomplete targets, or in a sequence of such parts."""
     if parts is None:
         return []
     if isinstance(parts, Tensor):
         return [parts]
     if isinstance(parts, Incomplete):
         return [parts.low, parts.high]
+    if isinstance(parts, Partition):
+        return [parts.learns, parts.held_out]
+    if isinstance(parts, Mapping):
+        return [tensor for name in sorted(parts) for tensor in _tensors(parts[name])]
     return [tensor for part in parts for tensor in _tensors(part)]
 
 

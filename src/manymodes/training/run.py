@@ -25,7 +25,7 @@ from manymodes.training.schedule import Pace
 from manymodes.training.step import Stepper
 from manymodes.training.world import World
 
-Callback = Callable[[History], None]
+Callback = Callable[[History], object]  # one that returns True ends the fit
 
 
 @dataclass(eq=False)
@@ -72,8 +72,9 @@ class Run:
         try:
             while self.history.n_epochs < self.history.max_epochs and not self.history.ended_by:
                 self.history.ended_by = self._epoch(memory)
-                for follower in followers:
-                    follower(self.history)
+                told = [follower(self.history) is True for follower in followers]
+                if self.world.agreed(any(told)):
+                    self.history.ended_by = self.history.ended_by or "callback"
                 self._write_if_due(self.history.n_epochs)
         except KeyboardInterrupt:
             if not self.history.n_epochs:

@@ -12,6 +12,7 @@ from manymodes import _checks
 from manymodes.distributions.constraints import Scaling
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.nn.backbones import Dropout
+from manymodes.nn.inputs import mapped
 from manymodes.objectives import Objective
 from manymodes.training.execution import Execution
 from manymodes.training.gradients import Backward
@@ -117,13 +118,16 @@ class Stepper:
     def _noisy(self, batch: Rows) -> Rows:
         """Return the batch with fresh noise on its inputs and targets."""
         x, y = batch.x, batch.y
-        if self._input_noise and x.is_floating_point():
-            x = x + self._input_noise * torch.randn_like(x)
+        if self._input_noise:
+            x = mapped(x, self._with_noise)
         if self._target_noise:
             if not isinstance(y, Tensor):
                 raise _checks.InputError("target_noise must be 0 for Incomplete targets, which say how exact they are.")
             y = y + self._target_noise * torch.randn_like(y)
         return Rows(x, y, batch.weight, batch.place)
+
+    def _with_noise(self, x: Tensor) -> Tensor:
+        return x + self._input_noise * torch.randn_like(x) if x.is_floating_point() else x
 
 
 def _refuse_noise_on_targets(network: MixtureDensityNetwork) -> None:

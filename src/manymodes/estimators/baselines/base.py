@@ -34,6 +34,7 @@ class Baseline(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         feature_names_in_: Their names, where X had any.
         target_names_: Names of the targets, where y had any, else None.
         target_ndim_: Number of axes that y had, 1 or 2; predictions have as many.
+        n_targets_: Number of targets, D.
     """
 
     random_state: Any = None  # of those that draw random numbers
@@ -56,7 +57,12 @@ class Baseline(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             features, targets = read_training_data(self, X, y)
             self._learn(as_tensor(features), as_tensor(targets.reshape(len(targets), -1)))
             self.target_ndim_ = targets.ndim
+            self.n_targets_ = targets.reshape(len(targets), -1).shape[1]
         return self
+
+    @property
+    def _n_targets(self) -> int:
+        return self.n_targets_
 
     @abstractmethod
     def _learn(self, x: Tensor, y: Tensor) -> None:

@@ -133,7 +133,7 @@ class ConstantNoiseNetwork(NetworkBaseline):
         share, seed = _checks.number_between("validation_fraction", self.validation_fraction, 0.0, 1.0), self._seed()
         rows, held_out = held_out_rows(len(y), share, seed)
         self._learn_mean(x[rows], y[rows], seed)
-        least = self.regressor_.architecture_.min_scale * y.std(0, correction=0)
+        least = torch.as_tensor(self.regressor_.architecture_.min_scale) * y.std(0, correction=0)
         means, targets = self._means(x[held_out]), y[held_out]
         error = (targets - means.mean(1)).square().mean(0).sqrt()
         noises = [(share * error).maximum(least) for share in _NOISES]

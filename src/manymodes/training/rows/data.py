@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,22 +11,22 @@ from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions import Incomplete
-from manymodes.nn import MixtureDensityNetwork
+from manymodes.nn import MixtureDensityNetwork, TableScaling
+from manymodes.nn.inputs import Inputs, mapped, n_rows, parts_of
+from manymodes.training.rows.partition import Partition
 
-Data = Sequence[Tensor | Incomplete]  # (x, y) or (x, y, weight), of which only y may be incomplete
-
-
-_ROUNDING = 1e-9  # rows, by which a share of them may miss a whole number
+Data = Sequence[Any]  # (x, y) or (x, y, weight): tensors, but x may be several by name, and y Incomplete
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
     """Inputs (N, ...), targets (N, D), known fully or not, and weights (N,), or None where all rows weigh alike.
 
-    ``place`` holds the numbers of rows, (N,), that were taken from resident ones.
+    Inputs are one tensor, or several by name. ``place`` holds the numbers of rows, (N,), that were taken from resident
+    ones.
     """
 
-    x: Tensor
+    x: Any
     y: Tensor | Incomplete
     weight: Tensor | None
     place: Tensor | None = None
@@ -42,7 +41,8 @@ class Rows:
     def take(self, index: Tensor) -> Rows:
         """Return the rows that ``index`` names, of any shape."""
         weight = None if self.weight is None else self.weight[index]
-        return Rows(self.x[index], self.y[index], weight, index if self.place is None else self.place[index])
+        place = index if self.place is None else self.place[index]
+        return Rows(mapped(self.x, lambda part: part[index]), self.y[index], weight, place)
 
     def scaled(self, network: MixtureDensityNetwork, mean_weight: float | None = None) -> Rows:
         """Return the rows in the network's scaled units, on its device, weights one on average.
@@ -55,7 +55,7 @@ class Rows:
         if weight is not None:
             mean = weight.mean() if mean_weight is None else mean_weight
             weight = (weight / mean).to(network.device, network.dtype)
-        x, y = self.x.to(network.device), self.y.to(network.device)
+        x, y = mapped(self.x, lambda part: part.to(network.device)), self.y.to(network.device)
         return Rows(network.scale_input(x), network.scale_target(y), weight)
 
 
@@ -69,23 +69,29 @@ def concatenated(parts: Sequence[Rows]) -> Rows:
         y = Incomplete(torch.cat([part.low for part in incomplete]), torch.cat([part.high for part in incomplete]))
     else:
         y = torch.cat(exact)
-    return Rows(torch.cat([part.x for part in parts]), y, torch.cat(weights) if weights else None)
+    inputs = [parts_of(part.x) for part in parts]
+    x = {name: torch.cat([own[name] for own in inputs]) for name in inputs[0]}
+    first = parts[0].x
+    whole = dict(zip(first, x.values(), strict=True)) if isinstance(first, Mapping) else x["x"]
+    return Rows(whole, y, torch.cat(weights) if weights else None)
 
 
 def as_rows(name: str, data: Data, network: MixtureDensityNetwork | None) -> Rows:
     """Check ``(x, y)`` or ``(x, y, weight)``, for a network where there is one, and return it as rows."""
     x, y, given = _parts(name, data)
-    for part, value in (("x", x), ("y", y), ("weight", given)):
+    for part, tensor in parts_of(x).items():
+        refuse_wild(f"{part} in {name}", _without_gaps(tensor, network), infinite=False)
+    for part, value in (("y", y), ("weight", given)):
         ends = (value.low, value.high) if isinstance(value, Incomplete) else (value,)
         for end in ends:
             if end is not None:
                 refuse_wild(f"{part} in {name}", end, infinite=len(ends) == 2)
-    x, y = x.detach(), y.detach()
+    x, y = mapped(x, torch.Tensor.detach), y.detach()
     if y.dim() != 2:
         raise _checks.InputError(
             f"y in {name} must have shape (N, D), also for D = 1; got {_checks.shape_text(y.shape)}."
         )
-    _checks.same_rows("x", len(x), "y", len(y))
+    _checks.same_rows("x", n_rows(x), "y", len(y))
     if len(y) == 0:
         raise _checks.InputError(f"{name} must have at least 1 row; got 0.")
     if network is not None:
@@ -125,27 +131,10 @@ class Split:
         return Split(train, next(indices), held_out, next(indices))
 
 
-def folds(n_rows: int, share: float, n_members: int | None, generator: torch.Generator) -> Tensor:
-    """Draw the rows that each member holds out: a share of them, at least one, (M, n), or (n,) without members.
-
-    Members hold out one stretch of a random order after another, and then begin again: with a share of 1 / F the
-    members m, m + F, ... hold out the same rows, and F in a row hold out all. Where the stretches do not fit exactly
-    they overlap by a row.
-    """
-    n_held_out = max(1, math.ceil(share * n_rows - _ROUNDING))
-    if n_rows < 2 or n_held_out >= n_rows:
-        raise _checks.InputError(
-            f"data must have at least {n_held_out + 1} rows, {n_held_out} of them for validation; got {n_rows}."
-        )
-    order = torch.randperm(n_rows, generator=generator)
-    n_stretches = min(round(1 / share), n_rows)
-    first = torch.arange(n_members or 1) % n_stretches * n_rows // n_stretches
-    held_out = order[(first[:, None] + torch.arange(n_held_out)) % n_rows]
-    return held_out if n_members is not None else held_out[0]
-
-
-def split(rows: Rows, validation: Tensor | Rows, n_members: int | None) -> Split:
+def split(rows: Rows, validation: Tensor | Rows | Partition, n_members: int | None) -> Split:
     """Split rows by the numbers of those that are held out, (M, n) or (n,), or take rows that are given for that."""
+    if isinstance(validation, Partition):
+        return Split(rows, validation.learns.cpu(), rows, validation.held_out.cpu())
     if isinstance(validation, Rows):
         leading = () if n_members is None else (n_members,)
         every, given = (torch.arange(len(part)).expand(*leading, -1) for part in (rows, validation))
@@ -171,12 +160,26 @@ def refuse_wild(name: str, value: Tensor, *, infinite: bool) -> None:
         )
 
 
-def _parts(name: str, data: Data) -> tuple[Tensor, Tensor | Incomplete, Tensor | None]:
+def _without_gaps(x: Tensor, network: MixtureDensityNetwork | None) -> Tensor:
+    """Return inputs with 0 where a network takes a missing number."""
+    scaling = None if network is None else network.input_scaling
+    if not isinstance(scaling, TableScaling) or not scaling.gaps or x.dim() != 2 or x.shape[1] <= max(scaling.gaps):
+        return x
+    filled = x.clone()
+    filled[:, scaling.gaps] = filled[:, scaling.gaps].nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
+    return filled
+
+
+def _parts(name: str, data: Data) -> tuple[Inputs, Tensor | Incomplete, Tensor | None]:
     if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
         raise TypeError(f"{name} must be a tuple (x, y) or (x, y, weight) of tensors; got {_kind(data)}.")
-    kinds = {"x": (Tensor, "a torch tensor"), "y": (Tensor | Incomplete, "a torch tensor or Incomplete")}
-    for part, value in zip(("x", "y", "weight"), data, strict=False):
-        kind, words = kinds.get(part, kinds["x"])
+    kinds: dict[str, tuple[Any, str]] = {
+        "x": (Tensor | Mapping, "a torch tensor, or several by name"),
+        "y": (Tensor | Incomplete, "a torch tensor or Incomplete"),
+        "weight": (Tensor, "a torch tensor"),
+    }
+    for part, value in zip(kinds, data, strict=False):
+        kind, words = kinds[part]
         if not isinstance(value, kind):
             raise TypeError(f"{part} in {name} must be {words}; got {type(value).__name__}.")
     parts: tuple[Any, ...] = (*data, None)

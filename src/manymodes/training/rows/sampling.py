@@ -10,6 +10,7 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.distributions import Incomplete
 from manymodes.nn import MixtureDensityNetwork
+from manymodes.nn.inputs import parts_of
 from manymodes.training.rows.data import Rows, concatenated
 from manymodes.training.rows.streams import Found, Stream, is_held_out
 
@@ -124,10 +125,15 @@ class _Reservoir:
 
 def _refuse_another_kind(first: Rows, rows: Rows, name: str) -> None:
     """Refuse a block whose inputs, targets or weights differ in kind from those of the first one."""
-    _checks.matches_shape(f"x in {name}", rows.x.shape, ("N", *first.x.shape[1:]), "as in the blocks before")
+    own, known = parts_of(rows.x), parts_of(first.x)
+    if own.keys() != known.keys():
+        raise _checks.InputError(f"{name} must have the inputs {', '.join(known)} as before; got {', '.join(own)}.")
+    for part, x in own.items():
+        like = known[part]
+        _checks.matches_shape(f"{part} in {name}", x.shape, ("N", *like.shape[1:]), "as in the blocks before")
+        if x.dtype != like.dtype:
+            raise _checks.InputError(f"{part} in {name} must be {like.dtype} as in the blocks before; got {x.dtype}.")
     _checks.matches_shape(f"y in {name}", rows.y.shape, ("N", *first.y.shape[1:]), "as in the blocks before")
-    if rows.x.dtype != first.x.dtype:
-        raise _checks.InputError(f"x in {name} must be {first.x.dtype} as in the blocks before; got {rows.x.dtype}.")
     for what, is_there in (("weights", _has_weights), ("targets that are Incomplete", _is_incomplete)):
         if is_there(rows) != is_there(first):
             has, had = ("some", "none") if is_there(rows) else ("none", "some")

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from manymodes import _checks
 from manymodes.nn import MixtureDensityNetwork
-from manymodes.training.rows.data import Data, Rows, Split, as_rows, folds, split
+from manymodes.training.rows.data import Data, Rows, Split, as_rows, split
 from manymodes.training.rows.feeds import Feed, ResidentFeed, StreamFeed
+from manymodes.training.rows.partition import Partition, folds
 from manymodes.training.rows.sampling import take_sample
 from manymodes.training.rows.streams import Stream
 from manymodes.training.world import World
 
-Validation = float | Data | Tensor
+Validation = float | Data | Tensor | Partition
 
 _LONGEST_EPOCH = 2000  # steps with a stream, between two looks at the validation rows
 
@@ -60,17 +61,22 @@ class _Resident(Source):
 
     def __init__(self, network: MixtureDensityNetwork, data: Any, validation: Validation) -> None:
         self.rows = as_rows("data", data, network)
-        if isinstance(validation, Tensor) and len(self.rows) < len(data[0]):
+        if isinstance(validation, (Tensor, Partition)) and len(self.rows) < len(data[1]):
             raise _checks.InputError(
                 "validation must not be numbers of rows where weights are 0; drop those rows first."
             )
         self._network = network
-        self._validation = validation if isinstance(validation, (tuple, list, Tensor)) else _share(validation)
+        given = isinstance(validation, (tuple, list, Tensor, Partition))
+        self._validation = validation if given else _share(validation)
 
     def split(self, generator: torch.Generator) -> Split:
         network, validation, n_rows = self._network, self._validation, len(self.rows)
         if isinstance(validation, (tuple, list)):
             return split(self.rows, as_rows("validation", validation, network), network.n_members)
+        if isinstance(validation, Partition):
+            for part in (validation.learns, validation.held_out):
+                _checked_numbers(part, network.n_members, n_rows)
+            return split(self.rows, validation, network.n_members)
         if isinstance(validation, Tensor):
             held_out = _checked_numbers(validation, network.n_members, n_rows)
         else:
@@ -92,7 +98,7 @@ class _Streamed(Source):
     longest_epoch = _LONGEST_EPOCH
 
     def __init__(self, network: MixtureDensityNetwork, stream: Stream, validation: Validation) -> None:
-        if isinstance(validation, Tensor):
+        if isinstance(validation, (Tensor, Partition)):
             raise _checks.InputError("validation must be a share or rows of their own for a stream, not row numbers.")
         if network.retrieval is not None:
             raise _checks.InputError("data must be in memory for retrieval, as tensors; got a stream.")

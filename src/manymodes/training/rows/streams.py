@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Self
@@ -15,6 +15,7 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.distributions import Incomplete
 from manymodes.nn import MixtureDensityNetwork
+from manymodes.nn.inputs import parts_of
 from manymodes.training.randomness import isolated
 from manymodes.training.rows.data import Data, Rows, as_rows
 
@@ -148,8 +149,9 @@ def is_held_out(rows: Rows, share: float, *, salt: int = 0) -> Tensor:
     """
     if not share:
         return torch.zeros(len(rows), dtype=torch.bool)
+    x = parts_of(rows.x).values()
     y = [rows.y.low, rows.y.high] if isinstance(rows.y, Incomplete) else [rows.y]
-    values = [part.detach().cpu().to(torch.float64).reshape(len(rows), -1) for part in (rows.x, *y)]
+    values = [part.detach().cpu().to(torch.float64).reshape(len(rows), -1) for part in (*x, *y)]
     bits = (torch.cat(values, 1) + 0.0).numpy().view(np.uint64)
     with np.errstate(over="ignore"):
         found = np.full(len(rows), _MIX[0] + np.uint64(salt))
@@ -160,8 +162,10 @@ def is_held_out(rows: Rows, share: float, *, salt: int = 0) -> Tensor:
 
 def _is_empty(block: Any) -> bool:
     """Return whether a block has no rows; what is no block is refused elsewhere."""
-    is_block = isinstance(block, (tuple, list)) and len(block) > 0 and isinstance(block[0], Tensor)
-    return is_block and block[0].dim() > 0 and len(block[0]) == 0
+    if not isinstance(block, (tuple, list)) or not block:
+        return False
+    x = next(iter(block[0].values()), None) if isinstance(block[0], Mapping) else block[0]
+    return isinstance(x, Tensor) and x.dim() > 0 and len(x) == 0
 
 
 def _as_data(rows: Rows) -> Data:

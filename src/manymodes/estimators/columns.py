@@ -1,0 +1,244 @@
+"""The columns of a table as they come, and what they hold: numbers, text or points in time."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import numbers
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+from numpy.typing import NDArray
+
+from manymodes import _checks
+from manymodes.estimators.tables import Floats, is_mapping, refuse_lazy
+
+_SECOND = np.timedelta64(1, "s")
+
+
+class Kind(Enum):
+    """What a column holds."""
+
+    NUMBER = "number"
+    TEXT = "text"
+    TIME = "time"
+
+
+@dataclass(frozen=True, eq=False)
+class RawTable:
+    """Columns of any kind as NumPy arrays, without a copy where they are numbers already.
+
+    Attributes:
+        names: Name of each column, F of them.
+        columns: Their values, (N,) each: numbers, ``datetime64``, ``timedelta64`` or objects.
+        first_row: Number of the first row, counted from 0, for messages.
+    """
+
+    names: Sequence[str]
+    columns: Sequence[NDArray[Any]]
+    first_row: int = 0
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    def rows(self, first: int, last: int) -> RawTable:
+        """Return some rows, from one number to before another."""
+        parts = [column[first:last] for column in self.columns]
+        return RawTable(self.names, parts, self.first_row + first)
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A column that was read.
+
+    Attributes:
+        name: Its name.
+        kind: What it holds.
+        values: Numbers, (N,), NaN where missing; or text, (N,), None where missing; or seconds since 1970.
+        first_row: Number of the first row, for messages.
+    """
+
+    name: str
+    kind: Kind
+    values: NDArray[Any]
+    first_row: int
+
+    @property
+    def missing(self) -> NDArray[np.bool_]:
+        """Which values are missing, (N,)."""
+        if self.kind is Kind.TEXT:
+            return np.fromiter((value is None for value in self.values), bool, len(self.values))
+        unknown: NDArray[np.bool_] = np.isnan(self.values)
+        return unknown
+
+    def row(self, place: int) -> str:
+        """Return a row as a message names it."""
+        return _checks.row(self.first_row + place)
+
+
+def raw_table(X: Any, first_row: int = 0) -> RawTable | None:
+    """Return the columns of a frame or a mapping; None where ``X`` has no names.
+
+    Raises:
+        ValueError: No columns, two of one name, or columns of different lengths.
+        TypeError: A lazy frame.
+    """
+    refuse_lazy(X)
+    if is_mapping(X):
+        columns = [(str(name), np.asarray(column)) for name, column in X.items()]
+    elif nw.dependencies.is_into_dataframe(X):
+        frame = nw.from_native(X, eager_only=True)
+        columns = [(str(column.name), _to_numpy(column)) for column in frame.iter_columns()]
+    else:
+        return None
+    _refuse_odd(columns)
+    return RawTable([name for name, _ in columns], [column for _, column in columns], first_row)
+
+
+def read_column(name: str, values: NDArray[Any], first_row: int = 0) -> Column:
+    """Return a column of features with what it holds.
+
+    Text all of which reads as numbers is numbers. Objects must be of one kind beside those that are missing (None,
+    NaN).
+
+    Raises:
+        ValueError: Values of several kinds or of one that is no feature; infinite or huge numbers.
+    """
+    if values.ndim != 1:
+        raise _checks.InputError(f"Column {name!r} must be one value for each row; got an array of {values.ndim} axes.")
+    if values.dtype.kind in "biuf":
+        kind, read = Kind.NUMBER, values.astype(np.float64, copy=False)
+    elif values.dtype.kind == "M":
+        kind, read = Kind.TIME, _seconds(values - np.datetime64(0, "s"))
+    elif values.dtype.kind == "m":
+        kind, read = Kind.NUMBER, _seconds(values)
+    elif values.dtype.kind in "OUS":
+        texts = values.astype(str) if values.dtype.kind == "S" else values
+        kind, read = _objects(name, texts.astype(object), first_row)
+    else:
+        raise _checks.InputError(f"Column {name!r} holds {values.dtype} values, and a feature must hold real numbers.")
+    column = Column(name, kind, read, first_row)
+    if kind is Kind.NUMBER:
+        _refuse_wild(column)
+    return column
+
+
+# --- frames ---
+
+
+def _to_numpy(series: nw.Series[Any]) -> NDArray[Any]:
+    dtype = series.dtype
+    if dtype.is_numeric() or dtype == nw.Boolean:
+        return series.cast(nw.Float64).to_numpy()
+    if dtype == nw.Datetime and getattr(dtype, "time_zone", None) is not None:
+        series = series.dt.replace_time_zone(None)  # what clocks show there
+    return series.to_numpy()
+
+
+def _refuse_odd(columns: Sequence[tuple[str, NDArray[Any]]]) -> None:
+    if not columns:
+        raise _checks.InputError("a table must have at least one feature column; got none.")
+    names = [name for name, _ in columns]
+    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if repeated:
+        raise _checks.InputError(f"column names must differ; got {_checks.quoted(repeated)} more than once.")
+    for name, column in columns:
+        n_rows = len(column) if column.ndim else 0
+        _checks.same_rows(f"Column {names[0]!r}", len(columns[0][1]), f"column {name!r}", n_rows)
+
+
+# --- objects ---
+
+
+def _objects(name: str, values: NDArray[Any], first_row: int) -> tuple[Kind, NDArray[Any]]:
+    """Return what a column of Python objects holds."""
+    missing = np.fromiter((_is_missing(value) for value in values), bool, len(values))
+    found = {_kind(values[place]): place for place in reversed(np.flatnonzero(~missing).tolist())}
+    if len(found) > 1:
+        first, second = sorted(found.values())[:2]
+        raise _checks.InputError(
+            f"Column {name!r} mixes {_shown(values[first])} in {_checks.row(first_row + first)} with "
+            f"{_shown(values[second])} in {_checks.row(first_row + second)}; a feature must hold numbers alone, or "
+            "text, or times."
+        )
+    kind = next(iter(found), Kind.NUMBER)
+    if kind is None:
+        place = found[None]
+        raise _checks.InputError(
+            f"Column {name!r} holds {_shown(values[place])} in {_checks.row(first_row + place)}, and a feature must "
+            "hold numbers, text or times; leave it out or turn it into such."
+        )
+    if kind is Kind.TIME:
+        return kind, _seconds(_as_times(values, missing) - np.datetime64(0, "s"))
+    if kind is Kind.TEXT:
+        texts = values.copy()
+        texts[missing] = None
+        numbers_read = _numbers_in(texts, missing)
+        return (kind, texts) if numbers_read is None else (Kind.NUMBER, numbers_read)
+    out = np.full(len(values), np.nan)
+    out[~missing] = [float(value) for value in values[~missing]]
+    return kind, out
+
+
+def _kind(value: Any) -> Kind | None:
+    if isinstance(value, str):
+        return Kind.TEXT
+    if isinstance(value, (numbers.Real, Decimal, np.bool_)):
+        return Kind.NUMBER
+    if isinstance(value, (datetime.date, np.datetime64)):  # datetime.datetime is one, too
+        return Kind.TIME
+    return None
+
+
+def _is_missing(value: Any) -> bool:
+    if value is None:
+        return True
+    if isinstance(value, (float, np.floating, Decimal)):
+        return math.isnan(value)
+    return type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, np.datetime64) and np.isnat(value))
+
+
+def _numbers_in(texts: NDArray[Any], missing: NDArray[np.bool_]) -> Floats | None:
+    """Return the numbers that texts spell, or None if one of them spells none."""
+    out = np.full(len(texts), np.nan)
+    try:
+        out[~missing] = [float(text) for text in texts[~missing]]
+    except ValueError:
+        return None
+    return out
+
+
+def _as_times(values: NDArray[Any], missing: NDArray[np.bool_]) -> NDArray[np.datetime64]:
+    """Return points in time as what clocks show."""
+    out = np.full(len(values), np.datetime64("NaT", "us"))
+    for place in np.flatnonzero(~missing):
+        value = values[place]
+        if isinstance(value, datetime.datetime):
+            value = value.replace(tzinfo=None)
+        out[place] = np.datetime64(value, "us")
+    return out
+
+
+def _seconds(span: NDArray[np.timedelta64]) -> Floats:
+    """Return spans of time in seconds, NaN where there is none."""
+    seconds: Floats = span / _SECOND
+    return seconds
+
+
+def _shown(value: Any) -> str:
+    text = repr(str(value)) if isinstance(value, str) else f"{value!r}"
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _refuse_wild(column: Column) -> None:
+    bad = ~(np.abs(column.values) <= _checks.LARGEST) & ~np.isnan(column.values)
+    if bad.any():
+        raise _checks.InputError(
+            f"Column {column.name!r} has {_checks.counted(int(bad.sum()), 'infinite or huge value')} (first: "
+            f"{column.row(int(bad.argmax()))}), and a feature may have none; drop those rows or leave the cells empty."
+        )
