@@ -1,51 +1,45 @@
-"""The medoid: of many draws from a density the one that is nearest to all others, an answer that does happen."""
+"""The medoid: of the modes of a density the one that is nearest to all of them."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from manymodes import _checks
 from manymodes.distributions.mixture import Mixture
 
-_MOST_DISTANCES = 2**22  # worked on at a time
+_LEAST_MASS = 0.05  # of a mode that may be the answer
 
 
 @torch.no_grad()
-def medoid(distribution: Mixture, *, n_samples: int = 100, generator: torch.Generator | None = None) -> Tensor:
-    r"""Return the draw with the smallest mean distance to all draws of the joint density, (N, D).
+def medoid(distribution: Mixture) -> Tensor:
+    r"""Return the mode that is nearest to all modes, by their masses, (N, D).
 
-    Between two modes the mean and the median may be answers that never happen; a draw is one that does. Each target
-    dimension counts in units of the mean distance between its draws, so that units do not matter; angles count by their
-    chords.
+    .. math:: \arg\min_{i:\, m_i \ge 0.05} \sum_j m_j \, \lVert (y_i - y_j) / s \rVert
+
+    Between two answers, the mean and the median may be one that never happens; a mode is one that does, and unlike
+    the highest mode the medoid minds where the others are. Atoms count as modes. Distances are taken in units of the
+    mean distance of each target dimension, so that the user's do not matter; angles are taken around the circle.
 
     Args:
         distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
-        n_samples: Draws of each prediction, at least 2.
-        generator: Source of randomness; None takes a fixed seed.
+
+    Raises:
+        ValueError: As ``Mixture.modes``.
 
     References:
         Kaufman and Rousseeuw (1987), Clustering by means of medoids.
     """
-    n_samples = _checks.integer_at_least("n_samples", n_samples, 2)
-    if generator is None:
-        generator = torch.Generator(distribution.logits.device).manual_seed(0)
-    draws = distribution.sample((n_samples,), generator=generator).movedim(0, -2)  # (N, S, D)
-    flat = draws.reshape(-1, *draws.shape[-2:])
-    places = _on_a_line(flat, [kind == "angle" for kind in distribution.components.kinds])
-    chosen = [
-        torch.cdist(part, part).mean(-1).argmin(-1) for part in places.split(max(1, _MOST_DISTANCES // n_samples**2))
-    ]
-    index = torch.cat(chosen).reshape(-1, 1, 1).expand(-1, 1, flat.shape[-1])
-    found: Tensor = flat.gather(-2, index).squeeze(-2).reshape(*draws.shape[:-2], draws.shape[-1])
+    modes = distribution.modes()
+    atoms = modes.atoms.location.unsqueeze(-1).expand(*modes.atoms.location.shape, modes.location.shape[-1])
+    place = torch.cat([modes.location, atoms], -2).nan_to_num(0.0)  # (N, J, D)
+    mass = torch.cat([modes.mass, modes.atoms.mass], -1)  # 0 where there is none
+    gap = distribution.wrapped(place.unsqueeze(-2) - place.unsqueeze(-3)).abs()  # (N, J, J, D)
+    pair = (mass.unsqueeze(-1) * mass.unsqueeze(-2)).unsqueeze(-1)
+    unit = (pair * gap).sum((-2, -3), keepdim=True)
+    distance = torch.linalg.vector_norm(gap / torch.where(unit > 0, unit, 1.0), dim=-1)
+    total = (mass.unsqueeze(-2) * distance).sum(-1)
+    likely = (mass >= _LEAST_MASS) | (mass == mass.amax(-1, keepdim=True))
+    chosen = total.masked_fill(~likely, torch.inf).argmin(-1)
+    index = chosen[..., None, None].expand(*chosen.shape, 1, place.shape[-1])
+    found: Tensor = place.gather(-2, index).squeeze(-2)
     return found
-
-
-def _on_a_line(draws: Tensor, angular: list[bool]) -> Tensor:
-    """Return draws, (N, S, D), in units of their distances, angles as points of a circle, (N, S, D + angles)."""
-    columns = []
-    for column, is_angle in zip(draws.unbind(-1), angular, strict=True):
-        parts = [column.cos(), column.sin()] if is_angle else [column - column.mean(-1, keepdim=True)]
-        gap = torch.stack([part - part.roll(1, -1) for part in parts]).norm(dim=0).mean(-1, keepdim=True)
-        columns += [part / torch.where(gap > 0, gap, 1.0) for part in parts]
-    return torch.stack(columns, -1)

@@ -48,13 +48,13 @@ def joined(mixtures: Sequence[Mixture]) -> Mixture:
     first = _checked(mixtures)
     if len(mixtures) == 1:
         return first
-    columns = zip(*(_parameters(mixture) for mixture in mixtures), strict=True)
+    columns = zip(*(parameters(mixture) for mixture in mixtures), strict=True)
     rows = [torch.cat(parts) for parts in columns]
     components = _expanded(first).transformed(lambda value: rows.pop(0))
     return _mixture(torch.cat([mixture.logits for mixture in mixtures]), components, first)
 
 
-def _parameters(mixture: Mixture) -> list[Tensor]:
+def parameters(mixture: Mixture) -> list[Tensor]:
     """Return the parameters of the components, (N, K, ...), in the order in which a component names them."""
     seen: list[Tensor] = []
 

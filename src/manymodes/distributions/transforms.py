@@ -37,10 +37,12 @@ class Transform(ABC):
     bounds = (-torch.inf, torch.inf)  # of g
 
     def __post_init__(self) -> None:
-        for name, value in (("shift", self.shift), ("scale", self.scale)):
-            if not bool(torch.as_tensor(value).isfinite().all()):
-                raise _checks.InputError(f"{name} must be finite; got {value}.")
-        if not bool((torch.as_tensor(self.scale) > 0).all()):
+        with torch.device("cpu"):  # also where "meta" is the default, on which nothing can be looked at
+            shift, scale = torch.as_tensor(self.shift), torch.as_tensor(self.scale)
+        for name, value in (("shift", shift), ("scale", scale)):
+            if not bool(value.isfinite().all()):
+                raise _checks.InputError(f"{name} must be finite; got {getattr(self, name)}.")
+        if not bool((scale > 0).all()):
             raise _checks.InputError(f"scale must be > 0; got {self.scale}.")
 
     @abstractmethod

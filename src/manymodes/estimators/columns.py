@@ -19,6 +19,8 @@ from manymodes import _checks
 from manymodes.estimators.tables import Floats, is_mapping, refuse_lazy
 
 _SECOND = np.timedelta64(1, "s")
+_CATEGORICAL = (nw.Categorical, nw.Enum)
+_EXACT = 2**53  # whole numbers up to there are exact in double precision
 
 
 class Kind(Enum):
@@ -37,11 +39,13 @@ class RawTable:
         names: Name of each column, F of them.
         columns: Their values, (N,) each: numbers, ``datetime64``, ``timedelta64`` or objects.
         first_row: Number of the first row, counted from 0, for messages.
+        categorical: Places of the columns that a frame keeps as categories, whatever they are called.
     """
 
     names: Sequence[str]
     columns: Sequence[NDArray[Any]]
     first_row: int = 0
+    categorical: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.columns[0])
@@ -49,7 +53,7 @@ class RawTable:
     def rows(self, first: int, last: int) -> RawTable:
         """Return some rows, from one number to before another."""
         parts = [column[first:last] for column in self.columns]
-        return RawTable(self.names, parts, self.first_row + first)
+        return RawTable(self.names, parts, self.first_row + first, self.categorical)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +65,14 @@ class Column:
         kind: What it holds.
         values: Numbers, (N,), NaN where missing; or text, (N,), None where missing; or seconds since 1970.
         first_row: Number of the first row, for messages.
+        is_rounded: Whether there were whole numbers too large for double precision.
     """
 
     name: str
     kind: Kind
     values: NDArray[Any]
     first_row: int
+    is_rounded: bool = False
 
     @property
     def missing(self) -> NDArray[np.bool_]:
@@ -89,15 +95,17 @@ def raw_table(X: Any, first_row: int = 0) -> RawTable | None:
         TypeError: A lazy frame.
     """
     refuse_lazy(X)
+    categorical: set[int] = set()
     if is_mapping(X):
         columns = [(str(name), np.asarray(column)) for name, column in X.items()]
     elif nw.dependencies.is_into_dataframe(X):
         frame = nw.from_native(X, eager_only=True)
         columns = [(str(column.name), _to_numpy(column)) for column in frame.iter_columns()]
+        categorical = {place for place, dtype in enumerate(frame.schema.values()) if dtype in _CATEGORICAL}
     else:
         return None
     _refuse_odd(columns)
-    return RawTable([name for name, _ in columns], [column for _, column in columns], first_row)
+    return RawTable([name for name, _ in columns], [column for _, column in columns], first_row, frozenset(categorical))
 
 
 def read_column(name: str, values: NDArray[Any], first_row: int = 0) -> Column:
@@ -122,7 +130,9 @@ def read_column(name: str, values: NDArray[Any], first_row: int = 0) -> Column:
         kind, read = _objects(name, texts.astype(object), first_row)
     else:
         raise _checks.InputError(f"Column {name!r} holds {values.dtype} values, and a feature must hold real numbers.")
-    column = Column(name, kind, read, first_row)
+    is_whole = values.dtype.kind in "iu" or (values.dtype == object and any(type(value) is int for value in values))
+    is_rounded = is_whole and kind is Kind.NUMBER and bool((np.abs(read) > _EXACT).any())
+    column = Column(name, kind, read, first_row, is_rounded)
     if kind is Kind.NUMBER:
         _refuse_wild(column)
     return column
@@ -133,8 +143,12 @@ def read_column(name: str, values: NDArray[Any], first_row: int = 0) -> Column:
 
 def _to_numpy(series: nw.Series[Any]) -> NDArray[Any]:
     dtype = series.dtype
+    if dtype.is_integer() and not series.null_count():
+        return series.to_numpy()
     if dtype.is_numeric() or dtype == nw.Boolean:
         return series.cast(nw.Float64).to_numpy()
+    if dtype in _CATEGORICAL:  # as text: pyarrow's own conversion forgets which are missing
+        return series.cast(nw.String).to_numpy()
     if dtype == nw.Datetime and getattr(dtype, "time_zone", None) is not None:
         series = series.dt.replace_time_zone(None)  # what clocks show there
     return series.to_numpy()

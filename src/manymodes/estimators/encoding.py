@@ -38,6 +38,7 @@ class ColumnCode:
         has_missing: Whether some values were missing in the fit.
         is_empty: Whether all were; the column then says nothing, whatever it becomes.
         is_constant: Whether it had a single value.
+        is_rounded: Whether it had whole numbers too large for double precision.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ColumnCode:
     has_missing: bool = False
     is_empty: bool = False
     is_constant: bool = False
+    is_rounded: bool = False
 
     @property
     def width(self) -> int:
@@ -125,7 +127,8 @@ class TableEncoder:
             ValueError: A column that is no feature: mixed kinds, infinite numbers, text that differs from row to row.
         """
         read = [read_column(*column, table.first_row) for column in zip(table.names, table.columns, strict=True)]
-        codes = tuple(_code(column, place in categorical) for place, column in enumerate(read))
+        categories = table.categorical.union(categorical)
+        codes = tuple(_code(column, place in categories) for place, column in enumerate(read))
         values = np.column_stack([code.encode(column) for code, column in zip(codes, read, strict=True)])
         return cls(codes, _own_order(values), _repeats(codes, read))
 
@@ -201,7 +204,9 @@ def _code(column: Column, is_category: bool) -> ColumnCode:
         return ColumnCode(
             column.name, "time", parts=varying_parts(known), has_missing=has_missing, is_constant=is_constant
         )
-    return ColumnCode(column.name, "number", has_missing=has_missing, is_constant=is_constant)
+    return ColumnCode(
+        column.name, "number", has_missing=has_missing, is_constant=is_constant, is_rounded=column.is_rounded
+    )
 
 
 def _refuse_many(column: Column, levels: Sequence[str], n_rows: int) -> None:
@@ -263,6 +268,12 @@ def _notes(columns: Sequence[ColumnCode]) -> list[str]:
         if which:
             one = len(which) == 1
             told.append(words.format(f"{_listed(which)} {'is' if one else 'are'}", "it is" if one else "they are"))
+    rounded = [code.name for code in columns if code.is_rounded]
+    if rounded:
+        told.append(
+            f"{_listed(rounded)} {'holds' if len(rounded) == 1 else 'hold'} whole numbers beyond 2**53, which are "
+            "rounded; if they are names, hand them in as text or under categorical_features."
+        )
     gaps = [code.name for code in columns if code.has_missing and not code.is_empty]
     if gaps:
         told.append(f"{_listed(gaps)} {'has' if len(gaps) == 1 else 'have'} missing values, which count as such.")

@@ -41,13 +41,16 @@ _LINE: Mapping[str, type[Declared]] = {
 }
 _UNBOUNDED: Mapping[str, type[Declared] | Blueprint] = {
     **_LINE,
-    **{f"log_{name}": Transformed.of(family, Log()) for name, family in _LINE.items()},
     "log_normal": LogNormal,
+    **{
+        f"log_{name}": Transformed.of(_LINE[name], Log()) for name in ("laplace", "logistic")
+    },  # a Student's t has no mean
     "gamma": Gamma,
     "von_mises": VonMises,
     "poisson": Poisson,
     "negative_binomial": NegativeBinomial,
 }
+COUNTS = ("poisson", "negative_binomial")
 _LOGITS: Mapping[str, type[Declared]] = {f"logit_{name}": family for name, family in _LINE.items()}
 _BOUNDED = ("beta", *_LOGITS)
 

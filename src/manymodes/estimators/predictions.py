@@ -15,6 +15,7 @@ from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions import Incomplete, Mixture, Modes, Normal, Region, joined, medoid
+from manymodes.distributions.together import parameters
 from manymodes.estimators.frames import like, n_rows
 from manymodes.estimators.inputs import Features, read_features
 from manymodes.estimators.prediction_columns import prediction_columns
@@ -88,7 +89,7 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         Args:
             X: Features, (N, F).
             point: ``"mean"``, ``"median"`` (of each dimension), ``"mode"`` (the highest, of the joint density, or an
-                atom that holds more than that) or ``"medoid"`` (of some draws the one nearest to all others, see
+                atom that holds more than that) or ``"medoid"`` (the mode nearest to all modes, see
                 ``distributions.medoid``): the last two are answers that do happen.
 
         Raises:
@@ -311,7 +312,7 @@ def _components(part: Mixture, names: Sequence[str], first_row: int) -> dict[str
     return {
         "row": row + first_row,
         "component": component,
-        "target": np.asarray(names, dtype=object)[target],
+        "target": np.array(names)[target],
         "weight": weight.flatten().numpy(),
         "location": location.expand(shape).flatten().numpy(),
         "scale": spread.expand(shape).flatten().numpy(),
@@ -340,10 +341,12 @@ def checked(mixture: Mixture, *, first_row: int = 0) -> Mixture:
         ValueError: Rows so far from the training data that the network overflowed.
     """
     mixture = mixture.to("cpu")
-    mean, variance = mixture.components.mean, mixture.components.variance
-    heavy = not isinstance(mixture.components, Normal)  # a variance may well be infinite, of a Student's t, say
-    legal = mean.isfinite() & (variance.isfinite() | (heavy & variance.isinf()))
-    known = mixture.logits.isfinite().all(-1) & legal.flatten(-2).all(-1)
+    numbers = parameters(mixture)
+    if isinstance(mixture.components, Normal):  # others may well have an infinite variance, a Student's t, say
+        numbers.append(mixture.components.variance)
+    known = mixture.logits.isfinite().all(-1)
+    for value in numbers:
+        known &= value.isfinite().flatten(1).all(-1)
     if not bool(known.all()):
         row = _checks.row(first_row + int((~known).nonzero()[0]))
         raise _checks.InputError(f"X must stay near the training data; {row} is too extreme for the network.")

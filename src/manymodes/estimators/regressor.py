@@ -106,9 +106,9 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         covariance_type: ``"diag"`` (a scale per target dimension), ``"spherical"`` (one for all), ``"full"`` (with
             correlations) or ``"low_rank"`` (correlations of rank 2).
         family: ``"normal"``, ``"student_t"`` (for targets with outliers), ``"laplace"`` or ``"logistic"``; for positive
-            targets ``"gamma"``, or one of those four on a logarithmic scale, say ``"log_normal"``; for targets between
-            0 and 1 ``"beta"``, or one of the four on a logit scale, say ``"logit_normal"``, and with other bounds
-            ``("beta", 0, 100)``; for angles in radians ``"von_mises"``; for counts ``"poisson"`` or
+            targets ``"gamma"``, or on a logarithmic scale ``"log_normal"``, ``"log_laplace"`` or ``"log_logistic"``; for
+            targets between 0 and 1 ``"beta"``, or any of the first four on a logit scale, say ``"logit_normal"``, and
+            with other bounds ``("beta", 0, 100)``; for angles in radians ``"von_mises"``; for counts ``"poisson"`` or
             ``"negative_binomial"``.
         target_families: Families of single targets by name or place, say ``{"angle": "von_mises"}``; the others have
             ``family``.

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
-from sklearn.utils.metadata_routing import _MetadataRequester
+from sklearn.utils.metadata_routing import UNUSED, _MetadataRequester
 from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor
 
@@ -27,10 +27,13 @@ from manymodes.estimators.predictions import DensityRegressorMixin
 class DensityScorer(_MetadataRequester, ABC):  # type: ignore[misc]
     """A score of predicted densities; abstract."""
 
-    # What ``set_score_request`` may ask for.
-    __metadata_request__score = {"sample_weight": None}  # noqa: RUF012
+    __metadata_request__score = {"estimator": UNUSED}  # noqa: RUF012  # set_score_request may ask for weights alone
 
     def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Return ``score``."""
+        return self.score(estimator, X, y, sample_weight)
+
+    def score(self, estimator: Any, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return the mean score of rows, weighted if weights, (N,), are given.
 
         Raises:
@@ -51,7 +54,7 @@ class DensityScorer(_MetadataRequester, ABC):  # type: ignore[misc]
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class NegLogScore(DensityScorer):
     """Mean of log p(y | x), in nats: minus ``metrics.log_score``."""
 
@@ -60,7 +63,7 @@ class NegLogScore(DensityScorer):
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class NegCRPS(DensityScorer):
     """Minus the mean ``metrics.crps``, in the units of y, summed over targets."""
 
@@ -69,7 +72,7 @@ class NegCRPS(DensityScorer):
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class NegEnergyScore(DensityScorer):
     """Minus the mean ``metrics.energy_score``: distances in the units of y, so those of several targets should agree.
 
@@ -84,7 +87,7 @@ class NegEnergyScore(DensityScorer):
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class CoverageError(DensityScorer):
     """Minus the distance between the coverage of central intervals and their level, averaged over targets.
 

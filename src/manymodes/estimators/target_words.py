@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from manymodes import _checks
-from manymodes.estimators.families import Family
+from manymodes.estimators.families import COUNTS, Family
 from manymodes.estimators.target_facts import OUTLIER, Atom, TargetFacts
 
 _MANY_TIES = 0.2  # share of rows that repeat values without a lattice, from which on it is told
@@ -35,6 +35,8 @@ def about_target(
     """
     name = repr(name)
     plain = n_targets == 1 and rounding is None  # atoms and rounding cells are for a single target, and exclude another
+    if family in COUNTS:  # which live on a lattice
+        return [_about_atom(atom, facts, name, atoms, offer=plain) for atom in facts.atoms[:_SHOWN]]
     told = _about_lattice(facts, name, floor, rounding, offer=plain and not atoms and not _advisable(facts))
     told += [_about_atom(atom, facts, name, atoms, offer=plain) for atom in facts.atoms[:_SHOWN]]
     return told + _about_ties(facts, name, floor) + _about_tails(facts, name, family)
