@@ -2,9 +2,18 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
+import manymodes as mm
 from manymodes._checks import InputError
-from manymodes.nn import CategoryEmbedding, PeriodicEmbedding, TableEmbedding, TableScaling
+from manymodes.nn import (
+    CategoryEmbedding,
+    MixtureDensityNetwork,
+    MixtureHead,
+    PeriodicEmbedding,
+    TableEmbedding,
+    TableScaling,
+)
 
 M, N, F = 3, 6, 4
 
@@ -114,3 +123,48 @@ def test_a_spike_and_a_constant_column_stay_finite():
     assert scaled.isfinite().all()
     assert scaled[:, 0].std() > 0.5
     assert (scaling(x + 5)[:, 1] == 0).all()
+
+
+# --- numbers that are missing ---
+
+
+def test_a_missing_number_is_the_mean_of_the_known_ones_and_is_flagged():
+    values = torch.tensor([[1.0, 5.0], [3.0, torch.nan], [5.0, 7.0], [torch.nan, 9.0]], dtype=torch.float64)
+    scaling = TableScaling(gaps=[0, 1])
+    scaling.learn(values)
+    scaled = scaling(values)
+    assert scaled.shape == (4, 4)
+    assert scaled[:, 2:].tolist() == [[0, 0], [0, 1], [0, 0], [1, 0]]
+    torch.testing.assert_close(scaled[:3, 0], torch.tensor([-1.5, 0.0, 1.5], dtype=torch.float64) * (2 / 3) ** 0.5)
+    assert scaled[1, 1] == scaled[3, 0] == 0
+
+
+def test_a_number_may_be_missing_throughout_or_known_once():
+    values = torch.tensor([[torch.nan, 1.0], [torch.nan, torch.nan]])
+    scaling = TableScaling(gaps=[0, 1])
+    scaling.learn(values)
+    assert scaling(values).tolist() == [[0, 0, 1, 0], [0, 0, 1, 1]]
+
+
+def test_flags_come_through_the_embedding_as_they_are():
+    embedding = TableEmbedding(2, categories={1: 3}, n_flags=1, n_members=2)
+    x = torch.tensor([[0.3, 2.0, 1.0], [0.3, 2.0, 0.0]]).expand(2, 2, 3)
+    out = embedding(x)
+    assert out.shape == (2, 2, embedding.out_features)
+    assert out[..., -1].tolist() == [[1, 0], [1, 0]]
+    torch.testing.assert_close(out[:, 0, :-1], out[:, 1, :-1])
+
+
+def test_a_network_learns_from_rows_with_gaps_and_refuses_others():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(60, 2, generator=generator)
+    x[::3, 1] = torch.nan
+    y = torch.where(x[:, 1:].isnan(), 3.0, 0.0) + 0.1 * torch.randn(60, 1, generator=generator)
+    backbone = nn.Sequential(TableEmbedding(2, n_flags=1), nn.Linear(25, 8))
+    head = MixtureHead(8, target_dim=1, n_components=1)
+    network = MixtureDensityNetwork(backbone, head, input_scaling=TableScaling(gaps=[1]))
+    mm.fit(network, (x, y), max_epochs=100, random_state=0)
+    assert (network(x).mean - y).abs().max() < 1
+    x[0, 0] = torch.nan
+    with pytest.raises(InputError, match="^x in data must be finite and within"):
+        mm.fit(network, (x, y), max_epochs=1)

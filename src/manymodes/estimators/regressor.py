@@ -106,10 +106,10 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         covariance_type: ``"diag"`` (a scale per target dimension), ``"spherical"`` (one for all), ``"full"`` (with
             correlations) or ``"low_rank"`` (correlations of rank 2).
         family: ``"normal"``, ``"student_t"`` (for targets with outliers), ``"laplace"`` or ``"logistic"``; for positive
-            targets ``"gamma"``, or on a logarithmic scale ``"log_normal"``, ``"log_laplace"`` or ``"log_logistic"``; for
-            targets between 0 and 1 ``"beta"``, or any of the first four on a logit scale, say ``"logit_normal"``, and
-            with other bounds ``("beta", 0, 100)``; for angles in radians ``"von_mises"``; for counts ``"poisson"`` or
-            ``"negative_binomial"``.
+            targets ``"gamma"``, or, on a logarithmic scale, ``"log_normal"``, ``"log_laplace"`` or ``"log_logistic"``;
+            for targets between 0 and 1 ``"beta"``, or any of the first four on a logit scale, say ``"logit_normal"``,
+            and with other bounds ``("beta", 0, 100)``; for angles in radians ``"von_mises"``; for counts ``"poisson"``
+            or ``"negative_binomial"``.
         target_families: Families of single targets by name or place, say ``{"angle": "von_mises"}``; the others have
             ``family``.
         atoms: Values with a probability of their own, say ``(0.0,)`` for exact zeros, in the units of a single target.
