@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
-    from manymodes import datasets, distributions, metrics, nn, objectives
+    from manymodes import datasets, distributions, metrics, nn, objectives, plots
     from manymodes.estimators import MDNRegressor, load
     from manymodes.training import History, fit
 
@@ -24,7 +24,7 @@ _HOMES = {
     "fit": "manymodes.training",
     "History": "manymodes.training",
 }
-_MODULES = ("datasets", "distributions", "metrics", "nn", "objectives")
+_MODULES = ("datasets", "distributions", "metrics", "nn", "objectives", "plots")
 
 __all__ = [
     "History",
@@ -36,6 +36,7 @@ __all__ = [
     "metrics",
     "nn",
     "objectives",
+    "plots",
 ]
 
 

@@ -51,6 +51,13 @@ def number_between(name: str, value: Any, low: float, high: float, *, including:
     raise _error(value, numbers.Real, f"{name} must be a number {rule}; got {value!r}.")
 
 
+def boolean(name: str, value: Any) -> bool:
+    """Return ``value`` as a bool, NumPy's included, or refuse what is neither True nor False."""
+    if isinstance(value, bool) or type(value).__name__ == "bool":
+        return bool(value)
+    raise TypeError(f"{name} must be True or False; got {value!r}.")
+
+
 def positive(name: str, value: Any) -> float:
     """Return ``value`` as a finite float > 0."""
     return number_between(name, value, 0.0, math.inf)

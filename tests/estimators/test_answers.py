@@ -6,6 +6,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import torch
+from sklearn.metrics import r2_score
 
 from manymodes._checks import InputError
 from manymodes.distributions import medoid
@@ -65,7 +66,7 @@ def test_a_target_is_chosen_by_name_or_place(two, data):
     X, _ = data
     by_name, by_place = two.predict_region(X[:9], target="b"), two.predict_region(X[:9], target=1)
     torch.testing.assert_close(by_name.low, by_place.low, equal_nan=True)
-    with pytest.raises(InputError, match="^dim must name one of the 2 target dimensions; got None"):
+    with pytest.raises(InputError, match="^target must name one of 'a', 'b'; got None"):
         two.predict_region(X)
     with pytest.raises(InputError, match="^y has no column 'c'"):
         two.predict_region(X, target="c")
@@ -152,6 +153,22 @@ def test_components_are_those_of_the_mixture(two, data):
 
 
 def test_tables_without_rows_have_predictions_without_rows(model):
-    X = pd.DataFrame({"u": [], "v": []})
-    with pytest.raises(ValueError, match=r"(?i)sample|row"):
-        model.predict(X.values)
+    X = np.empty((0, 2))
+    assert model.predict(X).shape == model.log_prob(X, np.empty(0)).shape == (0,)
+    assert model.predict_quantiles(X).shape == (0, 3)
+    assert model.predict_frame(X)["y_mean"].shape == (0,)
+    assert model.predict_modes(X).mask.shape[0] == 0
+    with pytest.raises(InputError, match="^X must have at least 1 row; got 0"):
+        model.explain(X)
+
+
+def test_scores_follow_the_names_of_targets_and_leave_out_what_is_missing(two, data):
+    X, y = data
+    frame = pd.DataFrame({"a": y, "b": 10 * y + 3 + 5 * X[:, 0]})
+    expected = r2_score(frame.to_numpy(), two.predict(X))
+    assert two.score(X, frame) == pytest.approx(expected)
+    assert two.score(X, frame[["b", "a"]]) == pytest.approx(expected)
+    with pytest.raises(InputError, match="^y has no column 'b'"):
+        two.score(X, frame.rename(columns={"b": "c"}))
+    ends = pd.DataFrame({"b": np.full(N, 3.0), "a": np.zeros(N)})
+    np.testing.assert_array_equal(two.predict_probability(X, ends), two.predict_probability(X, ends[["a", "b"]]))

@@ -277,7 +277,7 @@ def test_other_families_can_be_asked_for_by_name(family, tmp_path):
         ),
         (
             {"family": "cauchy"},
-            "family must be one of 'beta', 'gamma', 'laplace', 'log_laplace', 'log_logistic', 'log_normal', "
+            "family must be one of 'beta', 'gamma', 'laplace', 'log_normal', "
             "'logistic', 'logit_laplace', 'logit_logistic', 'logit_normal', 'logit_student_t', "
             "'negative_binomial', 'normal', 'poisson', 'student_t', 'von_mises'; got 'cauchy'.",
         ),

@@ -100,18 +100,20 @@ def test_text_and_categories_of_any_kind_are_categories(frame):
 
 
 @pytest.mark.parametrize(
-    "frame",
+    ("frame", "levels"),
     [
-        pd.DataFrame({"a": pd.Categorical(with_holes([7, 8] * (N // 2)))}),
-        pd.DataFrame({"a": pd.Categorical(with_holes(["7", "8"] * (N // 2)))}),
-        pl.DataFrame({"a": pl.Series(with_holes(["7", "8"] * (N // 2)), dtype=pl.Categorical)}),
+        (pd.DataFrame({"a": pd.Categorical(with_holes([7, 8] * (N // 2)))}), (7.0, 8.0)),
+        (pd.DataFrame({"a": pd.Categorical(with_holes(["7", "8"] * (N // 2)))}), ("7", "8")),
+        (pl.DataFrame({"a": pl.Series(with_holes(["7", "8"] * (N // 2)), dtype=pl.Categorical)}), ("7", "8")),
     ],
     ids=range(3),
 )
-def test_categories_that_look_like_numbers_are_categories(frame):
+def test_categories_that_look_like_numbers_are_categories(frame, levels):
     table = raw_table(frame)
     encoder = TableEncoder.learn(table)
-    assert encoder.columns[0].levels == (7.0, 8.0)
+    assert encoder.columns[0].levels == levels
+    for same in ([7, 8], [7.0, 8.0], ["7", "8"]):
+        assert encoder.encode(raw_table({"a": same}))[:, 0].tolist() == [0, 1]
     np.testing.assert_array_equal(encoder.encode(table)[:, 0], np.where(HOLES, 2, np.arange(N) % 2))
 
 
@@ -138,7 +140,64 @@ def test_points_in_time_of_any_kind_are_what_clocks_show(frame):
 def test_text_that_spells_numbers_is_numbers_unless_it_is_named_a_category():
     table = RawTable(["a"], [np.array(["7", "1e3", None], dtype=object)])
     assert TableEncoder.learn(table).columns[0].kind == "number"
-    assert TableEncoder.learn(table, [0]).columns[0].levels == (7.0, 1000.0)
+    assert TableEncoder.learn(table, [0]).columns[0].levels == ("1e3", "7")
+
+
+@pytest.mark.parametrize("names", [[2**60 + 1, 2**60, None], [str(2**60 + 1), str(2**60), None]])
+def test_names_that_double_precision_would_round_are_told_apart(names):
+    names = [2**60 if name is None and isinstance(names[0], int) else name for name in names]
+    table = raw_table({"a": names})
+    categorical = [0] if isinstance(names[0], int) else []
+    encoder = TableEncoder.learn(table, categorical)
+    assert encoder.columns[0].levels == (str(2**60), str(2**60 + 1))
+    assert encoder.encode(table)[:2, 0].tolist() == [1, 0]
+
+
+def test_lists_are_judged_value_by_value_as_frames_are():
+    assert TableEncoder.learn(raw_table({"a": [np.nan, "x", "y"]})).columns[0].has_missing
+    with pytest.raises(InputError, match="^Column 'a' mixes True in row 1 with 'oops' in row 2"):
+        TableEncoder.learn(raw_table({"a": [True, "oops"]}))
+    spans = [datetime.timedelta(seconds=i) for i in range(5)]
+    expected = encoded({"a": np.arange(5).astype("timedelta64[s]")})
+    for column in (spans, pd.Series(spans, dtype=object), pl.Series(spans)):
+        np.testing.assert_array_equal(encoded({"a": column}), expected)
+    masked = np.ma.masked_array(np.arange(5.0), mask=[0, 0, 1, 0, 0])
+    assert np.isnan(encoded({"a": masked})[2, 0])
+
+
+def test_points_in_time_stay_in_their_zone():
+    here = pd.DataFrame({"a": pd.Series(TIMES).dt.tz_localize("Asia/Tokyo")})
+    encoder = TableEncoder.learn(raw_table(here))
+    with pytest.raises(InputError) as caught:
+        encoder.encode(raw_table(pd.DataFrame({"a": here.a.dt.tz_convert("UTC")})))
+    assert str(caught.value) == (
+        "Column 'a' is in the time zone UTC, and was in Asia/Tokyo in the fit; convert it to that."
+    )
+    with pytest.raises(InputError, match="^Column 'a' has no time zone, and was in Asia/Tokyo in the fit"):
+        encoder.encode(raw_table(pd.DataFrame({"a": TIMES})))
+    mixed = [datetime.datetime(2024, 1, 1), datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)]
+    with pytest.raises(InputError, match=r"^Column 'a' must be in one time zone; got '', 'UTC'\. Convert it\.$"):
+        TableEncoder.learn(raw_table({"a": mixed}))
+
+
+def test_text_takes_no_numbers_that_it_did_not_spell_and_no_gaps():
+    encoder = TableEncoder.learn(raw_table({"a": ["x", "y"]}))
+    for other, got in (([1.5, 2.5], "numbers"), (TIMES[:2], "points in time")):
+        with pytest.raises(InputError, match=f"^Column 'a' holds {got}, and text in the fit"):
+            encoder.encode(raw_table({"a": other}))
+    with pytest.raises(InputError, match="^Column 'a' has 1 missing value"):
+        encoder.encode(raw_table({"a": ["x", None]}))
+
+
+def test_numbers_too_large_for_anything_are_refused():
+    with pytest.raises(InputError, match="^Column 'a' has 1 infinite or huge value"):
+        TableEncoder.learn(raw_table({"a": [10**400, 1]}))
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame([[1, 2]], columns=["a", "a"]), pa.table([[1], [2]], names=["a", "a"])])
+def test_two_columns_of_one_name_are_refused(frame):
+    with pytest.raises(InputError, match=r"^column names must differ; got 'a' more than once\.$"):
+        raw_table(frame)
 
 
 # --- encoding ---
@@ -155,8 +214,8 @@ def test_the_order_of_columns_and_units_change_nothing_but_numbers_scale():
 
 def test_a_level_that_the_fit_did_not_have_is_told_apart_from_all_others():
     encoder = TableEncoder.learn(RawTable(["a"], [np.array(["b", "a", "b"], dtype=object)]))
-    new = RawTable(["a"], [np.array(["c", "b", None, "a"], dtype=object)])
-    assert encoder.encode(new)[:, 0].tolist() == [-1, 1, -1, 0]
+    new = RawTable(["a"], [np.array(["c", "b", "a"], dtype=object)])
+    assert encoder.encode(new)[:, 0].tolist() == [-1, 1, 0]
 
 
 def test_an_encoder_survives_json_and_a_category_may_be_missing():

@@ -140,9 +140,13 @@ def test_weights_of_a_trained_backbone_are_where_the_fit_begins():
         (
             nn.Linear(3, 2),
             lambda x: pd.DataFrame({"a": ["x"] * N, "b": [1.0] * N}),
-            "Column 'a' holds text, and numbers",
+            "Column 'a' must hold numbers, all of them, for a backbone of your own; got text.",
         ),
-        (nn.Linear(1, 2), lambda x: x["row"][:, :1] * np.nan, "Column 'x0' has 120 missing values (first: row 1), and"),
+        (
+            nn.Linear(1, 2),
+            lambda x: x["row"][:, :1] * np.nan,
+            "Column 'x0' must hold numbers, all of them, for a backbone of your own; got a missing value in row 1.",
+        ),
     ],
 )
 def test_inputs_that_do_not_fit_a_backbone_are_refused(backbone, x, sentence):

@@ -5,7 +5,7 @@ import sklearn
 import torch
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import LinearRegression
-from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.model_selection import GridSearchCV, KFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -72,12 +72,18 @@ def test_weights_are_routed_to_fits_and_scores():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(120, 1)), rng.normal(size=120)
     weight = np.where(y > 0, 1.0, 0.0)  # what a weight of 0 leaves out would change everything
+    asked = {"cv": KFold(2), "params": {"sample_weight": weight}, "return_estimator": True}
     with sklearn.config_context(enable_metadata_routing=True):
         model = MDNRegressor(**SMALL).set_fit_request(sample_weight=True)
-        scorer = neg_log_score.__class__().set_score_request(sample_weight=True)
-        weighted = cross_validate(model, X, y, cv=2, scoring=scorer, params={"sample_weight": weight})
-    plain = cross_validate(MDNRegressor(**SMALL), X, y, cv=2, scoring=neg_log_score)
-    assert (weighted["test_score"] > plain["test_score"] + 0.2).all()
+        scorer = neg_log_score.set_score_request(sample_weight=True)
+        weighted = cross_validate(model, X, y, scoring=scorer, **asked)
+    for rows, fitted, score in zip(
+        (slice(60), slice(60, 120)), weighted["estimator"], weighted["test_score"], strict=True
+    ):
+        assert fitted.predict(X).mean() > 0.4  # that of rows above 0; of all rows it is 0
+        kept = weight[rows] > 0
+        assert score == pytest.approx(neg_log_score(fitted, X[rows][kept], y[rows][kept]))
+    assert not hasattr(neg_log_score, "_metadata_request")  # it is everybody's
 
 
 def test_what_predicts_no_density_is_refused(fitted):

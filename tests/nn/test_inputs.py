@@ -65,7 +65,7 @@ def test_a_stream_of_several_inputs_is_learned_from():
     history = mm.fit(net, Stream(blocks), max_epochs=15, batch_size=50, lr=1e-2, random_state=0)
     assert history.best_validation_loss < 0.6
     odd = [blocks[0], ({"row": blocks[1][0]["row"]}, blocks[1][1])]
-    with pytest.raises(InputError, match=r"^block 2 of data must have the inputs x\['row'\], x\['picture'\] as before"):
+    with pytest.raises(InputError, match=r"^block 2 must have the inputs x\['row'\], x\['picture'\] as before"):
         mm.fit(network(), Stream(odd), max_epochs=1)
 
 

@@ -36,6 +36,9 @@ _PASSED_ON = (
 )
 
 
+_SWITCHES = ("retrieval", "fade_dropout", "allow_missing_targets", "warm_start")
+
+
 class Choices:
     """The settings of an ``MDNRegressor``, checked and completed.
 
@@ -43,6 +46,7 @@ class Choices:
         model: The estimator.
         facts: What each column of its targets is like.
         targets: The targets.
+        are_exact: Whether none of them, or of those held out, is missing or censored.
 
     Attributes:
         families: Family of each target, D of them.
@@ -51,8 +55,13 @@ class Choices:
         ValueError: A setting out of range, or two that do not go together.
     """
 
-    def __init__(self, model: BaseEstimator, facts: Sequence[TargetFacts], targets: Targets) -> None:
+    def __init__(
+        self, model: BaseEstimator, facts: Sequence[TargetFacts], targets: Targets, *, are_exact: bool = True
+    ) -> None:
         self._model, self._facts, self._targets = model, facts, targets
+        self._are_exact = are_exact and model.rounding is None
+        for name in _SWITCHES:
+            _checks.boolean(name, getattr(model, name))
         self.preset = _checks.one_of("preset", model.preset, PRESETS)
         self.atoms = _checked_atoms(model.atoms)
         self.families = _families(model, targets)
@@ -164,10 +173,6 @@ class Choices:
         return all(family == NORMAL for family in self.families)
 
     @property
-    def _are_exact(self) -> bool:
-        return self._model.rounding is None and self._targets.are_exact
-
-    @property
     def _n_components(self) -> int:
         """How many components there are at first."""
         asked = self._model.n_components
@@ -242,14 +247,22 @@ def _families(model: BaseEstimator, targets: Targets) -> tuple[Family, ...]:
     chosen = [checked_family(model.family)] * target_dim
     asked = {} if model.target_families is None else model.target_families
     _checks.instance("target_families", asked, Mapping, " of target names, or places, to families")
-    for column, family in asked.items():
-        if isinstance(column, str):
-            _checks.known_columns([column], targets.names or [], "y")
-            place = (targets.names or []).index(column)
-        else:
-            place = _checks.integer_at_least("every place in target_families", column, 0, target_dim - 1)
+    places = [_target_place(column, targets) for column in asked]
+    if len(set(places)) < len(places):
+        raise _checks.InputError(f"target_families must name each target once; got {list(asked)!r}.")
+    for place, (column, family) in zip(places, asked.items(), strict=True):
         chosen[place] = checked_family(family, f"target_families[{column!r}]")
     return tuple(chosen)
+
+
+def _target_place(column: Any, targets: Targets) -> int:
+    if not isinstance(column, str):
+        last = targets.values.shape[1] - 1
+        return _checks.integer_at_least("every place in target_families", column, 0, last)
+    if targets.names is None:
+        raise _checks.InputError(f"target_families must have places where y has no names; got {column!r}.")
+    _checks.known_columns([column], targets.names, "y")
+    return targets.names.index(column)
 
 
 def _two_rows(x: Inputs) -> Inputs:

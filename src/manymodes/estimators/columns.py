@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime
 import math
 import numbers
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymodes import _checks
-from manymodes.estimators.tables import Floats, is_mapping, refuse_lazy
+from manymodes.estimators.tables import Floats, as_array, as_frame, is_mapping, refuse_lazy
 
 _SECOND = np.timedelta64(1, "s")
+_INTEGERS = (nw.Int8, nw.Int16, nw.Int32, nw.Int64, nw.UInt8, nw.UInt16, nw.UInt32, nw.UInt64)
 _CATEGORICAL = (nw.Categorical, nw.Enum)
 _EXACT = 2**53  # whole numbers up to there are exact in double precision
 
@@ -40,12 +41,14 @@ class RawTable:
         columns: Their values, (N,) each: numbers, ``datetime64``, ``timedelta64`` or objects.
         first_row: Number of the first row, counted from 0, for messages.
         categorical: Places of the columns that a frame keeps as categories, whatever they are called.
+        zones: Time zones of columns that a frame keeps in one, by their places.
     """
 
     names: Sequence[str]
     columns: Sequence[NDArray[Any]]
     first_row: int = 0
     categorical: frozenset[int] = frozenset()
+    zones: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.columns[0])
@@ -53,7 +56,13 @@ class RawTable:
     def rows(self, first: int, last: int) -> RawTable:
         """Return some rows, from one number to before another."""
         parts = [column[first:last] for column in self.columns]
-        return RawTable(self.names, parts, self.first_row + first, self.categorical)
+        return replace(self, columns=parts, first_row=self.first_row + first)
+
+    def column(self, place: int, *, as_category: bool = False) -> Column:
+        """Return a column that was read, see ``read_column``."""
+        name, values = self.names[place], self.columns[place]
+        column = read_column(name, values, self.first_row, as_category=as_category)
+        return replace(column, zone=self.zones[place]) if place in self.zones else column
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +75,7 @@ class Column:
         values: Numbers, (N,), NaN where missing; or text, (N,), None where missing; or seconds since 1970.
         first_row: Number of the first row, for messages.
         is_rounded: Whether there were whole numbers too large for double precision.
+        zone: Time zone of points in time; empty for none.
     """
 
     name: str
@@ -73,6 +83,7 @@ class Column:
     values: NDArray[Any]
     first_row: int
     is_rounded: bool = False
+    zone: str = ""
 
     @property
     def missing(self) -> NDArray[np.bool_]:
@@ -96,30 +107,37 @@ def raw_table(X: Any, first_row: int = 0) -> RawTable | None:
     """
     refuse_lazy(X)
     categorical: set[int] = set()
+    zones: dict[int, str] = {}
     if is_mapping(X):
-        columns = [(str(name), np.asarray(column)) for name, column in X.items()]
+        columns = [(str(name), as_array(column)) for name, column in X.items()]
     elif nw.dependencies.is_into_dataframe(X):
-        frame = nw.from_native(X, eager_only=True)
+        frame = as_frame(X)
         columns = [(str(column.name), _to_numpy(column)) for column in frame.iter_columns()]
-        categorical = {place for place, dtype in enumerate(frame.schema.values()) if dtype in _CATEGORICAL}
+        dtypes = list(frame.schema.values())
+        categorical = {place for place, dtype in enumerate(dtypes) if dtype in _CATEGORICAL}
+        zones = {place: zone for place, dtype in enumerate(dtypes) if (zone := getattr(dtype, "time_zone", None))}
     else:
         return None
     _refuse_odd(columns)
-    return RawTable([name for name, _ in columns], [column for _, column in columns], first_row, frozenset(categorical))
+    names, values = [name for name, _ in columns], [column for _, column in columns]
+    return RawTable(names, values, first_row, frozenset(categorical), zones)
 
 
-def read_column(name: str, values: NDArray[Any], first_row: int = 0) -> Column:
+def read_column(name: str, values: NDArray[Any], first_row: int = 0, *, as_category: bool = False) -> Column:
     """Return a column of features with what it holds.
 
-    Text all of which reads as numbers is numbers. Objects must be of one kind beside those that are missing (None,
-    NaN).
+    Text all of which reads as numbers is numbers, but not as a category, where whole numbers too large for double
+    precision become text, too. Objects must be of one kind beside those that are missing (None, NaN).
 
     Raises:
         ValueError: Values of several kinds or of one that is no feature; infinite or huge numbers.
     """
     if values.ndim != 1:
         raise _checks.InputError(f"Column {name!r} must be one value for each row; got an array of {values.ndim} axes.")
-    if values.dtype.kind in "biuf":
+    zone = ""
+    if as_category and values.dtype.kind in "iu" and bool((np.abs(values.astype(np.float64)) > _EXACT).any()):
+        kind, read = Kind.TEXT, values.astype(str).astype(object)
+    elif values.dtype.kind in "biuf":
         kind, read = Kind.NUMBER, values.astype(np.float64, copy=False)
     elif values.dtype.kind == "M":
         kind, read = Kind.TIME, _seconds(values - np.datetime64(0, "s"))
@@ -127,12 +145,12 @@ def read_column(name: str, values: NDArray[Any], first_row: int = 0) -> Column:
         kind, read = Kind.NUMBER, _seconds(values)
     elif values.dtype.kind in "OUS":
         texts = values.astype(str) if values.dtype.kind == "S" else values
-        kind, read = _objects(name, texts.astype(object), first_row)
+        kind, read, zone = _objects(name, texts.astype(object), first_row, as_category)
     else:
         raise _checks.InputError(f"Column {name!r} holds {values.dtype} values, and a feature must hold real numbers.")
     is_whole = values.dtype.kind in "iu" or (values.dtype == object and any(type(value) is int for value in values))
     is_rounded = is_whole and kind is Kind.NUMBER and bool((np.abs(read) > _EXACT).any())
-    column = Column(name, kind, read, first_row, is_rounded)
+    column = Column(name, kind, read, first_row, is_rounded, zone)
     if kind is Kind.NUMBER:
         _refuse_wild(column)
     return column
@@ -141,12 +159,14 @@ def read_column(name: str, values: NDArray[Any], first_row: int = 0) -> Column:
 # --- frames ---
 
 
-def _to_numpy(series: nw.Series[Any]) -> NDArray[Any]:
+def _to_numpy(series: Any) -> Any:
     dtype = series.dtype
-    if dtype.is_integer() and not series.null_count():
+    if dtype in _INTEGERS and not series.null_count():
         return series.to_numpy()
     if dtype.is_numeric() or dtype == nw.Boolean:
         return series.cast(nw.Float64).to_numpy()
+    if dtype in _CATEGORICAL and series.implementation.is_pandas_like():  # of text or of numbers
+        return series.to_native().astype(object).to_numpy()
     if dtype in _CATEGORICAL:  # as text: pyarrow's own conversion forgets which are missing
         return series.cast(nw.String).to_numpy()
     if dtype == nw.Datetime and getattr(dtype, "time_zone", None) is not None:
@@ -169,8 +189,8 @@ def _refuse_odd(columns: Sequence[tuple[str, NDArray[Any]]]) -> None:
 # --- objects ---
 
 
-def _objects(name: str, values: NDArray[Any], first_row: int) -> tuple[Kind, NDArray[Any]]:
-    """Return what a column of Python objects holds."""
+def _objects(name: str, values: NDArray[Any], first_row: int, as_category: bool) -> tuple[Kind, NDArray[Any], str]:
+    """Return what a column of Python objects holds, and the time zone of points in time."""
     missing = np.fromiter((_is_missing(value) for value in values), bool, len(values))
     found = {_kind(values[place]): place for place in reversed(np.flatnonzero(~missing).tolist())}
     if len(found) > 1:
@@ -188,21 +208,36 @@ def _objects(name: str, values: NDArray[Any], first_row: int) -> tuple[Kind, NDA
             "hold numbers, text or times; leave it out or turn it into such."
         )
     if kind is Kind.TIME:
-        return kind, _seconds(_as_times(values, missing) - np.datetime64(0, "s"))
+        times, zone = _as_times(name, values, missing)
+        return kind, _seconds(times - np.datetime64(0, "s")), zone
+    if kind is Kind.NUMBER and as_category and any(isinstance(v, int) and abs(v) > _EXACT for v in values[~missing]):
+        kind, values = Kind.TEXT, np.array([None if gone else str(v) for v, gone in zip(values, missing, strict=True)])
     if kind is Kind.TEXT:
         texts = values.copy()
         texts[missing] = None
-        numbers_read = _numbers_in(texts, missing)
-        return (kind, texts) if numbers_read is None else (Kind.NUMBER, numbers_read)
+        numbers_read = None if as_category else _numbers_in(texts, missing)
+        return (kind, texts, "") if numbers_read is None else (Kind.NUMBER, numbers_read, "")
     out = np.full(len(values), np.nan)
-    out[~missing] = [float(value) for value in values[~missing]]
-    return kind, out
+    out[~missing] = [_number(value) for value in values[~missing]]
+    return kind, out, ""
+
+
+def _number(value: Any) -> float:
+    """Return a number or a span of time, in seconds, as a float; infinity for one that is too large."""
+    if isinstance(value, np.timedelta64):
+        return float(value / _SECOND)
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _kind(value: Any) -> Kind | None:
     if isinstance(value, str):
         return Kind.TEXT
-    if isinstance(value, (numbers.Real, Decimal, np.bool_)):
+    if isinstance(value, (numbers.Real, Decimal, np.bool_, datetime.timedelta, np.timedelta64)):
         return Kind.NUMBER
     if isinstance(value, (datetime.date, np.datetime64)):  # datetime.datetime is one, too
         return Kind.TIME
@@ -214,28 +249,36 @@ def _is_missing(value: Any) -> bool:
         return True
     if isinstance(value, (float, np.floating, Decimal)):
         return math.isnan(value)
-    return type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, np.datetime64) and np.isnat(value))
+    is_time = isinstance(value, (np.datetime64, np.timedelta64))
+    return type(value).__name__ in ("NAType", "NaTType") or (is_time and bool(np.isnat(value)))
 
 
 def _numbers_in(texts: NDArray[Any], missing: NDArray[np.bool_]) -> Floats | None:
-    """Return the numbers that texts spell, or None if one of them spells none."""
+    """Return the numbers that texts spell; None if one of them spells none, or a name that numbers would round."""
     out = np.full(len(texts), np.nan)
     try:
         out[~missing] = [float(text) for text in texts[~missing]]
     except ValueError:
         return None
-    return out
+    is_name = any(text.strip().isdigit() for text in texts[(np.abs(out) > _EXACT) & ~missing])
+    return None if is_name else out
 
 
-def _as_times(values: NDArray[Any], missing: NDArray[np.bool_]) -> NDArray[np.datetime64]:
-    """Return points in time as what clocks show."""
+def _as_times(name: str, values: NDArray[Any], missing: NDArray[np.bool_]) -> tuple[NDArray[np.datetime64], str]:
+    """Return points in time as what clocks show, and the zone of the clocks."""
     out = np.full(len(values), np.datetime64("NaT", "us"))
+    zones = set()
     for place in np.flatnonzero(~missing):
         value = values[place]
+        zones.add(str(getattr(value, "tzinfo", None) or ""))
         if isinstance(value, datetime.datetime):
             value = value.replace(tzinfo=None)
         out[place] = np.datetime64(value, "us")
-    return out
+    if len(zones) > 1:
+        raise _checks.InputError(
+            f"Column {name!r} must be in one time zone; got {_checks.quoted(sorted(zones))}. Convert it."
+        )
+    return out, next(iter(zones), "")
 
 
 def _seconds(span: NDArray[np.timedelta64]) -> Floats:

@@ -16,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 
 from manymodes import _checks
-from manymodes.estimators.columns import Column, Kind, RawTable, read_column
+from manymodes.estimators.columns import Column, Kind, RawTable
 from manymodes.estimators.tables import Floats
 from manymodes.estimators.times import TIME_PARTS, time_parts, varying_parts
 
@@ -39,6 +39,7 @@ class ColumnCode:
         is_empty: Whether all were; the column then says nothing, whatever it becomes.
         is_constant: Whether it had a single value.
         is_rounded: Whether it had whole numbers too large for double precision.
+        zone: Time zone of points in time; empty for none.
     """
 
     name: str
@@ -49,6 +50,7 @@ class ColumnCode:
     is_empty: bool = False
     is_constant: bool = False
     is_rounded: bool = False
+    zone: str = ""
 
     @property
     def width(self) -> int:
@@ -64,8 +66,6 @@ class ColumnCode:
         """Return the column as numbers, (N, width)."""
         if self.is_empty:
             return np.zeros((len(column.values), 1))
-        if self.kind == "category":
-            return self._level_numbers(column)[:, None]
         self._refuse_another_kind(column)
         if not self.has_missing and (missing := column.missing).any():
             raise _checks.InputError(
@@ -73,29 +73,58 @@ class ColumnCode:
                 f"{column.row(int(missing.argmax()))}), and none was missing in the fit, so nothing is known of what a "
                 "missing one means; fill them in, or fit the model to a table that has some."
             )
+        if self.kind == "category":
+            return self._level_numbers(column)[:, None]
         if self.kind == "time":
             return time_parts(column.values, self.parts)
         return column.values[:, None]
 
     def _level_numbers(self, column: Column) -> Floats:
         """Return the number of each row's level, counted from 0; -1 for one that the fit did not have."""
-        is_text = bool(self.levels) and isinstance(self.levels[0], str)
         values: Iterable[Any] = column.values
-        if is_text and column.kind is not Kind.TEXT:  # "7" was a level, and now the whole column reads as numbers
+        if self._has_text and column.kind is Kind.NUMBER:  # "7" was a level, and 7 is the same
             values = (f"{value:.15g}" for value in column.values)
+        elif not self._has_text and column.kind is Kind.TEXT:
+            values = map(_number, column.values)
         number = {level: float(place) for place, level in enumerate(self.levels)}
         codes = np.fromiter((number.get(value, _UNSEEN) for value in values), np.float64, len(column.values))
         if self.has_missing:
             codes[column.missing] = len(self.levels)
         return codes
 
+    @property
+    def _has_text(self) -> bool:
+        return bool(self.levels) and isinstance(self.levels[0], str)
+
     def _refuse_another_kind(self, column: Column) -> None:
-        wanted = Kind.TIME if self.kind == "time" else Kind.NUMBER
-        if column.kind is not wanted and not column.missing.all():
+        if self.kind == "time" and column.kind is Kind.TIME and column.zone != self.zone:
+            now = f"is in the time zone {column.zone}" if column.zone else "has no time zone"
+            then = (
+                f"was in {self.zone} in the fit; convert it to that" if self.zone else "had none in the fit; remove it"
+            )
+            raise _checks.InputError(f"Column {self.name!r} {now}, and {then}.")
+        wanted = Kind.TIME if self.kind == "time" else Kind.TEXT if self._has_text else Kind.NUMBER
+        is_alike = self.kind == "category" and _spell_numbers(self.levels if self._has_text else column.values)
+        if column.kind is Kind.TIME and self.kind != "time":
+            is_alike = False
+        if column.kind is not wanted and not is_alike and not column.missing.all():
             raise _checks.InputError(
                 f"Column {self.name!r} holds {_WORDS[column.kind]}, and {_WORDS[wanted]} in the fit; hand in what the "
                 "model was fitted with."
             )
+
+
+def _number(text: str | None) -> float | None:
+    """Return the number that a text spells; None where it spells none."""
+    try:
+        return float(text)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+
+
+def _spell_numbers(texts: Iterable[Any]) -> bool:
+    """Return whether some texts spell numbers."""
+    return any(_number(text) is not None for text in texts)
 
 
 _WORDS = {Kind.NUMBER: "numbers", Kind.TEXT: "text", Kind.TIME: "points in time"}
@@ -126,8 +155,8 @@ class TableEncoder:
         Raises:
             ValueError: A column that is no feature: mixed kinds, infinite numbers, text that differs from row to row.
         """
-        read = [read_column(*column, table.first_row) for column in zip(table.names, table.columns, strict=True)]
         categories = table.categorical.union(categorical)
+        read = [table.column(place, as_category=place in categories) for place in range(len(table.names))]
         codes = tuple(_code(column, place in categories) for place, column in enumerate(read))
         values = np.column_stack([code.encode(column) for code, column in zip(codes, read, strict=True)])
         return cls(codes, _own_order(values), _repeats(codes, read))
@@ -144,8 +173,8 @@ class TableEncoder:
             ValueError: Values that the fit had none like: another kind, infinite ones, missing ones where none was.
         """
         parts = [
-            code.encode(read_column(name, values, table.first_row))
-            for code, name, values in zip(self.columns, table.names, table.columns, strict=True)
+            code.encode(table.column(place, as_category=code.kind == "category"))
+            for place, code in enumerate(self.columns)
         ]
         return np.column_stack(parts)[:, self.order]
 
@@ -202,7 +231,12 @@ def _code(column: Column, is_category: bool) -> ColumnCode:
     is_constant = bool(known.min() == known.max()) and not has_missing
     if column.kind is Kind.TIME:
         return ColumnCode(
-            column.name, "time", parts=varying_parts(known), has_missing=has_missing, is_constant=is_constant
+            column.name,
+            "time",
+            parts=varying_parts(known),
+            has_missing=has_missing,
+            is_constant=is_constant,
+            zone=column.zone,
         )
     return ColumnCode(
         column.name, "number", has_missing=has_missing, is_constant=is_constant, is_rounded=column.is_rounded

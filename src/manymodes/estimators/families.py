@@ -14,7 +14,6 @@ from manymodes.distributions import (
     DiagonalNormal,
     Gamma,
     Laplace,
-    Log,
     Logistic,
     Logit,
     LogNormal,
@@ -41,10 +40,7 @@ _LINE: Mapping[str, type[Declared]] = {
 }
 _UNBOUNDED: Mapping[str, type[Declared] | Blueprint] = {
     **_LINE,
-    "log_normal": LogNormal,
-    **{
-        f"log_{name}": Transformed.of(_LINE[name], Log()) for name in ("laplace", "logistic")
-    },  # a Student's t has no mean
+    "log_normal": LogNormal,  # of the other families the exponential may have no mean
     "gamma": Gamma,
     "von_mises": VonMises,
     "poisson": Poisson,
@@ -55,8 +51,8 @@ _LOGITS: Mapping[str, type[Declared]] = {f"logit_{name}": family for name, famil
 _BOUNDED = ("beta", *_LOGITS)
 
 FAMILIES: Mapping[str, str] = dict.fromkeys((*_UNBOUNDED, *_BOUNDED), "")
-"""All names: those of families on the line, of their exponentials (``log_...``, positive targets) and of what lies
-between two bounds (``logit_...`` and ``beta``), ``gamma``, ``von_mises`` for angles in radians, and two for counts."""
+"""All names: those of families on the line, of what lies between two bounds (``logit_...`` and ``beta``), of positive
+targets (``log_normal`` and ``gamma``), ``von_mises`` for angles in radians, and two for counts."""
 
 
 def checked_family(family: Any, name: str = "family") -> Family:

@@ -33,7 +33,7 @@ def n_rows(X: Any) -> int:
     if is_mapping(X):
         return len(next(iter(X.values()), ()))
     frame = _frame(X)
-    return len(_array(X) if frame is None else frame)
+    return len(frame if frame is not None else X if hasattr(X, "__len__") else np.asarray(X))
 
 
 def has_names(X: Any) -> bool:
@@ -135,11 +135,18 @@ def some_rows(X: Any, at_most: int, generator: np.random.Generator) -> Rows:
 
 
 def take_rows(X: Any, index: Rows) -> Any:
-    """Return some rows of a table, by their places, in that order; one may come several times."""
+    """Return some rows by their places, in that order; one may come several times.
+
+    It need not be a table: a series and arrays or tensors of any number of axes have rows, too.
+    """
     if is_mapping(X):
-        return {name: _native(_mapped(values)[index]) for name, values in X.items()}
+        return {name: take_rows(values, index) for name, values in X.items()}
+    if nw.dependencies.is_into_series(X):
+        return nw.from_native(X, series_only=True)[index].to_native()
     frame = _frame(X)
-    return _array(X)[index] if frame is None else frame[index].to_native()
+    if frame is not None:
+        return frame[index].to_native()
+    return X[index] if hasattr(X, "shape") else np.asarray(X)[index]
 
 
 def with_column(X: Any, place: int, values: Column) -> Any:

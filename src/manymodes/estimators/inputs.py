@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +15,11 @@ from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
 from torch import Tensor
 
 from manymodes import _checks
-from manymodes.estimators.columns import RawTable, raw_table
+from manymodes.estimators.columns import Kind, RawTable, raw_table
 from manymodes.estimators.encoding import TableEncoder
-from manymodes.estimators.tables import Floats, as_table, is_mapping, refuse_constant, target_table
+from manymodes.estimators.tables import Floats, as_table, is_mapping, refuse_constant, target_table, unmasked
 from manymodes.nn.inputs import Inputs, mapped, n_rows, parts_of
+from manymodes.training.rows.data import refuse_wild
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +61,7 @@ def learn_features(estimator: BaseEstimator, X: Any) -> Features:
     if own:
         if places:
             raise _checks.InputError("categorical_features must be left out with a backbone of your own.")
+        _refuse_what_no_backbone_takes(table)
         estimator.encoder_ = TableEncoder.of_numbers(table.names)
     else:
         estimator.encoder_ = TableEncoder.learn(table, places)
@@ -82,7 +85,7 @@ def open_features(estimator: BaseEstimator, X: Any, first_row: int = 0) -> Featu
             )
         return _features_of(inputs)
     X = _matched(estimator, X)
-    table = _table(estimator, X, first_row)
+    table = _table(estimator, X, first_row, least=0)
     if not is_mapping(X):
         validate_data(estimator, X, reset=False, skip_check_array=True)
     _checks.matches_shape("X", (len(table), len(table.names)), ("N", len(encoder.columns)), "as the fit had")
@@ -95,12 +98,32 @@ def refuse_few(n_rows: int) -> None:
         raise _checks.InputError(f"X must have at least 2 rows; got {_checks.counted(n_rows, 'sample')}.")
 
 
-def _table(estimator: BaseEstimator, X: Any, first_row: int = 0) -> RawTable:
+def _table(estimator: BaseEstimator, X: Any, first_row: int = 0, *, least: int = 1) -> RawTable:
     table = raw_table(X, first_row)
     if table is not None:
         return table
-    values = check_array(X, dtype=np.float64, ensure_all_finite="allow-nan", estimator=estimator)
+    try:
+        values = check_array(
+            _plain(X),
+            dtype=np.float64,
+            ensure_all_finite="allow-nan",
+            ensure_min_samples=least,
+            estimator=estimator,
+        )
+    except ValueError as error:
+        if "could not convert" not in str(error):
+            raise
+        raise _checks.InputError(
+            f"X must hold numbers where it is an array; {error}. Hand in a data frame, whose text is categories."
+        ) from None
     return RawTable([f"x{place}" for place in range(values.shape[1])], list(values.T), first_row)
+
+
+def _plain(X: Any) -> Any:
+    """Return an array without a mask, or a tensor as one; anything else as it is."""
+    if isinstance(X, Tensor):
+        return X.detach().cpu().double().numpy()
+    return unmasked(X) if isinstance(X, np.ma.MaskedArray) else X
 
 
 def _encoded(encoder: TableEncoder, table: RawTable) -> Features:
@@ -108,6 +131,19 @@ def _encoded(encoder: TableEncoder, table: RawTable) -> Features:
         return torch.from_numpy(encoder.encode(table.rows(first, last)))
 
     return Features(len(table), part)
+
+
+def _refuse_what_no_backbone_takes(table: RawTable) -> None:
+    for place in range(len(table.names)):
+        column = table.column(place)
+        missing = column.missing
+        got = {Kind.TEXT: "text", Kind.TIME: "points in time"}.get(column.kind)
+        if got is None and missing.any():
+            got = f"a missing value in {column.row(int(missing.argmax()))}"
+        if got is not None:
+            raise _checks.InputError(
+                f"Column {column.name!r} must hold numbers, all of them, for a backbone of your own; got {got}."
+            )
 
 
 def _remember_table(estimator: BaseEstimator, X: Any, table: RawTable) -> None:
@@ -121,9 +157,14 @@ def _matched(estimator: BaseEstimator, X: Any) -> Any:
     """Return the columns of a mapping that an estimator knows, in the order of its fit; anything else as it is."""
     if not is_mapping(X):
         return X
-    names = list(getattr(estimator, "feature_names_in_", X))
-    _checks.known_columns(names, list(X), "X")
-    return {name: X[name] for name in names}
+    named = {str(name): column for name, column in X.items()}
+    if not hasattr(estimator, "feature_names_in_"):
+        warnings.warn(
+            f"X has feature names, but {type(estimator).__name__} was fitted without feature names", stacklevel=2
+        )
+    names = list(getattr(estimator, "feature_names_in_", named))
+    _checks.known_columns(names, list(named), "X")
+    return {name: named[name] for name in names}
 
 
 # --- inputs of a backbone of the user's own ---
@@ -131,18 +172,25 @@ def _matched(estimator: BaseEstimator, X: Any) -> Any:
 
 def _as_they_are(X: Any) -> Inputs | None:
     """Return tensors and arrays that are no table, as tensors; None where ``X`` is a table."""
-    if isinstance(X, Tensor):
-        return X
-    if isinstance(X, np.ndarray) and X.ndim > 2:
-        return torch.from_numpy(np.ascontiguousarray(X))
+    if isinstance(X, Tensor) or (isinstance(X, np.ndarray) and X.ndim > 2):
+        return _tensor("X", X)
     if not is_mapping(X) or not any(getattr(part, "ndim", 1) > 1 for part in X.values()):
         return None
-    parts = {
-        str(name): part if isinstance(part, Tensor) else torch.from_numpy(np.ascontiguousarray(part))
-        for name, part in X.items()
-    }
+    parts = {str(name): _tensor(f"X[{name!r}]", part) for name, part in X.items()}
     parts_of(parts, "X")
     return parts
+
+
+def _tensor(name: str, part: Any) -> Tensor:
+    """Return an array or a tensor as a tensor of finite numbers without a gradient."""
+    if not isinstance(part, Tensor):
+        array = np.ascontiguousarray(part)
+        if array.dtype.kind not in "biuf":
+            raise _checks.InputError(f"{name} must hold numbers; got {array.dtype}.")
+        part = torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+    tensor: Tensor = part.detach()
+    refuse_wild(name, tensor, infinite=False)
+    return tensor
 
 
 def _features_of(inputs: Inputs) -> Features:

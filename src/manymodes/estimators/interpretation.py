@@ -309,6 +309,15 @@ def _averaged(density: Mixture) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _places(model: BaseEstimator, X: Any, features: Iterable[Feature] | None) -> dict[str, int]:
+    """Return the places of features, or refuse a model that predicts no densities of a table."""
+    if not hasattr(model, "predict_distribution"):
+        raise TypeError(f"model must predict densities, as MDNRegressor does; got {type(model).__name__}.")
+    if getattr(model, "encoder_", True) is None:
+        raise _checks.InputError(
+            "X must be a table, whose columns are features; this model takes inputs that are none."
+        )
+    if not frames.n_rows(X):
+        raise _checks.InputError("X must have at least 1 row; got 0.")
     return frames.places(X, features, getattr(model, "feature_names_in_", None))
 
 

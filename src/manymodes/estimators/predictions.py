@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor
 
 from manymodes import _checks
@@ -19,8 +21,8 @@ from manymodes.distributions.together import parameters
 from manymodes.estimators.frames import like, n_rows
 from manymodes.estimators.inputs import Features, read_features
 from manymodes.estimators.prediction_columns import prediction_columns
-from manymodes.estimators.tables import Floats
-from manymodes.estimators.targets import read_targets
+from manymodes.estimators.tables import Floats, target_table
+from manymodes.estimators.targets import Targets, read_targets
 from manymodes.nn.inputs import Inputs
 from manymodes.training.randomness import seeded
 
@@ -140,6 +142,11 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
             ValueError: A level outside (0, 1), a target that is not there, or several and none chosen.
         """
         level = _checks.number_between("level", level, 0.0, 1.0)
+        if target is None and self._n_targets > 1:
+            raise _checks.InputError(
+                f"target must name one of {_checks.quoted(self.target_names_ or default_names(self._n_targets))}; got "
+                "None. Of the joint density, see predict_distribution(X).highest_density_level()."
+            )
         dim = None if target is None else self._target_place(target)
         parts = [part.highest_density_region(level, dim=dim) for part in self.iter_distributions(X)]
         return Region.joined(parts)
@@ -173,6 +180,26 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         ]
         return self._each(X, lambda part, rows: part.probability(*(end[rows] for end in ends)))
 
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Return R^2 of the mean, averaged over targets: scikit-learn's convention for regressors.
+
+        Args:
+            X: Features, (N, F).
+            y: Targets, (N,) or (N, D), matched by name where both sides have names; missing ones do not count.
+            sample_weight: Weight of each row, (N,).
+
+        Raises:
+            ValueError: Targets that do not fit.
+        """
+        values = self._targets(X, y).values
+        means = self.predict(X).reshape(values.shape)
+        weight = None if sample_weight is None else _check_sample_weight(sample_weight, values)
+        found = []
+        for d, known in enumerate(~np.isnan(values).T):
+            own = None if weight is None else weight[known]
+            found.append(r2_score(values[known, d], means[known, d], sample_weight=own))
+        return float(np.mean(found))
+
     def log_prob(self, X: Any, y: Any) -> Floats:
         """Return log p(y | x) of the joint density, (N,), in nats.
 
@@ -185,7 +212,7 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         """
         targets = self._scored_targets(X, y)
         found = self._each(X, lambda part, rows: part.log_prob(targets[rows]).unsqueeze(-1))
-        return found.reshape(len(targets))
+        return found if found.ndim == 1 else found[:, 0]
 
     def predict_frame(self, X: Any, levels: Sequence[float] = (0.05, 0.5, 0.95), *, interval: float = 0.9) -> Any:
         """Return a table of the kind of X, one line a row, with the usual columns for every target.
@@ -203,7 +230,7 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
             ValueError: Levels out of range, or features that do not fit.
         """
         interval = _checks.number_between("interval", interval, 0.0, 1.0)
-        asked = [_level(level) for level in levels]
+        asked = [_level(level) for level in np.atleast_1d(np.asarray(levels)).tolist()]
         parts = [prediction_columns(part, self._names(part), asked, interval) for part in self.iter_distributions(X)]
         columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return like(X, columns, index_of=X)
@@ -255,8 +282,15 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
 
     def _ends(self, name: str, end: ArrayLike | None, default: float, n_rows: int) -> Tensor:
         """Return ends of intervals, (N, D)."""
-        values = np.asarray(default if end is None else end, dtype=np.float64)
         target_dim = self._n_targets
+        table = target_table(end, allow_missing=True)
+        try:
+            values = np.asarray(default if end is None else end if table is None else table.values, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise _checks.InputError(f"{name} must be numbers; got {end!r}.") from None
+        if table is not None and self.target_names_ is not None and target_dim > 1:
+            _checks.known_columns(self.target_names_, table.names, name)
+            values = values[:, [table.names.index(own) for own in self.target_names_]]
         values = values[:, None] if values.ndim == 1 and target_dim == 1 else values
         try:
             return as_tensor(np.broadcast_to(values, (n_rows, target_dim)))
@@ -267,12 +301,16 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
             ) from None
 
     def _scored_targets(self, X: Any, y: Any) -> Tensor | Incomplete:
+        """Return targets of X, (N, D), as tensors."""
+        return self._targets(X, y).tensor()
+
+    def _targets(self, X: Any, y: Any) -> Targets:
         """Return targets of X, (N, D), in the order of the fit's where both have names."""
         allow_missing = bool(getattr(self, "allow_missing_targets", False))
         targets = read_targets(self, y, allow_missing=allow_missing).matched(self.target_names_)
         _checks.same_rows("X", n_rows(X), "y", len(targets))
         _checks.matches_shape("y", targets.values.shape, ("N", self._n_targets), "as the model was fitted with")
-        return targets.tensor()
+        return targets
 
     def _names(self, part: Mixture) -> list[str]:
         return self.target_names_ or default_names(part.event_shape[0])

@@ -5,40 +5,33 @@ from __future__ import annotations
 import copy
 import os
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted, column_or_1d
-from torch import Tensor, nn
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
 
 from manymodes import _checks
 from manymodes.distributions import Mixture
 from manymodes.estimators.choices import Choices
 from manymodes.estimators.documents import describe
-from manymodes.estimators.encoding import TableEncoder
 from manymodes.estimators.families import NORMAL, Family
 from manymodes.estimators.fitting import Fitter
-from manymodes.estimators.held_out import HeldOut
 from manymodes.estimators.inputs import (
     Features,
-    category_levels,
-    learn_features,
     open_features,
-    refuse_few,
-    remember_names,
 )
 from manymodes.estimators.interpretation import explain
 from manymodes.estimators.model_file import MODEL_FORMAT
 from manymodes.estimators.predictions import (
     DensityRegressorMixin,
     as_seed,
-    as_tensor,
     default_names,
     restored_on_failure,
 )
@@ -47,29 +40,12 @@ from manymodes.estimators.row_numbers import forget_rows, renumber_rows
 from manymodes.estimators.target_facts import inspect_target
 from manymodes.estimators.target_suggestions import suggestion
 from manymodes.estimators.target_words import about_target
-from manymodes.estimators.targets import Targets, read_targets, refuse_unvaried
+from manymodes.estimators.training_rows import TrainingRows, read_rows, read_stream
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.nn.inputs import Inputs, mapped
 from manymodes.objectives import Objective
 from manymodes.training import Callback, Interrupted, ParquetStream, Stream
-from manymodes.training.rows.data import Data
-from manymodes.training.rows.sampling import look_through
 from manymodes.training.world import World
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """What a fit learns from: inputs and targets, weights or None, and the stream that they are a sample of, or None.
-
-    ``categories`` and ``gaps`` are those of the encoder.
-    """
-
-    x: Inputs
-    targets: Targets
-    weight: Tensor | None
-    stream: Stream | None
-    categories: Sequence[tuple[int, int]]
-    gaps: Sequence[int] = ()
 
 
 class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -106,10 +82,9 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         covariance_type: ``"diag"`` (a scale per target dimension), ``"spherical"`` (one for all), ``"full"`` (with
             correlations) or ``"low_rank"`` (correlations of rank 2).
         family: ``"normal"``, ``"student_t"`` (for targets with outliers), ``"laplace"`` or ``"logistic"``; for positive
-            targets ``"gamma"``, or, on a logarithmic scale, ``"log_normal"``, ``"log_laplace"`` or ``"log_logistic"``;
-            for targets between 0 and 1 ``"beta"``, or any of the first four on a logit scale, say ``"logit_normal"``,
-            and with other bounds ``("beta", 0, 100)``; for angles in radians ``"von_mises"``; for counts ``"poisson"``
-            or ``"negative_binomial"``.
+            targets ``"gamma"`` or ``"log_normal"``; for targets between 0 and 1 ``"beta"``, or any of the first four on
+            a logit scale, say ``"logit_normal"``, and with other bounds ``("beta", 0, 100)``; for angles in radians
+            ``"von_mises"``; for counts ``"poisson"`` or ``"negative_binomial"``.
         target_families: Families of single targets by name or place, say ``{"angle": "von_mises"}``; the others have
             ``family``.
         atoms: Values with a probability of their own, say ``(0.0,)`` for exact zeros, in the units of a single target.
@@ -287,14 +262,23 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
                 checkpoint of another fit.
             TypeError: Callbacks that cannot be called.
         """
-        followers = [_follower(callback) for callback in callbacks]
-        place = None if checkpoint is None else Path(checkpoint)
-        with restored_on_failure(self):
-            start = self._start(place)
-            features = learn_features(self, X) if start is None else open_features(self, X)
-            targets = read_targets(self, y, y_lower, y_upper, allow_missing=bool(self.allow_missing_targets))
-            check_consistent_length(features, targets)
-            self._fit(features, targets, sample_weight, groups, eval_set, followers, place, start)
+        start = self._start(checkpoint)
+        with restored_on_failure(self), _gradients():
+            rows = read_rows(
+                self,
+                X,
+                y,
+                sample_weight,
+                y_lower=y_lower,
+                y_upper=y_upper,
+                groups=groups,
+                eval_set=eval_set,
+                goes_on=start is not None,
+            )
+            self._learn(rows, checkpoint, start, _followers(callbacks))
+            self.target_ndim_ = rows.targets.ndim
+            if rows.places is not None:
+                renumber_rows(self, rows.places)
         return self._unless_interrupted()
 
     def fit_stream(
@@ -326,25 +310,12 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             raise _checks.InputError(f"{name} must be left out for a stream, whose rows are not in memory.")
         if names is None and isinstance(stream, ParquetStream):
             names = stream.features, stream.targets
-        with restored_on_failure(self):
-            found = look_through(stream)
-            sample = found.rows
-            if not isinstance(sample.y, Tensor):
-                raise _checks.InputError("stream must hold exact targets; got Incomplete. Take manymodes.fit for them.")
-            if not isinstance(sample.x, Tensor):
-                raise _checks.InputError(
-                    "stream must hold one table of features. Take manymodes.fit for several inputs."
-                )
-            x, y = (part.to(torch.float64) for part in (sample.x, sample.y))
-            remember_names(self, x.shape[1], None if names is None else names[0])
-            known = [f"x{place}" for place in range(x.shape[1])] if names is None else names[0]
-            self.encoder_ = TableEncoder.of_numbers(known)
-            targets = Targets.exact(y.numpy(), None if names is None else list(names[1]))
-            refuse_unvaried(targets)
-            fit = _Rows(x, targets, sample.weight, stream.having(found), category_levels(self, x.numpy()))
-            self._learn(fit, HeldOut(self.validation_fraction), None if checkpoint is None else Path(checkpoint))
+        self._start(checkpoint)
+        with restored_on_failure(self), _gradients():
+            rows = read_stream(self, stream, names)
+            self._learn(rows, checkpoint)
             forget_rows(self)
-            self.target_ndim_ = 1 if y.shape[1] == 1 else 2
+            self.target_ndim_ = 1 if rows.targets.values.shape[1] == 1 else 2
         return self._unless_interrupted()
 
     def _unless_interrupted(self) -> Self:
@@ -353,57 +324,7 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             raise Interrupted(self.network_, self.history_)
         return self
 
-    def _fit(
-        self,
-        features: Features,
-        targets: Targets,
-        sample_weight: ArrayLike | None,
-        groups: ArrayLike | None,
-        eval_set: Any,
-        callbacks: Sequence[Callback],
-        checkpoint: Path | None,
-        start: MixtureDensityNetwork | None,
-    ) -> None:
-        refuse_few(len(features))
-        x, rows = features.all(), np.arange(len(features))
-        weight = None
-        if sample_weight is not None:
-            weight = _check_sample_weight(sample_weight, np.empty((len(features), 1)), ensure_non_negative=True)
-            rows = np.flatnonzero(weight)  # 0 is no row
-            x, targets, weight = mapped(x, lambda part: part[rows]), targets.take(rows), as_tensor(weight[rows])
-        refuse_unvaried(targets)
-        held_out = self._held_out(groups, rows, eval_set, len(features))
-        encoder: TableEncoder | None = self.encoder_
-        shape = ((), ()) if encoder is None else (encoder.categories, encoder.gaps)
-        self._learn(_Rows(x, targets, weight, None, *shape), held_out, checkpoint, start, callbacks)
-        self.target_ndim_ = targets.ndim
-        if weight is not None:
-            renumber_rows(self, rows)
-
-    def _held_out(self, groups: ArrayLike | None, rows: NDArray[np.intp], eval_set: Any, n_rows: int) -> HeldOut:
-        """Return which rows choose, of those with the given numbers."""
-        last = _checks.one_of("validation_rows", self.validation_rows, {"random": False, "last": True})
-        numbers = None
-        if groups is not None:
-            if last or eval_set is not None:
-                raise _checks.InputError("groups must be left out with validation_rows='last' and with an eval_set.")
-            names = column_or_1d(groups)
-            _checks.same_rows("X", n_rows, "groups", len(names))
-            numbers = torch.from_numpy(np.unique(names, return_inverse=True)[1][rows])
-        return HeldOut(self.validation_fraction, numbers, last, self._eval_rows(eval_set))
-
-    def _eval_rows(self, eval_set: Any) -> Data | None:
-        if eval_set is None:
-            return None
-        pair = eval_set[0] if isinstance(eval_set, list) and len(eval_set) == 1 else eval_set
-        if not isinstance(pair, tuple) or len(pair) != 2:
-            raise _checks.InputError("eval_set must be one pair (X, y) of rows that choose the best epochs.")
-        features = open_features(self, pair[0])
-        targets = read_targets(self, pair[1], allow_missing=bool(self.allow_missing_targets))
-        check_consistent_length(features, targets)
-        return features.all(), targets.tensor(self.rounding)
-
-    def _start(self, checkpoint: Path | None) -> MixtureDensityNetwork | None:
+    def _start(self, checkpoint: object) -> MixtureDensityNetwork | None:
         """Return a copy of the network to go on with; None where the fit is a first one."""
         if checkpoint is not None and self.random_state is None:
             raise _checks.InputError("random_state must be a number with a checkpoint, so that a fit can go on.")
@@ -415,15 +336,14 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _learn(
         self,
-        rows: _Rows,
-        held_out: HeldOut,
-        checkpoint: Path | None,
+        rows: TrainingRows,
+        checkpoint: str | os.PathLike[str] | None,
         start: MixtureDensityNetwork | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> None:
         """Fit the network to rows, or to the stream that they are a sample of."""
         self.target_facts_ = tuple(inspect_target(column) for column in rows.targets.values.T)
-        choices = Choices(self, self.target_facts_, rows.targets)
+        choices = Choices(self, self.target_facts_, rows.targets, are_exact=rows.are_exact)
         fitter = Fitter(
             architecture=choices.architecture(rows.x, rows.categories, rows.gaps),
             data=(rows.x, choices.targets(), *([] if rows.weight is None else [rows.weight])),
@@ -433,8 +353,8 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             seed=_agreed_seed(self.random_state),
             device=_usable_device(self.device),
             time_limit=choices.time_limit,
-            checkpoint=checkpoint,
-            held_out=held_out,
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+            held_out=rows.held_out,
             start=start,
             callbacks=callbacks,
         )
@@ -452,8 +372,14 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         return open_features(self, X, first_row)
 
     def _density(self, x: Inputs) -> Mixture:
-        mixture: Mixture = self.network_.eval()(mapped(x, lambda part: part.to(self.network_.device)))
-        return mixture
+        try:
+            mixture: Mixture = self.network_.eval()(mapped(x, lambda part: part.to(self.network_.device)))
+        except (RuntimeError, IndexError) as error:
+            if self.backbone is None or isinstance(error, torch.OutOfMemoryError):
+                raise
+            reason = str(error).splitlines()[0]
+            raise _checks.InputError(f"X must be like that of the fit; the backbone fails with it: {reason}") from error
+        return mixture.to(torch.float64)
 
     @property
     def _n_targets(self) -> int:
@@ -515,16 +441,25 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         MODEL_FORMAT.write(path, self.network_.state_dict(), describe(self))
 
 
-def _follower(callback: Any) -> Callback:
+def _followers(callbacks: Any) -> list[Callback]:
     """Return what is called after every epoch."""
-    method = getattr(callback, "on_epoch_end", callback)
-    if not callable(method):
-        raise TypeError(
-            "callbacks must be functions of a History, or objects with a method on_epoch_end; "
-            f"got {type(callback).__name__}."
-        )
-    follower: Callback = method
-    return follower
+    if callable(callbacks) or not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks must be a list of functions of a History; got {type(callbacks).__name__}.")
+    followers: list[Any] = [getattr(callback, "on_epoch_end", callback) for callback in callbacks]
+    for follower in followers:
+        if not callable(follower):
+            raise TypeError(
+                "callbacks must be functions of a History, or objects with a method on_epoch_end; "
+                f"got {type(follower).__name__}."
+            )
+    return followers
+
+
+@contextmanager
+def _gradients() -> Iterator[None]:
+    """Let networks learn also where somebody has switched gradients off."""
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        yield
 
 
 def _agreed_seed(random_state: Any) -> int | None:

@@ -6,26 +6,32 @@ whose last step does, or a search over such.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, ClassVar, Self, final
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import UNUSED, _MetadataRequester
 from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor
 
-from manymodes import metrics
+from manymodes import _checks, metrics
 from manymodes.distributions import Incomplete, Mixture
 from manymodes.estimators.predictions import DensityRegressorMixin
 
 
 class DensityScorer(_MetadataRequester, ABC):  # type: ignore[misc]
-    """A score of predicted densities; abstract."""
+    """A score of predicted densities; abstract.
+
+    Attributes:
+        takes_missing: Whether targets may be missing where the model allows it.
+    """
+
+    takes_missing: ClassVar[bool] = False
 
     __metadata_request__score = {"estimator": UNUSED}  # noqa: RUF012  # set_score_request may ask for weights alone
 
@@ -40,9 +46,33 @@ class DensityScorer(_MetadataRequester, ABC):  # type: ignore[misc]
             TypeError: An estimator that predicts no densities.
         """
         model, X = _model_and_features(estimator, X)
-        scores = np.concatenate([self._of_rows(density, rows).numpy() for density, rows in _parts(model, X, y)])
-        weight = None if sample_weight is None else _check_sample_weight(sample_weight, scores)
+        scores = np.concatenate([self._of_rows(density, rows).numpy() for density, rows in self._parts(model, X, y)])
+        weight = sample_weight
+        if weight is not None:
+            weight = _check_sample_weight(weight, scores, ensure_non_negative=True)
         return self._summary(np.average(scores, axis=0, weights=weight))
+
+    def set_score_request(self, *, sample_weight: bool | str | None = True) -> Self:
+        """Return a scorer that asks for weights, under another name if that is a text, as metadata routing wants it."""
+        asking = copy.deepcopy(self)  # those of this module are everybody's
+        request = asking._get_metadata_request()
+        request.score.add_request(param="sample_weight", alias=sample_weight)
+        asking._metadata_request = request
+        return asking
+
+    def _parts(self, model: DensityRegressorMixin, X: Any, y: Any) -> Iterator[tuple[Mixture, Tensor | Incomplete]]:
+        """Yield predictions and targets, some rows at a time."""
+        targets = model._scored_targets(X, y)
+        if isinstance(targets, Incomplete) and not self.takes_missing:
+            raise _checks.InputError(
+                f"y must have no missing values for {type(self).__name__}; neg_log_score knows what they tell."
+            )
+        first = 0
+        with torch.no_grad():
+            for density in model.iter_distributions(X):
+                last = first + density.batch_shape[0]
+                yield density, targets[first:last]
+                first = last
 
     @abstractmethod
     def _of_rows(self, density: Mixture, y: Any) -> Tensor:
@@ -57,6 +87,8 @@ class DensityScorer(_MetadataRequester, ABC):  # type: ignore[misc]
 @dataclass(eq=False)
 class NegLogScore(DensityScorer):
     """Mean of log p(y | x), in nats: minus ``metrics.log_score``."""
+
+    takes_missing: ClassVar[bool] = True
 
     def _of_rows(self, density: Mixture, y: Any) -> Tensor:
         return metrics.log_score(density, y)
@@ -115,6 +147,8 @@ coverage_error = CoverageError()
 
 def _model_and_features(estimator: Any, X: Any) -> tuple[DensityRegressorMixin, Any]:
     """Return who predicts densities, and the features as they reach it."""
+    from sklearn.pipeline import Pipeline  # which draws random numbers when it is imported
+
     while not isinstance(estimator, DensityRegressorMixin):
         if hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
@@ -127,14 +161,3 @@ def _model_and_features(estimator: Any, X: Any) -> tuple[DensityRegressorMixin, 
                 f"got {type(estimator).__name__}."
             )
     return estimator, X
-
-
-def _parts(model: DensityRegressorMixin, X: Any, y: Any) -> Iterator[tuple[Mixture, Tensor | Incomplete]]:
-    """Yield predictions and targets, some rows at a time."""
-    targets = model._scored_targets(X, y)
-    first = 0
-    with torch.no_grad():
-        for density in model.iter_distributions(X):
-            last = first + density.batch_shape[0]
-            yield density, targets[first:last]
-            first = last

@@ -45,7 +45,7 @@ def as_table(data: Any, role: str, *, allow_missing: bool = False) -> Table | No
         return from_columns(data, role, allow_missing=allow_missing)
     refuse_lazy(data)
     if nw.dependencies.is_into_dataframe(data):
-        frame = nw.from_native(data, eager_only=True)
+        frame = as_frame(data)
         columns = [(str(column.name), _to_numpy(column)) for column in frame.iter_columns()]
         return _stack(columns, role, allow_missing=allow_missing)
     return None
@@ -55,13 +55,43 @@ def from_columns(
     columns: Mapping[str, ArrayLike], role: str, *, first_row: int = 0, allow_missing: bool = False
 ) -> Table:
     """Return a mapping of names to columns, (N,) each, as a table; messages count rows from ``first_row`` on."""
-    named = [(str(name), np.asarray(column)) for name, column in columns.items()]
+    named = [(str(name), as_array(column)) for name, column in columns.items()]
     return _stack(named, role, first_row, allow_missing=allow_missing)
 
 
 def is_mapping(data: Any) -> bool:
     """Return whether ``data`` maps names to columns; one of SciPy's sparse formats is a dict, too."""
     return isinstance(data, Mapping) and not hasattr(data, "shape")
+
+
+def as_frame(X: Any) -> nw.DataFrame[Any]:
+    """Return a frame of any kind, or refuse one with two columns of one name."""
+    try:
+        return nw.from_native(X, eager_only=True)
+    except nw.exceptions.DuplicateError:
+        names = [str(name) for name in (X.column_names if hasattr(X, "column_names") else X.columns)]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        raise _checks.InputError(f"column names must differ; got {_checks.quoted(repeated)} more than once.") from None
+
+
+def as_array(column: Any) -> NDArray[Any]:
+    """Return a column of a mapping; one of Python objects is not made alike, and what is masked is missing."""
+    if isinstance(column, np.ma.MaskedArray):
+        return unmasked(column)
+    if hasattr(column, "__array__"):
+        return np.asarray(column)
+    if not isinstance(column, Sequence) or isinstance(column, str):
+        return np.asarray(column, dtype=object)  # no axis, or one of what it is
+    objects = np.empty(len(column), dtype=object)
+    objects[:] = column
+    return objects
+
+
+def unmasked(values: Any) -> NDArray[Any]:
+    """Return an array with what is masked as NaN."""
+    if not isinstance(values, np.ma.MaskedArray):
+        return np.asarray(values)
+    return np.where(np.ma.getmaskarray(values), np.nan, np.ma.getdata(values).astype(np.float64))
 
 
 def refuse_lazy(data: Any) -> None:
@@ -145,7 +175,7 @@ def _stack(
     return Table(names, np.column_stack(values))
 
 
-def _to_numpy(series: nw.Series[Any]) -> NDArray[Any]:
+def _to_numpy(series: Any) -> Any:
     numeric = series.dtype.is_numeric() or series.dtype == nw.Boolean
     return (series.cast(nw.Float64) if numeric else series).to_numpy()
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions import Incomplete
-from manymodes.estimators.tables import Floats, refuse_same, target_name, target_table
+from manymodes.estimators.tables import Floats, refuse_same, target_name, target_table, unmasked
 
 _ALLOW = ", or pass allow_missing_targets=True"
 
@@ -97,7 +97,7 @@ def read_targets(
     """
     values, names = _read(estimator, y, "y")
     low, high = (
-        np.full_like(values, np.nan) if end is None else _matched(_read(estimator, end, name)[0], values, name)
+        np.full_like(values, np.nan) if end is None else _matched(*_read(estimator, end, name), values, names, name)
         for end, name in ((y_lower, "y_lower"), (y_upper, "y_upper"))
     )
     is_censored = ~(np.isnan(low) & np.isnan(high))
@@ -130,10 +130,15 @@ def _read(estimator: BaseEstimator, y: Any, name: str) -> tuple[Floats, list[str
     table = target_table(y, allow_missing=True)
     if table is not None:
         return table.values, table.names
+    if isinstance(y, Tensor):
+        y = y.detach().cpu().double().numpy()
+    if not np.ndim(y):
+        raise _checks.InputError(f"{name} must have shape (N,) or (N, D); got {y!r}.")
     values = check_array(
-        y,
+        unmasked(y) if isinstance(y, np.ma.MaskedArray) else y,
         dtype=np.float64,
         ensure_2d=False,
+        ensure_min_samples=0,
         ensure_all_finite="allow-nan" if name == "y" else False,
         input_name=name,
         estimator=estimator,
@@ -143,7 +148,11 @@ def _read(estimator: BaseEstimator, y: Any, name: str) -> tuple[Floats, list[str
     return values, None
 
 
-def _matched(end: Floats, values: Floats, name: str) -> Floats:
+def _matched(end: Floats, own_names: list[str] | None, values: Floats, names: list[str] | None, name: str) -> Floats:
+    """Return bounds in the shape of y, their columns in its order where both have names."""
+    if own_names is not None and names is not None and len(names) > 1 and end.ndim == 2:
+        _checks.known_columns(names, own_names, name)
+        end = end[:, [own_names.index(own) for own in names]]
     if end.size == values.size and len(end) == len(values):
         return end.reshape(values.shape)
     raise _checks.InputError(

@@ -77,8 +77,10 @@ class Dropout(nn.Module):
     def __init__(self, share: float) -> None:
         super().__init__()
         self.share = share
-        # Of 256 numbers. A tensor, so that a compiled step sees it change; it is no part of what is saved.
-        self.register_buffer("left_out", torch.zeros((), dtype=torch.uint8), persistent=False)
+        # Of 256 numbers. A tensor, so that a compiled step sees it change; it is no part of what is saved, and thus has
+        # memory also while a network is made without.
+        with torch.device("cpu"):
+            self.register_buffer("left_out", torch.zeros((), dtype=torch.uint8), persistent=False)
         self.fade(1.0)
 
     def fade(self, level: float) -> None:

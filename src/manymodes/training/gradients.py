@@ -59,6 +59,8 @@ class Backward:
         for parameter in self._parameters:
             parameter.grad = None
         losses = self._losses(batch)
+        if not losses.requires_grad:
+            raise _checks.InputError("objective must depend on the prediction; got a number without a gradient.")
         losses.sum().backward()  # not grad(): what a module hangs on its parameters' gradients goes on working
         return losses.detach(), [parameter.grad for parameter in self._parameters]
 

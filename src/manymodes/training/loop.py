@@ -144,7 +144,12 @@ def fit(
     world.check_same({"the number of rows in data": len(source.rows), "the place in checkpoint": journal.place})
     if journal.is_finished:
         return journal.load_network(network.eval())
-    with isolated(world.agreed(journal.seed), network.device) as generator:
+    # Also where somebody has switched gradients off.
+    with (
+        torch.inference_mode(mode=False),
+        torch.enable_grad(),
+        isolated(world.agreed(journal.seed), network.device) as generator,
+    ):
         run = _prepared(network, source, objective, settings, generator, journal, world)
         with (
             run.execution.applied(),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -72,8 +73,7 @@ class Run:
         try:
             while self.history.n_epochs < self.history.max_epochs and not self.history.ended_by:
                 self.history.ended_by = self._epoch(memory)
-                told = [follower(self.history) is True for follower in followers]
-                if self.world.agreed(any(told)):
+                if self.world.agreed(self._is_told_to_end(followers)):
                     self.history.ended_by = self.history.ended_by or "callback"
                 self._write_if_due(self.history.n_epochs)
         except KeyboardInterrupt:
@@ -95,6 +95,13 @@ class Run:
             raise Interrupted(self.network, self.history)
         if self.world.is_first:
             self.journal.write(grouped(network=self.network.state_dict()), self._numbers(), is_finished=True)
+
+    def _is_told_to_end(self, followers: Iterable[Callback]) -> bool:
+        """Call what follows the fit; random numbers that it draws are its own."""
+        before = random_states(self.network.device)
+        told = [follower(self.history) for follower in followers]
+        set_random_states(self.network.device, before)
+        return any(isinstance(answer, (bool, np.bool_)) and answer for answer in told)
 
     def _epoch(self, memory: Memory) -> str:
         """Learn from all training rows once and take note of it; return what ends the fit now, or nothing."""

@@ -149,7 +149,7 @@ def refuse_wild(name: str, value: Tensor, *, infinite: bool) -> None:
     """Refuse values whose squares overflow, and infinite ones unless they are ends of intervals."""
     if not value.is_floating_point():
         return
-    legal = value.abs() <= _checks.LARGEST
+    legal = value.isfinite() & (value.abs() <= _checks.LARGEST)
     legal = legal | value.isinf() if infinite else legal
     if not bool(legal.all()):
         row = int((~legal).reshape(len(value), -1).any(-1).nonzero()[0])
