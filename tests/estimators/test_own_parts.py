@@ -10,7 +10,7 @@ from torch import nn
 
 import manymodes as mm
 from manymodes._checks import InputError
-from manymodes.estimators import MDNRegressor
+from manymodes.estimators import MDNRegressor, neg_log_score
 
 N = 120
 SMALL = {
@@ -96,6 +96,25 @@ def test_arrays_of_more_axes_and_tensors_are_left_as_they_are():
     assert model.sample(words[:7], 3, random_state=0).shape == (3, 7)
 
 
+def test_every_answer_works_for_pictures_in_double_precision_and_bad_ones_are_refused():
+    x = inputs()["picture"]
+    y = x[:, 0, 0, 0] + 0.1
+    model = small(backbone=Picture(), max_epochs=5).fit(x, y)
+    assert model.predict(x).dtype == model.log_prob(x, y).dtype == np.float64
+    assert model.predict_probability(x, 0.0).shape == (N,)
+    assert np.isfinite(neg_log_score(model, x, y))
+    np.testing.assert_allclose(model.predict_region(x, 0.9).total_mass, 0.9, atol=1e-9)
+    with pytest.raises(InputError, match="^X must be a table, whose columns are features; this model takes inputs"):
+        model.explain(x)
+    with pytest.raises(InputError, match="^X must be like that of the fit; the backbone fails with it: "):
+        model.predict(x[:, :, :3])
+    x[3, 0, 0, 0] = np.inf
+    with pytest.raises(InputError, match=r"^X must be finite and within ±1e\+150; got another value first in row 4"):
+        model.predict(x)
+    with pytest.raises(InputError, match=r"^X must hold numbers; got <U1\."):
+        small(backbone=Picture()).fit(np.full((N, 1, 6, 6), "a"), y)
+
+
 def test_frozen_parameters_and_their_statistics_stay_and_the_rest_is_trained():
     X, y = table()
     part = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8))
@@ -140,12 +159,12 @@ def test_weights_of_a_trained_backbone_are_where_the_fit_begins():
         (
             nn.Linear(3, 2),
             lambda x: pd.DataFrame({"a": ["x"] * N, "b": [1.0] * N}),
-            "Column 'a' must hold numbers, all of them, for a backbone of your own; got text.",
+            "Column 'a' must hold numbers, all",
         ),
         (
             nn.Linear(1, 2),
             lambda x: x["row"][:, :1] * np.nan,
-            "Column 'x0' must hold numbers, all of them, for a backbone of your own; got a missing value in row 1.",
+            "Column 'x0' must hold numbers, all of them, for a backbone of your own; got a missing value in",
         ),
     ],
 )
@@ -241,6 +260,20 @@ def test_the_last_rows_are_held_out_where_rows_come_in_time():
 # --- going on ---
 
 
+def test_a_loaded_model_goes_on_too_and_its_targets_keep_their_places(tmp_path):
+    X, y = table()
+    both = pd.DataFrame({"a": y, "b": 10 + y})
+    small(warm_start=True, max_epochs=60).fit(X, both).save(tmp_path / "m.mm")
+    loaded = mm.load(tmp_path / "m.mm").set_params(max_epochs=1, lr=1e-9)
+    loaded.fit(X, both[["b", "a"]])
+    assert loaded.target_names_ == ["a", "b"]
+    assert loaded.predict(X).mean(0)[1] > 9
+    with pytest.raises(InputError, match="^y has no column 'b'"):
+        loaded.fit(X, both.rename(columns={"b": "c"}))
+    with pytest.raises(InputError, match=r"^y must have shape \(N, 2\) as the first fit had, with warm_start"):
+        loaded.fit(X, y)
+
+
 def test_a_warm_start_goes_on_where_the_first_fit_ended():
     X, y = table()
     first = small(warm_start=True, max_epochs=30).fit(X, y)
@@ -275,6 +308,17 @@ def test_censored_targets_correct_the_bias_of_a_ceiling():
     table = pd.DataFrame({"x": X[:, 0]})
     named = small(**settings).fit(table, pd.Series(seen, name="price"), y_lower=pd.Series(bound))
     np.testing.assert_allclose(named.predict(pd.DataFrame({"x": [0.9]})), [aware])
+
+
+def test_rows_of_weight_zero_are_no_rows_whatever_they_hold():
+    X, y = table()
+    weight = np.where(np.arange(N) % 2, 1.0, 0.0)
+    expected = small(max_epochs=5).fit(X, y, sample_weight=weight).predict(X)
+    frame = pd.DataFrame(np.where(weight[:, None] > 0, X, np.nan))
+    for spoiled, targets in ((np.where(weight[:, None] > 0, X, 1e6), y), (X, np.where(weight > 0, y, np.nan))):
+        model = small(max_epochs=5).fit(spoiled, targets, sample_weight=weight)
+        np.testing.assert_array_equal(model.predict(X), expected)
+    assert small(max_epochs=1).fit(frame, y, sample_weight=weight).feature_notes() == []
 
 
 def test_rows_whose_targets_are_partly_missing_teach_what_they_know():

@@ -101,7 +101,7 @@ def read_targets(
         for end, name in ((y_lower, "y_lower"), (y_upper, "y_upper"))
     )
     is_censored = ~(np.isnan(low) & np.isnan(high))
-    columns = values.reshape(len(values), -1)
+    columns = values[:, None] if values.ndim == 1 else values
     missing = np.isnan(values) & ~is_censored
     if missing.any() and not allow_missing:
         _refuse_missing(missing.reshape(columns.shape), names)
