@@ -24,7 +24,7 @@ import manymodes as mm
 from benchmarks import uci_rows, uci_seconds, uci_table
 from benchmarks.models import MODELS
 from manymodes.distributions import Incomplete
-from manymodes.estimators.target_facts import inspect_target
+from manymodes.estimators.targets.facts import inspect_target
 
 RESULTS = Path(__file__).parent / "results" / "uci"
 

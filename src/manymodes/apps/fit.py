@@ -23,7 +23,7 @@ from manymodes.apps.summary import MODEL_NAMES, Summary, as_json
 from manymodes.estimators import MDNRegressor
 from manymodes.estimators.baselines import GaussianNetwork, UnconditionalDensity
 from manymodes.estimators.model_file import MODEL_FILE
-from manymodes.estimators.tables import from_columns
+from manymodes.estimators.tables.numbers import from_columns
 from manymodes.training import Interrupted
 from manymodes.training.files import naming
 

@@ -14,7 +14,7 @@ from manymodes import _checks
 from manymodes.apps.files import Columns, read_columns
 from manymodes.estimators import MDNRegressor
 from manymodes.estimators.row_numbers import renumber_rows
-from manymodes.estimators.tables import from_columns, refuse_constant
+from manymodes.estimators.tables.numbers import from_columns, refuse_constant
 from manymodes.training import ParquetStream
 from manymodes.training.rows.sampling import look_through_parts
 

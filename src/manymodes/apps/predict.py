@@ -17,7 +17,7 @@ from manymodes.apps.scores import Scores, score
 from manymodes.distributions import Mixture, joined
 from manymodes.estimators import MDNRegressor, load
 from manymodes.estimators.prediction_columns import prediction_columns
-from manymodes.estimators.tables import from_columns
+from manymodes.estimators.tables.numbers import from_columns
 
 _ROWS_AT_ONCE = 16_384
 

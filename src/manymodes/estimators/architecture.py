@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from manymodes import _checks
 from manymodes.distributions import Concatenation, PointMass, given
 from manymodes.distributions.blueprints import Blueprint
-from manymodes.estimators.families import NORMAL, Family, blueprint_of
+from manymodes.estimators.targets.families import NORMAL, Family, blueprint_of
 from manymodes.nn import (
     MLP,
     Members,

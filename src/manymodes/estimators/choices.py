@@ -14,10 +14,10 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.distributions import Incomplete
 from manymodes.estimators.architecture import Architecture, output_width
-from manymodes.estimators.families import NORMAL, Family, checked_family
 from manymodes.estimators.presets import AUTO, DEFAULT_OBJECTIVE, ENOUGH, MORE_THAN_ENOUGH, PRESETS
-from manymodes.estimators.target_facts import TargetFacts
-from manymodes.estimators.targets import Targets
+from manymodes.estimators.targets.facts import TargetFacts
+from manymodes.estimators.targets.families import NORMAL, Family, checked_family
+from manymodes.estimators.targets.known import Targets
 from manymodes.nn.inputs import Inputs, mapped, n_rows
 from manymodes.objectives import Objective, named, regularised
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from manymodes import __version__, _checks
 from manymodes.estimators.architecture import Architecture, with_tuples
-from manymodes.estimators.encoding import TableEncoder
 from manymodes.estimators.fitting import Race
 from manymodes.estimators.model_file import UNSTORABLE, as_json
-from manymodes.estimators.target_facts import TargetFacts
+from manymodes.estimators.tables.encoding import TableEncoder
+from manymodes.estimators.targets.facts import TargetFacts
 from manymodes.training import History
 
 

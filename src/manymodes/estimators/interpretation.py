@@ -19,10 +19,10 @@ from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions import Mixture, pool
-from manymodes.estimators import frames
-from manymodes.estimators.inputs import open_features
 from manymodes.estimators.predictions import as_seed, as_tensor, default_names
-from manymodes.estimators.targets import read_targets
+from manymodes.estimators.tables import frames
+from manymodes.estimators.tables.inputs import open_features
+from manymodes.estimators.targets.known import read_targets
 from manymodes.nn.inputs import mapped
 from manymodes.training.randomness import seeded
 

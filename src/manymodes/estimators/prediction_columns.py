@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from manymodes.distributions import Mixture
-from manymodes.estimators.tables import Floats
+from manymodes.estimators.tables.numbers import Floats
 
 
 def prediction_columns(

@@ -18,11 +18,11 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.distributions import Incomplete, Mixture, Modes, Normal, Region, joined, medoid
 from manymodes.distributions.together import parameters
-from manymodes.estimators.frames import like, n_rows
-from manymodes.estimators.inputs import Features, read_features
 from manymodes.estimators.prediction_columns import prediction_columns
-from manymodes.estimators.tables import Floats, target_table
-from manymodes.estimators.targets import Targets, read_targets
+from manymodes.estimators.tables.frames import like, n_rows
+from manymodes.estimators.tables.inputs import Features, read_features
+from manymodes.estimators.tables.numbers import Floats, target_table
+from manymodes.estimators.targets.known import Targets, read_targets
 from manymodes.nn.inputs import Inputs
 from manymodes.training.randomness import seeded
 

@@ -21,12 +21,7 @@ from manymodes import _checks
 from manymodes.distributions import Mixture
 from manymodes.estimators.choices import Choices
 from manymodes.estimators.documents import describe
-from manymodes.estimators.families import NORMAL, Family
 from manymodes.estimators.fitting import Fitter
-from manymodes.estimators.inputs import (
-    Features,
-    open_features,
-)
 from manymodes.estimators.interpretation import explain
 from manymodes.estimators.model_file import MODEL_FORMAT
 from manymodes.estimators.predictions import (
@@ -37,9 +32,14 @@ from manymodes.estimators.predictions import (
 )
 from manymodes.estimators.presets import AUTO
 from manymodes.estimators.row_numbers import forget_rows, renumber_rows
-from manymodes.estimators.target_facts import inspect_target
-from manymodes.estimators.target_suggestions import suggestion
-from manymodes.estimators.target_words import about_target
+from manymodes.estimators.tables.inputs import (
+    Features,
+    open_features,
+)
+from manymodes.estimators.targets.facts import inspect_target
+from manymodes.estimators.targets.families import NORMAL, Family
+from manymodes.estimators.targets.suggestions import suggestion
+from manymodes.estimators.targets.words import about_target
 from manymodes.estimators.training_rows import TrainingRows, read_rows, read_stream
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.nn.inputs import Inputs, mapped

@@ -14,10 +14,10 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 from torch import Tensor
 
 from manymodes import _checks
-from manymodes.estimators.encoding import TableEncoder
-from manymodes.estimators.frames import n_rows, take_rows
 from manymodes.estimators.held_out import HeldOut
-from manymodes.estimators.inputs import (
+from manymodes.estimators.tables.encoding import TableEncoder
+from manymodes.estimators.tables.frames import n_rows, take_rows
+from manymodes.estimators.tables.inputs import (
     Features,
     category_levels,
     learn_features,
@@ -25,7 +25,7 @@ from manymodes.estimators.inputs import (
     refuse_few,
     remember_names,
 )
-from manymodes.estimators.targets import Targets, read_targets, refuse_unvaried
+from manymodes.estimators.targets.known import Targets, read_targets, refuse_unvaried
 from manymodes.nn.inputs import Inputs
 from manymodes.training import Stream
 from manymodes.training.rows.data import Data

@@ -14,9 +14,9 @@ from torch.distributions import Categorical
 
 from manymodes import _checks
 from manymodes.distributions import DiagonalNormal, Mixture, Normal, pool
-from manymodes.estimators.inputs import read_training_data
 from manymodes.estimators.predictions import DensityRegressorMixin, as_seed, as_tensor, restored_on_failure
-from manymodes.estimators.target_facts import inspect_target
+from manymodes.estimators.tables.inputs import read_training_data
+from manymodes.estimators.targets.facts import inspect_target
 from manymodes.nn import Standardizer
 from manymodes.training.randomness import seeded
 

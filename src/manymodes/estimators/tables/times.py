@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from manymodes.estimators.tables import Floats
+from manymodes.estimators.tables.numbers import Floats
 
 _DAY, _WEEK = 86_400.0, 7
 _YEAR = 365.2425 * _DAY

@@ -5,9 +5,9 @@ import torch
 from manymodes._checks import InputError
 from manymodes.distributions import Mixture
 from manymodes.estimators import MDNRegressor
-from manymodes.estimators.families import FAMILIES, blueprint_of, checked_family
-from manymodes.estimators.target_facts import inspect_target
-from manymodes.estimators.target_suggestions import suggestion
+from manymodes.estimators.targets.facts import inspect_target
+from manymodes.estimators.targets.families import FAMILIES, blueprint_of, checked_family
+from manymodes.estimators.targets.suggestions import suggestion
 from manymodes.nn import MixtureDensityNetwork, MixtureHead
 
 SMALL = {

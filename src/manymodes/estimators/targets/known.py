@@ -15,7 +15,7 @@ from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions import Incomplete
-from manymodes.estimators.tables import Floats, refuse_same, target_name, target_table, unmasked
+from manymodes.estimators.tables.numbers import Floats, refuse_same, target_name, target_table, unmasked
 
 _ALLOW = ", or pass allow_missing_targets=True"
 

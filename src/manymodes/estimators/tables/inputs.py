@@ -15,9 +15,9 @@ from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
 from torch import Tensor
 
 from manymodes import _checks
-from manymodes.estimators.columns import Kind, RawTable, raw_table
-from manymodes.estimators.encoding import TableEncoder
-from manymodes.estimators.tables import Floats, as_table, is_mapping, refuse_constant, target_table, unmasked
+from manymodes.estimators.tables.columns import Kind, RawTable, raw_table
+from manymodes.estimators.tables.encoding import TableEncoder
+from manymodes.estimators.tables.numbers import Floats, as_table, is_mapping, refuse_constant, target_table, unmasked
 from manymodes.nn.inputs import Inputs, mapped, n_rows, parts_of
 from manymodes.training.rows.data import refuse_wild
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 
-from manymodes.estimators.families import NORMAL, Family
-from manymodes.estimators.target_facts import TargetFacts
+from manymodes.estimators.targets.facts import TargetFacts
+from manymodes.estimators.targets.families import NORMAL, Family
 
 _CIRCULAR = re.compile(r"angle|azimuth|bearing|direction|heading|phase|theta|wind_?dir|yaw", re.IGNORECASE)
 _WIDE = 20.0  # times the smallest value: sizes that differ by orders of magnitude

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from manymodes.datasets import load_geyser
-from manymodes.estimators.target_facts import inspect_target
+from manymodes.estimators.targets.facts import inspect_target
 
 N = 2000
 

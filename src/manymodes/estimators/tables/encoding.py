@@ -16,9 +16,9 @@ from typing import Any, Self
 import numpy as np
 
 from manymodes import _checks
-from manymodes.estimators.columns import Column, Kind, RawTable
-from manymodes.estimators.tables import Floats
-from manymodes.estimators.times import TIME_PARTS, time_parts, varying_parts
+from manymodes.estimators.tables.columns import Column, Kind, RawTable
+from manymodes.estimators.tables.numbers import Floats
+from manymodes.estimators.tables.times import TIME_PARTS, time_parts, varying_parts
 
 _MOST_LEVELS = 256  # of a column of text
 _FEW_LEVELS = 20  # with so many, text may differ in most rows

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymodes import _checks
-from manymodes.estimators.tables import Floats, as_array, as_frame, is_mapping, refuse_lazy
+from manymodes.estimators.tables.numbers import Floats, as_array, as_frame, is_mapping, refuse_lazy
 
 _SECOND = np.timedelta64(1, "s")
 _INTEGERS = (nw.Int8, nw.Int16, nw.Int32, nw.Int64, nw.UInt8, nw.UInt16, nw.UInt32, nw.UInt64)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from manymodes import _checks
-from manymodes.estimators.tables import is_mapping
+from manymodes.estimators.tables.numbers import is_mapping
 
 Column: TypeAlias = "NDArray[Any] | nw.Series[Any]"
 Rows: TypeAlias = NDArray[np.intp]

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from manymodes.estimators.times import time_parts, varying_parts
+from manymodes.estimators.tables.times import time_parts, varying_parts
 
 
 def seconds(*texts):

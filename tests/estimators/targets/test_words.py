@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from manymodes.estimators.target_facts import inspect_target
-from manymodes.estimators.target_words import about_target
+from manymodes.estimators.targets.facts import inspect_target
+from manymodes.estimators.targets.words import about_target
 
 N = 2000
 

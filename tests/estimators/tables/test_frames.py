@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from manymodes._checks import InputError
-from manymodes.estimators import frames
+from manymodes.estimators.tables import frames
 
 DAYS = [datetime.datetime(2024, 1, day) for day in (3, 1, 2, 1)]
 COLUMNS = {

@@ -6,7 +6,7 @@ from sklearn.base import BaseEstimator
 
 from manymodes._checks import InputError
 from manymodes.distributions import Incomplete
-from manymodes.estimators.targets import read_targets, refuse_unvaried
+from manymodes.estimators.targets.known import read_targets, refuse_unvaried
 
 INF, NAN = np.inf, np.nan
 Y = np.array([1.0, 2.0, 3.0])

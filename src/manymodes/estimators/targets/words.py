@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from manymodes import _checks
-from manymodes.estimators.families import COUNTS, Family
-from manymodes.estimators.target_facts import OUTLIER, Atom, TargetFacts
+from manymodes.estimators.targets.facts import OUTLIER, Atom, TargetFacts
+from manymodes.estimators.targets.families import COUNTS, Family
 
 _MANY_TIES = 0.2  # share of rows that repeat values without a lattice, from which on it is told
 _SHOWN = 3

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from manymodes._checks import InputError
-from manymodes.estimators.columns import Kind, RawTable, raw_table, read_column
-from manymodes.estimators.encoding import TableEncoder
+from manymodes.estimators.tables.columns import Kind, RawTable, raw_table, read_column
+from manymodes.estimators.tables.encoding import TableEncoder
 
 N = 60
 rng = np.random.default_rng(0)
