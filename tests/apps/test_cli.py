@@ -289,6 +289,35 @@ def test_rows_without_a_known_target_are_predicted_without_a_density(tmp_path, m
     assert "log_density" not in read_csv(tmp_path / "p2.csv")
 
 
+def test_text_times_and_gaps_are_features_and_baselines_see_them_too(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    shop, n = rng.choice(["north", "south"], 200), 200
+    columns = {
+        "day": [str(np.datetime64("2024-01-01") + i) for i in range(n)],
+        "shop": shop,
+        "price": np.where(rng.random(n) < 0.2, "", rng.uniform(1, 5, n).round(2)),
+        "sold": np.where(shop == "north", 20, 5) + rng.normal(size=n).round(3),
+    }
+    file, model = write_csv(tmp_path / "sales.csv", columns), tmp_path / "m"
+    command = ["fit", file, "--target", "sold", "--output", model, "--json", "--preset", "fast", "--max-epochs", "60"]
+    assert main([*map(str, command)]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["feature_notes"] == ["Column 'price' has missing values, which count as such."]
+    scores = summary["scores"]
+    for name in ("model", "gaussian_network"):  # the shop decides
+        assert scores[name]["targets"]["sold"]["rmse"] < 0.5 * scores["unconditional"]["targets"]["sold"]["rmse"]
+    report = (model / "report.html").read_text()
+    assert "north" in report
+    assert "2024-" in report
+    assert main(["predict", str(model), str(file), "--output", str(tmp_path / "p.csv")]) == 0
+    assert np.isfinite(read_columns(tmp_path / "p.csv")["sold_mean"]).all()
+    file = write_csv(tmp_path / "odd.csv", columns | {"day": ["some day"] * n})
+    told = refused(capsys, "predict", model, file, "--output", tmp_path / "q.csv")
+    assert told.endswith(
+        "Column 'day' holds text, and points in time in the fit; hand in what the model was fitted with."
+    )
+
+
 # --- bad input: one sentence, exit code 2, nothing half-written ---
 
 
@@ -296,7 +325,7 @@ def test_a_table_that_cannot_be_fitted_is_refused(tmp_path, capsys):
     good = table()
     bad = {
         "text": good | {"price": ["cheap", *good["price"][1:]]},
-        "nan": good | {"size": [*good["size"][:3], "", "", *good["size"][5:]]},
+        "names": good | {"size": [f"house {i}" for i in range(60)]},
         "inf": good | {"price": [*good["price"][:9], "inf", *good["price"][10:]]},
         "constant": good | {"price": [7] * 60},
         "short": {name: column[:9] for name, column in good.items()},
@@ -305,8 +334,8 @@ def test_a_table_that_cannot_be_fitted_is_refused(tmp_path, capsys):
     expected = {
         "text": "Column 'price' holds 'cheap' in row 1, and a target must hold numbers; leave it out or turn it into "
         "numbers.",
-        "nan": "Column 'size' has 2 missing values (first: row 4), and a feature may have none; drop those rows or "
-        "fill them in.",
+        "names": "Column 'size' holds 54 different texts in 54 rows, too many for categories (at most 256, and half as "
+        "many as rows); leave it out, or turn it into fewer ones or into numbers.",
         "inf": "Column 'price' has 1 missing, infinite or huge value (first: row 10), and a target may have none; drop "
         "those rows or fill them in.",
         "constant": "target 'price' must take at least two different values; all 60 rows have 7.",
@@ -475,12 +504,12 @@ def test_another_seed_holds_out_other_rows_and_all_models_see_the_same(tmp_path,
         class Spy(kind):
             def fit(self, X, y, **more):
                 if isinstance(y, dict):  # not when one model is a part of another
-                    fitted.append([name, list(X), set(y["price"])])
+                    fitted.append([name, X, set(y["price"])])
                 return super().fit(X, y, **more)
 
             def predict_distribution(self, X):
                 if len(fitted[-1]) == 3:
-                    fitted[-1].append(len(next(iter(X.values()))))
+                    fitted[-1].append(len(X["size"] if isinstance(X, dict) else X))
                 return super().predict_distribution(X)
 
         return Spy
@@ -493,8 +522,8 @@ def test_another_seed_holds_out_other_rows_and_all_models_see_the_same(tmp_path,
         assert main([*command, *QUICK]) == 0
     first, second = fitted[:3], fitted[3:6]
     assert [part[0] for part in first] == list(watched_names)
-    for _, columns, prices, n_held_out in fitted:  # scored on held-out rows, fitted to the others
-        assert columns == ["size", "age"]
+    for name, columns, prices, n_held_out in fitted:  # scored on held-out rows, fitted to the others
+        assert list(columns) == ["size", "age"] if name == "MDNRegressor" else columns.shape == (54, 2)
         assert (len(prices), n_held_out) == (54, 6)
     assert first[0][2] == first[1][2] == first[2][2]
     assert second[0][2] == second[1][2] != first[0][2]

@@ -20,8 +20,16 @@ def test_numbers_text_and_missing_cells_are_told_apart(tmp_path, delimiter):
     text = 'a,name,b\n1,x,\n2.5,"y, z",NA\n-3e2,,7\n'.replace(",", delimiter).replace(f"y{delimiter} z", "y, z")
     columns = read_columns(write(tmp_path, text))
     np.testing.assert_array_equal(columns["a"], [1, 2.5, -300])
-    assert columns["name"].tolist() == ["x", "y, z", ""]
+    assert columns["name"].tolist() == ["x", "y, z", None]
     np.testing.assert_array_equal(columns["b"], [np.nan, np.nan, 7])
+
+
+def test_points_in_time_are_read_where_all_of_a_column_are(tmp_path):
+    columns = read_columns(write(tmp_path, "a,b,c\n2024-02-29,2024-02-29T12:30,2024-02-29\n,NA,soon\n"))
+    np.testing.assert_array_equal(columns["a"], np.array(["2024-02-29", "NaT"], dtype="datetime64[us]"))
+    np.testing.assert_array_equal(columns["b"], np.array(["2024-02-29T12:30", "NaT"], dtype="datetime64[us]"))
+    assert columns["c"].tolist() == ["2024-02-29", "soon"]
+    assert read_columns(write(tmp_path, "a,b\n2024-02-31,1\n"))["a"].tolist() == ["2024-02-31"]
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_names(tmp_path):

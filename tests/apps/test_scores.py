@@ -67,7 +67,7 @@ def test_a_summary_says_when_a_baseline_is_better():
     def sentences(gaussian: Scores) -> str:
         baselines = {"model": scores, "gaussian_network": gaussian, "unconditional": scores}
         return " ".join(
-            Summary("t.csv", ["x"], ["a"], rows, baselines, {1: 1.0}, {}, [], [], 1.0, False, "m", "r").sentences()
+            Summary("t.csv", ["x"], ["a"], rows, baselines, {1: 1.0}, {}, [], [], [], 1.0, False, "m", "r").sentences()
         )
 
     assert "Mind: 'one Gaussian' has the better log score here" in sentences(better)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,13 +24,15 @@ Columns = dict[str, NDArray[Any]]
 _CSV, _PARQUET = (".csv", ".tsv", ".txt"), (".parquet", ".pq")
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 _TRUTH = {"true": 1.0, "false": 0.0}
+_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?")
 _DELIMITERS = ",;\t|"
 
 
 def read_columns(path: Path) -> Columns:
-    """Return the columns of a CSV or Parquet file by name: numbers as float64, anything else as objects.
+    """Return the columns of a CSV or Parquet file by name: numbers as float64, times, anything else as objects.
 
-    Empty cells, NA, NaN and null become NaN. The delimiter of a CSV file is found from its header.
+    Empty cells, NA, NaN and null are missing: NaN, or None among text. The delimiter of a CSV file is found from its
+    header.
 
     Raises:
         ValueError: A file that does not exist, is empty, damaged or of an unknown kind.
@@ -160,7 +164,10 @@ def _check_names(path: Path, names: list[str]) -> None:
 
 
 def _parse(cells: list[str]) -> NDArray[Any]:
-    """Return a column as float64 where every cell is a number, true, false or missing, else as strings."""
+    """Return a column as float64 where every cell is a number, true, false or missing; as times, or else as strings.
+
+    Points in time are those of ISO 8601, without a zone. What is missing is NaN, NaT or None.
+    """
     lower = {cell.strip().lower() for cell in cells} - _MISSING
     if lower and lower <= _TRUTH.keys():
         return np.array([_TRUTH.get(cell.strip().lower(), np.nan) for cell in cells])
@@ -168,7 +175,11 @@ def _parse(cells: list[str]) -> NDArray[Any]:
     try:
         return np.array(known, dtype=np.float64)
     except ValueError:
-        return np.array([cell.strip() for cell in cells], dtype=object)
+        known_cells = [None if cell.strip().lower() in _MISSING else cell.strip() for cell in cells]
+    if all(cell is None or _TIME.fullmatch(cell) for cell in known_cells):
+        with suppress(ValueError):  # the 31st of February
+            return np.array(["NaT" if cell is None else cell for cell in known_cells], dtype="datetime64[us]")
+    return np.array(known_cells, dtype=object)
 
 
 def _read_parquet(path: Path) -> Columns:

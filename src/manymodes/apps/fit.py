@@ -23,7 +23,7 @@ from manymodes.apps.summary import MODEL_NAMES, Summary, as_json
 from manymodes.estimators import MDNRegressor
 from manymodes.estimators.baselines import GaussianNetwork, UnconditionalDensity
 from manymodes.estimators.model_file import MODEL_FILE
-from manymodes.estimators.tables.numbers import from_columns
+from manymodes.estimators.tables.columns import table_of
 from manymodes.training import Interrupted
 from manymodes.training.files import naming
 
@@ -77,11 +77,12 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool,
     with suppress(Interrupted):
         learning.fit(model, options.checkpoint)
     predictions = {"model": model.predict_distribution(learning.held_out)}
+    held_out = model.encoder_.encode_fully(table_of(learning.held_out))  # baselines take numbers
     for name, estimator in _baselines(model, options.random_state):
         tell(f"Fitting {_FITTED[name]} ...")
         with suppress(KeyboardInterrupt):  # the model is there; it is written without this comparison
-            learning.fit_baseline(estimator)
-            predictions[name] = estimator.predict_distribution(learning.held_out)
+            learning.fit_baseline(estimator, model.encoder_)
+            predictions[name] = estimator.predict_distribution(held_out)
     targets, history, y_held_out = learning.targets, model.history_, torch.from_numpy(learning.y_held_out)
     summary = Summary(
         file=str(options.file),
@@ -92,6 +93,7 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool,
         modes=count_modes(predictions["model"]),
         epochs={"run": history.n_epochs, "kept": history.best_epoch + 1},
         target_notes=model.target_notes(),
+        feature_notes=model.feature_notes(),
         diagnosis=[*_about_components(model), *history.diagnosis().splitlines()],
         seconds=time.monotonic() - started,
         interrupted=_is_interrupted(model),
@@ -99,8 +101,7 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool,
         report=str(options.output / _REPORT_FILE),
     )
     if is_first:
-        X = from_columns(learning.held_out, "feature").values
-        page = report_page(summary, history, predictions["model"], X, y_held_out)
+        page = report_page(summary, history, predictions["model"], learning.held_out, y_held_out)
         _write(options.output, model, page, summary)
     return summary
 
@@ -124,7 +125,8 @@ def _learning(options: FitOptions) -> Learning:
 def _baselines(model: MDNRegressor, seed: int) -> Iterator[tuple[str, Any]]:
     """Yield what to compare a fitted model with."""
     # The race need not be run again: the single normal takes what the model's race found.
-    plain = clone(model).set_params(frequency=model.race_.chosen[0])
+    categories = [place for place, _ in model.encoder_.categories]
+    plain = clone(model).set_params(frequency=model.race_.chosen[0], categorical_features=categories)
     if not _is_interrupted(model):
         yield "gaussian_network", GaussianNetwork(plain, random_state=seed)
     yield "unconditional", UnconditionalDensity(random_state=seed)

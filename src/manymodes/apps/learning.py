@@ -14,6 +14,8 @@ from manymodes import _checks
 from manymodes.apps.files import Columns, read_columns
 from manymodes.estimators import MDNRegressor
 from manymodes.estimators.row_numbers import renumber_rows
+from manymodes.estimators.tables.columns import table_of
+from manymodes.estimators.tables.encoding import TableEncoder
 from manymodes.estimators.tables.numbers import from_columns, refuse_constant
 from manymodes.training import ParquetStream
 from manymodes.training.rows.sampling import look_through_parts
@@ -44,8 +46,8 @@ class Learning(ABC):
         """Fit the model."""
 
     @abstractmethod
-    def fit_baseline(self, estimator: Any) -> None:
-        """Fit what it is compared with."""
+    def fit_baseline(self, estimator: Any, encoder: TableEncoder) -> None:
+        """Fit what it is compared with, which takes numbers: those that an encoder makes of the features."""
 
 
 class TableLearning(Learning):
@@ -69,7 +71,6 @@ class TableLearning(Learning):
         _refuse_few(n_rows, file)
         if not self.features:
             raise _checks.InputError(f"{str(file)!r} has no column left to predict from; it needs one beside --target.")
-        from_columns(self._features, "feature")
         y = from_columns(self._targets, "target").values
         refuse_constant(y, self.targets)
         self._train, index = _split(n_rows, share, seed)
@@ -84,9 +85,10 @@ class TableLearning(Learning):
             if hasattr(model, "history_"):
                 renumber_rows(model, self._train)
 
-    def fit_baseline(self, estimator: Any) -> None:
+    def fit_baseline(self, estimator: Any, encoder: TableEncoder) -> None:
         """Fit a baseline to the same rows."""
-        estimator.fit(_rows(self._features, self._train), _rows(self._targets, self._train))
+        features = table_of(_rows(self._features, self._train))
+        estimator.fit(encoder.encode_fully(features), _rows(self._targets, self._train))
 
 
 class FolderLearning(Learning):
@@ -113,11 +115,11 @@ class FolderLearning(Learning):
         """Fit the model to the stream."""
         model.fit_stream(self._stream, names=(self.features, self.targets), checkpoint=checkpoint)
 
-    def fit_baseline(self, estimator: Any) -> None:
+    def fit_baseline(self, estimator: Any, encoder: TableEncoder) -> None:
         """Fit a baseline to some rows of a sample."""
         rows = self._sample
         x, y = rows.x[:_BASELINE_ROWS].numpy(), rows.points()[:_BASELINE_ROWS].numpy()
-        estimator.fit(_named(x, self.features), _named(y, self.targets))
+        estimator.fit(encoder.encode_fully(table_of(_named(x, self.features))), _named(y, self.targets))
 
 
 def _refuse_few(n_rows: int, path: Path) -> None:

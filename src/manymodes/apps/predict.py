@@ -73,8 +73,7 @@ def _load(path: Path) -> tuple[MDNRegressor, list[str]]:
 def _predict(model: MDNRegressor, columns: Columns, file: Path, *, first_row: int = 0) -> Mixture:
     features = list(model.feature_names_in_)
     _checks.known_columns(features, list(columns), repr(str(file)))
-    numbers = from_columns({name: columns[name] for name in features}, "feature", first_row=first_row).values
-    X = dict(zip(features, numbers.T, strict=True))
+    X = {name: columns[name] for name in features}
     return joined(list(model.iter_distributions(X, first_row=first_row)))
 
 

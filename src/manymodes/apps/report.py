@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 from string import ascii_uppercase
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from scipy.stats import binom  # scikit-learn brings SciPy
 from torch import Tensor
 
 from manymodes import _checks, metrics
+from manymodes.apps.files import Columns
 from manymodes.apps.summary import BASELINES, READING, Summary, score_tables
 from manymodes.distributions import Mixture
 from manymodes.pages import Chart, as_text, page, paragraph, ridge_chart, section, table
@@ -24,14 +26,14 @@ _SHOWN_ROWS = 10
 _MOST_FEATURES = 8  # columns of the table of shown rows
 
 
-def report_page(summary: Summary, history: History, distribution: Mixture, X: NDArray[np.float64], y: Tensor) -> str:
+def report_page(summary: Summary, history: History, distribution: Mixture, X: Columns, y: Tensor) -> str:
     """Return the report.
 
     Args:
         summary: What the fit found.
         history: How training went.
         distribution: Predictions for the held-out rows, (N,).
-        X: Features of the held-out rows, (N, F).
+        X: Features of the held-out rows, columns of (N,).
         y: Targets of the held-out rows, (N, D).
     """
     names = ", ".join(summary.targets)
@@ -67,21 +69,22 @@ def _scores(summary: Summary) -> list[str]:
     return parts
 
 
-def _spread_rows(distribution: Mixture, X: NDArray[np.float64]) -> list[int]:
+def _spread_rows(distribution: Mixture, X: Columns) -> list[int]:
     """Choose rows evenly by rank: of the feature where there is one, else of the predicted mean."""
-    key = X[:, 0] if X.shape[1] == 1 else distribution.mean[:, 0].numpy()
+    first, *others = X.values()
+    key = first if not others and first.dtype.kind in "fM" else distribution.mean[:, 0].numpy()
     order = np.argsort(key, kind="stable")
     places = np.linspace(0, len(order) - 1, min(_SHOWN_ROWS, len(order))).round().astype(int)
     return [int(order[place]) for place in np.unique(places)]
 
 
-def _densities(
-    summary: Summary, distribution: Mixture, X: NDArray[np.float64], y: Tensor, shown: list[int]
-) -> list[str]:
+def _densities(summary: Summary, distribution: Mixture, X: Columns, y: Tensor, shown: list[int]) -> list[str]:
     chosen = distribution[torch.tensor(shown)]
     single = len(summary.features) == 1
-    labels = [f"{X[row, 0]:.4g}" if single else ascii_uppercase[i] for i, row in enumerate(shown)]
-    order = summary.features[0] if single else f"the predicted mean of {summary.targets[0]}"
+    first = next(iter(X.values()))
+    labels = [_cell(first[row]) if single else ascii_uppercase[i] for i, row in enumerate(shown)]
+    is_ordered = single and first.dtype.kind in "fM"
+    order = summary.features[0] if is_ordered else f"the predicted mean of {summary.targets[0]}"
     charts = [
         ridge_chart(
             chosen.marginal(d),
@@ -93,10 +96,11 @@ def _densities(
         )
         for d, name in enumerate(summary.targets)
     ]
-    return [*charts, _row_table(summary, chosen, X[shown], y[shown], labels)]
+    rows = {name: column[shown] for name, column in X.items()}
+    return [*charts, _row_table(summary, chosen, rows, y[shown], labels)]
 
 
-def _row_table(summary: Summary, chosen: Mixture, X: NDArray[np.float64], y: Tensor, labels: Sequence[str]) -> str:
+def _row_table(summary: Summary, chosen: Mixture, X: Columns, y: Tensor, labels: Sequence[str]) -> str:
     levels = torch.tensor([0.05, 0.95], dtype=y.dtype)[:, None, None]
     mean, (low, high) = chosen.mean, chosen.icdf(levels)
     header, columns = [summary.features[0] if len(summary.features) == 1 else "row"], [list(labels)]
@@ -106,8 +110,21 @@ def _row_table(summary: Summary, chosen: Mixture, X: NDArray[np.float64], y: Ten
         columns += [*cells[:2], [f"{a} to {b}" for a, b in zip(*cells[2:], strict=True)]]
     if len(summary.features) > 1:
         header += summary.features[:_MOST_FEATURES]
-        columns += [_numbers(X[:, [f]].T)[0] for f in range(min(X.shape[1], _MOST_FEATURES))]
+        columns += [_feature(column) for column in list(X.values())[:_MOST_FEATURES]]
     return table(header, list(zip(*columns, strict=True)))
+
+
+def _feature(column: NDArray[Any]) -> list[str]:
+    """Return the cells of a feature as text."""
+    is_known = column.dtype.kind == "f" and not np.isnan(column).any()
+    return _numbers(column[None])[0] if is_known else [_cell(cell) for cell in column]
+
+
+def _cell(cell: Any) -> str:
+    """Return a cell of any kind as text; a missing one is empty."""
+    if cell is None or cell != cell:  # NaN and NaT
+        return ""
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
 
 
 def _numbers(values: NDArray[np.float64]) -> list[list[str]]:

@@ -40,6 +40,7 @@ class Summary:
         modes: Share of held-out predictions with 1, 2, ... modes.
         epochs: Epochs that ran and the one that was kept.
         target_notes: What was found in the targets, and what was done about it.
+        feature_notes: What was found in the features.
         diagnosis: What happened while training, in sentences.
         seconds: Time from the start to the scores.
         interrupted: Whether the fit was interrupted, and the model is the best until then.
@@ -55,6 +56,7 @@ class Summary:
     modes: dict[int, float]
     epochs: dict[str, int]
     target_notes: list[str]
+    feature_notes: list[str]
     diagnosis: list[str]
     seconds: float
     interrupted: bool
@@ -81,7 +83,7 @@ class Summary:
                 f"Mind: '{MODEL_NAMES[best]}' has the better log score here; the features or the rows may say too "
                 "little about the target for a mixture."
             )
-        return [*told, *self.target_notes, *self.diagnosis]
+        return [*told, *self.target_notes, *self.feature_notes, *self.diagnosis]
 
 
 def as_json(record: Summary | Scores) -> str:

@@ -40,6 +40,8 @@ class NetworkBaseline(Baseline):
             n_components=1,
             n_members=n_members,
             family="normal",
+            target_families=None,
+            warm_start=False,
             atoms=(),
             rounding=None,
             retrieval=False,

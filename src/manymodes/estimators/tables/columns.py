@@ -106,21 +106,33 @@ def raw_table(X: Any, first_row: int = 0) -> RawTable | None:
         TypeError: A lazy frame.
     """
     refuse_lazy(X)
-    categorical: set[int] = set()
-    zones: dict[int, str] = {}
     if is_mapping(X):
-        columns = [(str(name), as_array(column)) for name, column in X.items()]
-    elif nw.dependencies.is_into_dataframe(X):
-        frame = as_frame(X)
-        columns = [(str(column.name), _to_numpy(column)) for column in frame.iter_columns()]
-        dtypes = list(frame.schema.values())
-        categorical = {place for place, dtype in enumerate(dtypes) if dtype in _CATEGORICAL}
-        zones = {place: zone for place, dtype in enumerate(dtypes) if (zone := getattr(dtype, "time_zone", None))}
-    else:
+        return table_of(X, first_row)
+    if not nw.dependencies.is_into_dataframe(X):
         return None
-    _refuse_odd(columns)
-    names, values = [name for name, _ in columns], [column for _, column in columns]
-    return RawTable(names, values, first_row, frozenset(categorical), zones)
+    frame = as_frame(X)
+    columns = {str(column.name): _to_numpy(column) for column in frame.iter_columns()}
+    dtypes = list(frame.schema.values())
+    categorical = frozenset(place for place, dtype in enumerate(dtypes) if dtype in _CATEGORICAL)
+    zones = {place: zone for place, dtype in enumerate(dtypes) if (zone := getattr(dtype, "time_zone", None))}
+    return replace(table_of(columns, first_row), categorical=categorical, zones=zones)
+
+
+def table_of(columns: Mapping[Any, Any], first_row: int = 0) -> RawTable:
+    """Return the columns of a mapping.
+
+    Raises:
+        ValueError: No columns, or columns of different lengths.
+    """
+    arrays = {str(name): as_array(column) for name, column in columns.items()}
+    if not arrays:
+        raise _checks.InputError("a table must have at least one feature column; got none.")
+    (first, leader), *others = arrays.items()
+    for name, column in [(first, leader), *others]:
+        if not column.ndim:
+            raise _checks.InputError(f"Column {name!r} must be one value for each row; got {columns[name]!r}.")
+        _checks.same_rows(f"Column {first!r}", len(leader), f"column {name!r}", len(column))
+    return RawTable(list(arrays), list(arrays.values()), first_row)
 
 
 def read_column(name: str, values: NDArray[Any], first_row: int = 0, *, as_category: bool = False) -> Column:
@@ -172,18 +184,6 @@ def _to_numpy(series: Any) -> Any:
     if dtype == nw.Datetime and getattr(dtype, "time_zone", None) is not None:
         series = series.dt.replace_time_zone(None)  # what clocks show there
     return series.to_numpy()
-
-
-def _refuse_odd(columns: Sequence[tuple[str, NDArray[Any]]]) -> None:
-    if not columns:
-        raise _checks.InputError("a table must have at least one feature column; got none.")
-    names = [name for name, _ in columns]
-    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    if repeated:
-        raise _checks.InputError(f"column names must differ; got {_checks.quoted(repeated)} more than once.")
-    for name, column in columns:
-        n_rows = len(column) if column.ndim else 0
-        _checks.same_rows(f"Column {names[0]!r}", len(columns[0][1]), f"column {name!r}", n_rows)
 
 
 # --- objects ---

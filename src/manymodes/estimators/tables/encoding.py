@@ -178,6 +178,15 @@ class TableEncoder:
         ]
         return np.column_stack(parts)[:, self.order]
 
+    def encode_fully(self, table: RawTable) -> Floats:
+        """Return a table as numbers none of which is missing, (N, E + G): those that are count as 0.
+
+        A column of 1 where a number is missing and 0 elsewhere, one for each of ``gaps``, comes after all others.
+        """
+        values = self.encode(table)
+        missing = np.isnan(values[:, list(self.gaps)])
+        return np.column_stack([np.nan_to_num(values), missing.astype(np.float64)])
+
     @property
     def categories(self) -> tuple[tuple[int, int], ...]:
         """Place and number of levels of every one of the E numbers that stands for a category."""
