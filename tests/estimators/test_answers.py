@@ -12,15 +12,9 @@ from manymodes._checks import InputError
 from manymodes.distributions import medoid
 from manymodes.estimators import MDNRegressor
 
-SMALL = {
-    "n_components": 3,
-    "n_members": 2,
-    "frequency": 0.1,
-    "hidden_sizes": (16,),
-    "max_epochs": 60,
-    "lr": 1e-2,
-    "random_state": 0,
-}
+from . import small
+
+SMALL = {**small.SMALL, "n_components": 3, "max_epochs": 60}
 N = 1100  # more than one batch of predictions
 
 

@@ -13,22 +13,9 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from manymodes.estimators import MDNRegressor
+from .small import small
 
 N = 120
-SMALL = {
-    "n_components": 2,
-    "n_members": 2,
-    "frequency": 0.1,
-    "hidden_sizes": (16,),
-    "max_epochs": 20,
-    "lr": 1e-2,
-    "random_state": 0,
-}
-
-
-def small(**changes):
-    return MDNRegressor(**{**SMALL, **changes})
 
 
 def anything(seed=0):

@@ -7,16 +7,10 @@ import pytest
 from manymodes._checks import InputError
 from manymodes.estimators import MDNRegressor
 
+from . import small
+
 N = 80
-SMALL = {
-    "n_components": 3,
-    "n_members": 2,
-    "frequency": 0.1,
-    "hidden_sizes": (16,),
-    "max_epochs": 30,
-    "lr": 1e-2,
-    "random_state": 0,
-}
+SMALL = {**small.SMALL, "n_components": 3, "max_epochs": 30}
 
 
 def rng():

@@ -10,22 +10,11 @@ from torch import nn
 
 import manymodes as mm
 from manymodes._checks import InputError
-from manymodes.estimators import MDNRegressor, neg_log_score
+from manymodes.estimators import neg_log_score
+
+from .small import small
 
 N = 120
-SMALL = {
-    "n_components": 2,
-    "n_members": 2,
-    "frequency": 0.1,
-    "hidden_sizes": (16,),
-    "max_epochs": 20,
-    "lr": 1e-2,
-    "random_state": 0,
-}
-
-
-def small(**changes):
-    return MDNRegressor(**{**SMALL, **changes})
 
 
 def table():

@@ -19,15 +19,8 @@ from manymodes.estimators import (
     neg_log_score,
 )
 
-SMALL = {
-    "n_components": 2,
-    "n_members": 2,
-    "frequency": 0.1,
-    "hidden_sizes": (16,),
-    "max_epochs": 20,
-    "lr": 1e-2,
-    "random_state": 0,
-}
+from .small import SMALL
+
 SCORERS = {"log": neg_log_score, "crps": neg_crps, "energy": neg_energy_score, "coverage": coverage_error}
 
 

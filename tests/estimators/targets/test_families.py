@@ -10,15 +10,9 @@ from manymodes.estimators.targets.families import FAMILIES, blueprint_of, checke
 from manymodes.estimators.targets.suggestions import suggestion
 from manymodes.nn import MixtureDensityNetwork, MixtureHead
 
-SMALL = {
-    "n_components": 2,
-    "n_members": 2,
-    "frequency": 0.1,
-    "hidden_sizes": (16,),
-    "max_epochs": 40,
-    "lr": 1e-2,
-    "random_state": 0,
-}
+from .. import small
+
+SMALL = {**small.SMALL, "max_epochs": 40}
 N = 200
 
 
