@@ -161,3 +161,9 @@ def test_units_far_apart_change_no_prediction():
     for unit in (1e-12, 1e12):
         own = MDNRegressor(**SMALL).fit(X * unit, y * unit).predict(X * unit)
         np.testing.assert_allclose(own / unit, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_thousand_columns_are_embedded_more_narrowly_than_ten():
+    X, y = wide()
+    assert MDNRegressor(**{**SMALL, "max_epochs": 1}).fit(X, y).architecture_.embedding_width == 2
+    assert MDNRegressor(**{**SMALL, "max_epochs": 1}).fit(X.iloc[:, :10], y).architecture_.embedding_width == 12

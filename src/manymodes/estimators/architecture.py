@@ -43,6 +43,7 @@ class Architecture:
         own_backbone_features: Features that the user's own backbone returns; None for the default one.
         n_members: Number of members, M; None for one network without a member axis.
         frequencies: First frequencies of the embedding, one for each member; empty for no embedding (format version 1).
+        embedding_width: Numbers that each column of numbers is embedded as.
         categories: Place and number of levels of every column that holds categories.
         gaps: Places of columns of numbers some of which may be missing.
         input_parts: Names of the inputs, where the user's own backbone takes several.
@@ -62,6 +63,7 @@ class Architecture:
     own_backbone_features: int | None = None
     n_members: int | None = None
     frequencies: Sequence[float] = ()
+    embedding_width: int = 12
     categories: Sequence[Sequence[int]] = ()
     gaps: Sequence[int] = ()
     input_parts: Sequence[str] = ()
@@ -102,6 +104,7 @@ class Architecture:
             self.n_features,
             categories=categories,
             n_flags=len(self.gaps),
+            width=self.embedding_width,
             frequency=self.frequencies,
             n_members=self.n_members,
         )

@@ -36,6 +36,7 @@ _PASSED_ON = (
 )
 
 
+_USUAL_WIDTH, _LEAST_WIDTH, _MOST_EMBEDDED = 12, 2, 1800  # numbers of a column, at least, and of all columns, about
 _SWITCHES = ("retrieval", "fade_dropout", "allow_missing_targets", "warm_start")
 
 
@@ -125,6 +126,7 @@ class Choices:
             min_scale=[fact.floor(min_scale) for fact in self._facts],
             hidden_sizes=self._hidden_sizes,
             dropout=_checks.number_between("dropout", model.dropout, 0.0, 1.0, including=(0.0,)),
+            embedding_width=_embedding_width(x),
             own_backbone_features=None if model.backbone is None else output_width(model.backbone, _two_rows(x)),
             categories=categories,
             gaps=gaps,
@@ -263,6 +265,12 @@ def _target_place(column: Any, targets: Targets) -> int:
         raise _checks.InputError(f"target_families must have places where y has no names; got {column!r}.")
     _checks.known_columns([column], targets.names, "y")
     return targets.names.index(column)
+
+
+def _embedding_width(x: Inputs) -> int:
+    """Return how many numbers a column becomes: fewer where there are very many, whose embeddings would cost most."""
+    n_features = x.shape[1] if isinstance(x, Tensor) and x.dim() == 2 else 1
+    return min(max(_MOST_EMBEDDED // n_features, _LEAST_WIDTH), _USUAL_WIDTH)
 
 
 def _two_rows(x: Inputs) -> Inputs:

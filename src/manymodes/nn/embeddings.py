@@ -135,6 +135,7 @@ class TableEmbedding(nn.Module):
         in_features: Number of columns, F.
         categories: Number of levels of each column that holds categories, by its place; ``TableScaling`` numbers them.
         n_flags: Number of columns of 0 and 1 after all others, G, which stay as they are.
+        width: Numbers for each column of numbers.
         frequency: See ``PeriodicEmbedding``.
         n_members: Number of members side by side, M, (M, N, F + G) -> (M, N, out_features); None for no member axis.
     """
@@ -145,6 +146,7 @@ class TableEmbedding(nn.Module):
         *,
         categories: Mapping[int, int] | None = None,
         n_flags: int = 0,
+        width: int = 12,
         frequency: float | Sequence[float] = 0.3,
         n_members: int | None = None,
     ) -> None:
@@ -155,7 +157,9 @@ class TableEmbedding(nn.Module):
         self._numeric = [column for column in range(in_features) if column not in categories]
         self.numbers, self.levels = None, None
         if self._numeric:
-            self.numbers = PeriodicEmbedding(len(self._numeric), frequency=frequency, n_members=n_members)
+            self.numbers = PeriodicEmbedding(
+                len(self._numeric), out_features=width, frequency=frequency, n_members=n_members
+            )
         if categories:
             self.levels = CategoryEmbedding(list(categories.values()), n_members=n_members)
         self.out_features = n_flags + sum(part.out_features for part in (self.numbers, self.levels) if part is not None)
