@@ -61,8 +61,11 @@ def test_targets_of_another_length_are_refused(crossing, x, ax):
 
 
 def test_words_are_no_input(crossing, ax):
-    with pytest.raises(TypeError, match=whole("x must be an array of numbers; got list.")):
+    with pytest.raises(TypeError, match=whole("x must be an array of numbers; got 'a' in it.")):
         plots.contour(crossing, ["a"] * 15, ax=ax)
+    days = np.datetime64("2024-01-01") + np.arange(15)
+    with pytest.raises(TypeError, match=whole("x must be an array of numbers; got datetime64[D].")):
+        plots.contour(crossing, days, ax=ax)
 
 
 @pytest.mark.parametrize("draw", [plots.components, plots.density_bands, plots.contour])

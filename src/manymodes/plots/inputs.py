@@ -70,15 +70,25 @@ def check_rows(distribution: object) -> None:
 
 def finite(name: str, value: Any) -> Array:
     """Return numbers as an array, or refuse what is not finite."""
-    try:
-        numbers = array(value) if isinstance(value, Tensor) else np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be an array of numbers; got {type(value).__name__}.") from None
+    numbers = array(value) if isinstance(value, Tensor) else np.asarray(value)
+    if numbers.dtype.kind in "OUS":
+        numbers = _converted(name, numbers)
+    if numbers.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be an array of numbers; got {numbers.dtype}.")
+    numbers = numbers.astype(np.float64)
     if not np.isfinite(numbers).all():
         place = np.argwhere(~np.isfinite(numbers))[0]
         where = f" in {_checks.row(int(place[0]))}" if len(place) else ""
         raise _checks.InputError(f"{name} must be finite; got {numbers[tuple(place)]}{where}.")
     return numbers
+
+
+def _converted(name: str, values: NDArray[Any]) -> Array:
+    try:
+        return values.astype(np.float64)
+    except (TypeError, ValueError):
+        first = next((value for value in values.ravel().tolist() if not isinstance(value, (int, float))), values)
+        raise TypeError(f"{name} must be an array of numbers; got {first!r} in it.") from None
 
 
 def in_0_1(name: str, levels: Sequence[float]) -> list[float]:
