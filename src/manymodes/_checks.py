@@ -53,7 +53,7 @@ def number_between(name: str, value: Any, low: float, high: float, *, including:
 
 def boolean(name: str, value: Any) -> bool:
     """Return ``value`` as a bool, NumPy's included, or refuse what is neither True nor False."""
-    if isinstance(value, bool) or type(value).__name__ == "bool":
+    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
         return bool(value)
     raise TypeError(f"{name} must be True or False; got {value!r}.")
 

@@ -334,8 +334,8 @@ def test_a_table_that_cannot_be_fitted_is_refused(tmp_path, capsys):
     expected = {
         "text": "Column 'price' holds 'cheap' in row 1, and a target must hold numbers; leave it out or turn it into "
         "numbers.",
-        "names": "Column 'size' holds 54 different texts in 54 rows, too many for categories (at most 256, and half as "
-        "many as rows); leave it out, or turn it into fewer ones or into numbers.",
+        "names": "Column 'size' holds 54 different texts in 54 rows, too many for categories; leave it out, turn it "
+        "into fewer ones, or name it under categorical_features.",
         "inf": "Column 'price' has 1 missing, infinite or huge value (first: row 10), and a target may have none; drop "
         "those rows or fill them in.",
         "constant": "target 'price' must take at least two different values; all 60 rows have 7.",

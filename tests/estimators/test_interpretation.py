@@ -12,8 +12,9 @@ from torch.distributions import Categorical
 
 from manymodes._checks import InputError
 from manymodes.distributions import DiagonalNormal, Mixture
-from manymodes.estimators import MDNRegressor, frames
+from manymodes.estimators import MDNRegressor
 from manymodes.estimators import interpretation as meaning
+from manymodes.estimators.tables import frames
 
 LEVELS = {"blue": -1.0, "red": 2.0}
 

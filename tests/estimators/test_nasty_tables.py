@@ -132,8 +132,8 @@ REFUSED = {
     ),
     "a text for every row": (
         lambda: table(who=[f"name {i}" for i in range(N)]),
-        "Column 'who' holds 80 different texts in 80 rows, too many for categories (at most 256, and half as many as "
-        "rows); leave it out, or turn it into fewer ones or into numbers.",
+        "Column 'who' holds 80 different texts in 80 rows, too many for categories; leave it out, turn it into fewer "
+        "ones, or name it under categorical_features.",
     ),
     "numbers and text in one column": (
         lambda: table(mix=[1, "one"] * (N // 2)),

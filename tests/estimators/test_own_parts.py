@@ -79,6 +79,9 @@ def test_pictures_words_and_several_inputs_reach_a_backbone(n_members, tmp_path)
 def test_arrays_of_more_axes_and_tensors_are_left_as_they_are():
     x = inputs()
     assert small(backbone=Picture()).fit(x["picture"], x["picture"][:, 0, 0, 0]).predict(x["picture"]).shape == (N,)
+    rows = torch.from_numpy(x["row"])
+    on_tensors = small(backbone=nn.Linear(3, 4), max_epochs=2).fit(rows, rows[:, 0])
+    np.testing.assert_array_equal(on_tensors.predict(x["row"]), on_tensors.predict(rows))
     words = torch.from_numpy(x["words"])
     model = small(backbone=Words()).fit(words, words.double().mean(1))
     assert model.predict(words[:7]).shape == (7,)
@@ -222,6 +225,8 @@ def test_groups_are_held_out_as_a_whole():
     apart = small(**settings).fit(X, y, groups=[f"g{number}" for number in group])
     mixed = small(**settings).fit(X, y)
     assert apart.history_.best_validation_loss > mixed.history_.best_validation_loss + 0.5
+    with pytest.raises(InputError, match="^groups must name the group of every row; row 2 has none"):
+        small().fit(X, y, groups=[1, pd.NA] * 60)
     with pytest.raises(InputError, match="^X and groups must have the same number of rows; got 120 and 3"):
         small().fit(X, y, groups=[1, 2, 3])
     with pytest.raises(InputError, match="^groups must name at least two groups"):
@@ -247,6 +252,15 @@ def test_the_last_rows_are_held_out_where_rows_come_in_time():
 
 
 # --- going on ---
+
+
+def test_a_second_fit_goes_on_with_the_families_of_the_first():
+    X, y = table()
+    model = small(warm_start=True, family="student_t", max_epochs=2).fit(X, {"a": y})
+    model.set_params(family="normal").fit(X, y)
+    assert model.predict_distribution(X).components.groups[0].__class__.__name__ == "StudentT"
+    assert model.target_names_ == ["a"]
+    model.fit(X, y, groups=np.arange(N) // 3)
 
 
 def test_a_loaded_model_goes_on_too_and_its_targets_keep_their_places(tmp_path):

@@ -272,8 +272,8 @@ def test_columns_of_a_mapping_are_matched_by_name(table):
         ),
         (
             [f"text {i}" for i in range(120)],
-            "Column 'b' holds 120 different texts in 120 rows, too many for categories (at most 256, and half as many "
-            "as rows); leave it out, or turn it into fewer ones or into numbers.",
+            "Column 'b' holds 120 different texts in 120 rows, too many for categories; leave it out, turn it into "
+            "fewer ones, or name it under categorical_features.",
         ),
         (
             [np.inf] + [1.0] * 119,

@@ -92,3 +92,16 @@ def test_a_constant_target_and_what_is_no_stream_are_refused():
         mm.MDNRegressor(**QUICK).fit_stream(stream(X, 0 * y))
     with pytest.raises(TypeError, match=r"^stream must be a Stream"):
         mm.MDNRegressor(**QUICK).fit_stream(X)
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ({"validation_rows": "last"}, "validation_rows must be 'random' for a stream; got 'last'."),
+        ({"warm_start": True}, "warm_start must be False for a stream; got True."),
+    ],
+)
+def test_what_a_stream_cannot_do_is_refused(setting, sentence):
+    with pytest.raises(InputError) as caught:
+        mm.MDNRegressor(**QUICK, **setting).fit_stream(stream(*wave(100)))
+    assert str(caught.value) == sentence

@@ -125,7 +125,7 @@ def _learning(options: FitOptions) -> Learning:
 def _baselines(model: MDNRegressor, seed: int) -> Iterator[tuple[str, Any]]:
     """Yield what to compare a fitted model with."""
     # The race need not be run again: the single normal takes what the model's race found.
-    categories = [place for place, _ in model.encoder_.categories]
+    categories = [place for place, _ in model.architecture_.categories]
     plain = clone(model).set_params(frequency=model.race_.chosen[0], categorical_features=categories)
     if not _is_interrupted(model):
         yield "gaussian_network", GaussianNetwork(plain, random_state=seed)

@@ -20,6 +20,18 @@ def mean(weights: Tensor, components: Component) -> Tensor:
     return torch.where(angle, torch.atan2(*_resultant(weights, components)), linear)
 
 
+def standard_deviation(variance: Tensor, components: Component) -> Tensor:
+    r"""Return standard deviations, (..., D), for variances of target dimensions.
+
+    That of an angle is :math:`\sqrt{-2 \log(1 - v)}`, with its circular variance v: in radians, and the usual one where
+    the angle hardly varies (Mardia 1972, section 2.6).
+    """
+    plain = variance.sqrt()
+    if "angle" not in components.kinds:
+        return plain
+    return torch.where(_angles(components), (-2 * torch.log1p(-variance)).clamp_min(0.0).sqrt(), plain)
+
+
 def central_moment(weights: Tensor, components: Component, order: int) -> Tensor:
     r"""Return :math:`E[(Y - E Y)^n]` of each target dimension, (N, D), for n from 2 to 4.
 

@@ -65,6 +65,16 @@ class PerDimension(ABC):
         """Variance of each target dimension, (N, D); of angles, the circular variance, from 0 to 1."""
         return moments.central_moment(self.weights, self.components, 2)
 
+    @property
+    def stddev(self) -> Tensor:
+        """Standard deviation of each target dimension, (N, D); of angles, the circular one, in radians."""
+        return moments.standard_deviation(self.variance, self.components)
+
+    @property
+    def component_stddev(self) -> Tensor:
+        """Standard deviation of each component, (N, K, D), likewise."""
+        return moments.standard_deviation(self.components.variance, self.components)
+
     def central_moment(self, order: int) -> Tensor:
         """Return E[(Y - E Y)^order] of each target dimension, (N, D), for orders 2 to 4; infinite if there is none.
 
@@ -138,6 +148,27 @@ class PerDimension(ABC):
         """
         level = self._levels(value)
         return self._tail_quantile(level, level > 0.5)
+
+    def icdf_around_mean(self, value: Tensor | float) -> Tensor:
+        """Return quantiles, (S..., N, D), as ``icdf`` does, but of angles those of a circle cut opposite to their mean.
+
+        So the interval between two quantiles of an angle is one arc, wherever it lies. Ends of it may be beyond -pi or
+        pi.
+
+        Args:
+            value: A level in [0, 1], or levels that broadcast like targets, say (Q, 1, 1).
+
+        Raises:
+            ValueError: A level outside [0, 1], or a shape that does not fit.
+        """
+        if "angle" not in self.components.kinds:
+            return self.icdf(value)
+        level = self._levels(value)
+        is_angle = torch.tensor([kind == "angle" for kind in self.components.kinds], device=level.device)
+        mean = self.mean
+        below = self.cdf(self.wrapped(mean - torch.pi)).to(level.dtype)  # P(Y <= cut), where counting begins
+        turned = self.icdf(torch.where(is_angle, torch.remainder(level + below, 1.0), level))
+        return torch.where(is_angle, mean + self.wrapped(turned - mean), turned)
 
     def isf(self, value: Tensor | float) -> Tensor:
         """Return y with P(Y_d > y_d) = value, (S..., N, D): ``icdf(1 - value)``, accurate for tiny values too.

@@ -48,6 +48,7 @@ class Choices:
         facts: What each column of its targets is like.
         targets: The targets.
         are_exact: Whether none of them, or of those held out, is missing or censored.
+        like: What was built by a first fit that goes on; None where there is none.
 
     Attributes:
         families: Family of each target, D of them.
@@ -57,15 +58,21 @@ class Choices:
     """
 
     def __init__(
-        self, model: BaseEstimator, facts: Sequence[TargetFacts], targets: Targets, *, are_exact: bool = True
+        self,
+        model: BaseEstimator,
+        facts: Sequence[TargetFacts],
+        targets: Targets,
+        *,
+        are_exact: bool = True,
+        like: Architecture | None = None,
     ) -> None:
         self._model, self._facts, self._targets = model, facts, targets
         self._are_exact = are_exact and model.rounding is None
         for name in _SWITCHES:
             _checks.boolean(name, getattr(model, name))
         self.preset = _checks.one_of("preset", model.preset, PRESETS)
-        self.atoms = _checked_atoms(model.atoms)
-        self.families = _families(model, targets)
+        self.atoms = _checked_atoms(model.atoms) if like is None else tuple(like.atoms)
+        self.families = _families(model, targets) if like is None else tuple(like.families)
         self._refuse_without_exact_targets()
 
     @property

@@ -158,7 +158,7 @@ class Fitter:
         options = {
             **self.options,
             "n_steps": round(race.length * self.options["n_steps"]),
-            "validation": self.held_out.of_fit(len(self.data[1]), chosen._planned(frequencies).n_members, self.seed),
+            "validation": self.held_out.of_fit(len(self.data[1]), chosen._n_members(frequencies), self.seed),
             "callbacks": self.callbacks,
         }
         try:
@@ -173,6 +173,10 @@ class Fitter:
             replace(race, components=None), architecture.n_members or 1
         )
         return network, history
+
+    def _n_members(self, frequencies: Sequence[float]) -> int | None:
+        """Return the number of members of the network that is trained; None without a member axis."""
+        return self._planned(frequencies).n_members if self.start is None else self.start.n_members
 
     def _planned(self, frequencies: Sequence[float]) -> Architecture:
         n_members = len(frequencies)

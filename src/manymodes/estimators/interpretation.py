@@ -16,10 +16,11 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
+from torch.distributions import Categorical
 
 from manymodes import _checks
-from manymodes.distributions import Mixture, pool
-from manymodes.estimators.predictions import as_seed, as_tensor, default_names
+from manymodes.distributions import Incomplete, Mixture, pool
+from manymodes.estimators.predictions import as_seed, default_names
 from manymodes.estimators.tables import frames
 from manymodes.estimators.tables.inputs import open_features
 from manymodes.estimators.targets.known import read_targets
@@ -144,8 +145,8 @@ def partial_dependence(
             scores.append(-density.log_prob(targets).mean())
         average = density.pooled(0)
         means.append(average.mean)
-        deviations.append(average.variance.sqrt())
-        quantiles.append(average.icdf(levels))
+        deviations.append(average.stddev)
+        quantiles.append(average.icdf_around_mean(levels))
     names = _target_names(model, len(means[0]))
     parts = {"mean": torch.stack(means), "sd": torch.stack(deviations)}
     parts |= {name: torch.stack(quantiles)[:, q] for q, name in enumerate(_LEVELS)}  # (G, D) each
@@ -299,10 +300,15 @@ def _member_density(model: BaseEstimator, X: Any, member: int) -> Mixture:
 
 def _averaged(density: Mixture) -> tuple[Tensor, Tensor, Tensor]:
     """Return weight, (K,), mean and standard deviation, (K, D), of each component averaged over rows."""
-    share = torch.softmax(density.logits, 0).unsqueeze(-1)  # (N, K, 1)
-    mean, variance = density.components.mean, density.components.variance  # (N, K, D)
-    location = (share * mean).sum(0)
-    return density.weights.mean(0), location, (share * (variance + (mean - location) ** 2)).sum(0).sqrt()
+    parts = density.components.expand(density.logits.shape)
+    if len(parts.groups) > 1:  # rows of atoms beside rows of others cannot be turned around
+        share = torch.softmax(density.logits, 0).unsqueeze(-1)  # (N, K, 1)
+        location = (share * parts.mean).sum(0)
+        variance = (share * (parts.variance + (parts.mean - location) ** 2)).sum(0)
+        return density.weights.mean(0), location, variance.sqrt()
+    rows = parts.transformed(lambda value: value.transpose(0, 1).contiguous())  # mixtures of rows, one a component
+    average = Mixture(Categorical(logits=density.logits.T, validate_args=False), rows, validate_args=False)
+    return density.weights.mean(0), average.mean, average.stddev
 
 
 # --- what the user handed in ---
@@ -321,11 +327,12 @@ def _places(model: BaseEstimator, X: Any, features: Iterable[Feature] | None) ->
     return frames.places(X, features, getattr(model, "feature_names_in_", None))
 
 
-def _targets(model: BaseEstimator, X: Any, y: Any) -> Tensor:
+def _targets(model: BaseEstimator, X: Any, y: Any) -> Tensor | Incomplete:
     """Return the targets of X, (N, D), in the order of the model's where both have names."""
-    targets = read_targets(model, y).matched(getattr(model, "target_names_", None))
+    allow_missing = bool(getattr(model, "allow_missing_targets", False))
+    targets = read_targets(model, y, allow_missing=allow_missing).matched(getattr(model, "target_names_", None))
     _checks.same_rows("X", frames.n_rows(X), "y", len(targets))
-    return as_tensor(targets.values)
+    return targets.tensor()
 
 
 def _target_names(model: BaseEstimator, n_targets: int) -> list[str]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from manymodes.distributions import Mixture
 from manymodes.estimators.tables.numbers import Floats
@@ -23,7 +26,7 @@ def prediction_columns(
     """
     ends = [0.5 - interval / 2, 0.5 + interval / 2]
     wanted = torch.tensor([*levels, *ends, 0.5], dtype=torch.float64)[:, None, None]
-    *quantiles, low, high, median = distribution.icdf(wanted).numpy()
+    *quantiles, low, high, median = distribution.icdf_around_mean(wanted).numpy()
     mean = distribution.mean.numpy()
     columns: dict[str, Floats] = {}
     for d, name in enumerate(names):
@@ -33,3 +36,19 @@ def prediction_columns(
         columns[f"{name}_lower_{100 * interval:g}"] = low[:, d]
         columns[f"{name}_upper_{100 * interval:g}"] = high[:, d]
     return columns
+
+
+def component_columns(part: Mixture, names: Sequence[str], first_row: int) -> dict[str, NDArray[Any]]:
+    """Return the columns of ``predict_components`` for some rows, flattened."""
+    location, spread = part.components.mean, part.component_stddev  # (N, K, D)
+    n_rows, n_components, n_targets = shape = part.logits.shape + part.event_shape
+    row, component, target = np.indices(shape).reshape(3, -1)
+    weight = part.weights.unsqueeze(-1).expand(n_rows, n_components, n_targets)
+    return {
+        "row": row + first_row,
+        "component": component,
+        "target": np.array(names)[target],
+        "weight": weight.flatten().numpy(),
+        "location": location.expand(shape).flatten().numpy(),
+        "scale": spread.expand(shape).flatten().numpy(),
+    }

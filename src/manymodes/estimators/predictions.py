@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import _check_sample_weight
@@ -18,17 +18,17 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.distributions import Incomplete, Mixture, Modes, Normal, Region, joined, medoid
 from manymodes.distributions.together import parameters
-from manymodes.estimators.prediction_columns import prediction_columns
-from manymodes.estimators.tables.frames import like, n_rows
+from manymodes.estimators.prediction_columns import component_columns, prediction_columns
+from manymodes.estimators.tables.frames import like, n_rows, take_rows
 from manymodes.estimators.tables.inputs import Features, read_features
 from manymodes.estimators.tables.numbers import Floats, target_table
-from manymodes.estimators.targets.known import Targets, read_targets
+from manymodes.estimators.targets.known import Targets, read_targets, refuse_unvaried
 from manymodes.nn.inputs import Inputs
 from manymodes.training.randomness import seeded
 
 _POINTS: Mapping[str, Callable[[Mixture], Tensor]] = {
     "mean": lambda distribution: distribution.mean,
-    "median": lambda distribution: distribution.median,
+    "median": lambda distribution: distribution.icdf_around_mean(0.5),
     "mode": lambda distribution: distribution.mode,
     "medoid": medoid,
 }
@@ -101,7 +101,7 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         return self._each(X, lambda part, _: asked(part))
 
     def predict_quantiles(self, X: Any, levels: float | Sequence[float] = (0.05, 0.5, 0.95)) -> Floats:
-        """Return quantiles, (N, Q), or (N, D, Q) where y had two axes.
+        """Return quantiles, (N, Q), or (N, D, Q) where y had two axes; of angles, see ``icdf_around_mean``.
 
         Args:
             X: Features, (N, F).
@@ -112,7 +112,7 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         """
         wanted = [_level(level) for level in np.atleast_1d(np.asarray(levels)).tolist()]
         asked = torch.tensor(wanted, dtype=torch.float64)[:, None, None]
-        return self._each(X, lambda part, _: part.icdf(asked).movedim(0, -1), after=1)
+        return self._each(X, lambda part, _: part.icdf_around_mean(asked).movedim(0, -1), after=1)
 
     def predict_interval(self, X: Any, level: float = 0.9) -> Floats:
         """Return the central interval, lower and upper end, (N, 2), or (N, D, 2) where y had two axes.
@@ -183,6 +183,8 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return R^2 of the mean, averaged over targets: scikit-learn's convention for regressors.
 
+        Errors of angles are taken the shorter way around.
+
         Args:
             X: Features, (N, F).
             y: Targets, (N,) or (N, D), matched by name where both sides have names; missing ones do not count.
@@ -191,8 +193,10 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         Raises:
             ValueError: Targets that do not fit.
         """
-        values = self._targets(X, y).values
-        means = self.predict(X).reshape(values.shape)
+        targets = self._targets(X, y)
+        refuse_unvaried(targets)
+        values, means = targets.values, self.predict(X).reshape(targets.values.shape)
+        values = means + self._wrapped(X, values - means)
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, values)
         found = []
         for d, known in enumerate(~np.isnan(values).T):
@@ -244,7 +248,7 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         table: dict[str, list[Any]] = {}
         first = 0
         for part in self.iter_distributions(X):
-            for name, values in _components(part, self._names(part), first).items():
+            for name, values in component_columns(part, self._names(part), first).items():
                 table.setdefault(name, []).append(values)
             first += part.batch_shape[0]
         return like(X, {name: np.concatenate(values) for name, values in table.items()})
@@ -312,6 +316,14 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         _checks.matches_shape("y", targets.values.shape, ("N", self._n_targets), "as the model was fitted with")
         return targets
 
+    def _wrapped(self, X: Any, differences: Floats) -> Floats:
+        """Return differences of targets, (N, D), with angles the shorter way around."""
+        if not len(differences):
+            return differences
+        density = next(iter(self.iter_distributions(take_rows(X, np.arange(1)))))
+        wrapped: Floats = density.wrapped(torch.from_numpy(differences)).numpy()
+        return wrapped
+
     def _names(self, part: Mixture) -> list[str]:
         return self.target_names_ or default_names(part.event_shape[0])
 
@@ -339,22 +351,6 @@ def default_names(n_targets: int) -> list[str]:
 
 def _level(level: Any) -> float:
     return _checks.number_between("every level", level, 0.0, 1.0, including=(0.0, 1.0))
-
-
-def _components(part: Mixture, names: Sequence[str], first_row: int) -> dict[str, NDArray[Any]]:
-    """Return the columns of ``predict_components`` for some rows, flattened."""
-    location, spread = part.components.mean, part.components.variance.sqrt()  # (N, K, D)
-    n_rows, n_components, n_targets = shape = part.logits.shape + part.event_shape
-    row, component, target = np.indices(shape).reshape(3, -1)
-    weight = part.weights.unsqueeze(-1).expand(n_rows, n_components, n_targets)
-    return {
-        "row": row + first_row,
-        "component": component,
-        "target": np.array(names)[target],
-        "weight": weight.flatten().numpy(),
-        "location": location.expand(shape).flatten().numpy(),
-        "scale": spread.expand(shape).flatten().numpy(),
-    }
 
 
 @contextmanager

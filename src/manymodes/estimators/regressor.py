@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +17,7 @@ from torch import nn
 
 from manymodes import _checks
 from manymodes.distributions import Mixture
+from manymodes.estimators.architecture import Architecture
 from manymodes.estimators.choices import Choices
 from manymodes.estimators.documents import describe
 from manymodes.estimators.fitting import Fitter
@@ -26,12 +25,12 @@ from manymodes.estimators.interpretation import explain
 from manymodes.estimators.model_file import MODEL_FORMAT
 from manymodes.estimators.predictions import (
     DensityRegressorMixin,
-    as_seed,
     default_names,
     restored_on_failure,
 )
 from manymodes.estimators.presets import AUTO
 from manymodes.estimators.row_numbers import forget_rows, renumber_rows
+from manymodes.estimators.surroundings import agreed_seed, followers_of, usable_device, with_gradients
 from manymodes.estimators.tables.inputs import (
     Features,
     open_features,
@@ -45,7 +44,6 @@ from manymodes.nn import MixtureDensityNetwork
 from manymodes.nn.inputs import Inputs, mapped
 from manymodes.objectives import Objective
 from manymodes.training import Callback, Interrupted, ParquetStream, Stream
-from manymodes.training.world import World
 
 
 class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -141,6 +139,8 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         >>> model.predict_distribution(X[:2])  # four networks of three components each
         Mixture(n_components=12, family=DiagonalNormal, batch_shape=(2,), event_shape=(1,))
     """
+
+    architecture_: Architecture
 
     def __init__(
         self,
@@ -263,7 +263,7 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             TypeError: Callbacks that cannot be called.
         """
         start = self._start(checkpoint)
-        with restored_on_failure(self), _gradients():
+        with restored_on_failure(self), with_gradients():
             rows = read_rows(
                 self,
                 X,
@@ -275,7 +275,7 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
                 eval_set=eval_set,
                 goes_on=start is not None,
             )
-            self._learn(rows, checkpoint, start, _followers(callbacks))
+            self._learn(rows, checkpoint, start, followers_of(callbacks))
             self.target_ndim_ = rows.targets.ndim
             if rows.places is not None:
                 renumber_rows(self, rows.places)
@@ -305,13 +305,16 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             TypeError: What is no stream.
         """
         _checks.instance("stream", stream, Stream)
+        for name, usual in (("validation_rows", "random"), ("warm_start", False)):
+            if getattr(self, name) != usual:
+                raise _checks.InputError(f"{name} must be {usual!r} for a stream; got {getattr(self, name)!r}.")
         if self.rounding is not None or self.retrieval:
             name = "retrieval" if self.retrieval else "rounding"
             raise _checks.InputError(f"{name} must be left out for a stream, whose rows are not in memory.")
         if names is None and isinstance(stream, ParquetStream):
             names = stream.features, stream.targets
         self._start(checkpoint)
-        with restored_on_failure(self), _gradients():
+        with restored_on_failure(self), with_gradients():
             rows = read_stream(self, stream, names)
             self._learn(rows, checkpoint)
             forget_rows(self)
@@ -332,7 +335,7 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             return None
         if self.architecture_.memory_rows:
             raise _checks.InputError("warm_start must be False with retrieval, which remembers the rows of one fit.")
-        return copy.deepcopy(self.network_).float()
+        return copy.deepcopy(self.network_).float().to(usable_device(self.device))
 
     def _learn(
         self,
@@ -343,15 +346,16 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
     ) -> None:
         """Fit the network to rows, or to the stream that they are a sample of."""
         self.target_facts_ = tuple(inspect_target(column) for column in rows.targets.values.T)
-        choices = Choices(self, self.target_facts_, rows.targets, are_exact=rows.are_exact)
+        like = None if start is None else self.architecture_
+        choices = Choices(self, self.target_facts_, rows.targets, are_exact=rows.are_exact, like=like)
         fitter = Fitter(
             architecture=choices.architecture(rows.x, rows.categories, rows.gaps),
             data=(rows.x, choices.targets(), *([] if rows.weight is None else [rows.weight])),
             stream=rows.stream,
             options=choices.options(),
             backbone=self.backbone,
-            seed=_agreed_seed(self.random_state),
-            device=_usable_device(self.device),
+            seed=agreed_seed(self.random_state),
+            device=usable_device(self.device),
             time_limit=choices.time_limit,
             checkpoint=None if checkpoint is None else Path(checkpoint),
             held_out=rows.held_out,
@@ -363,7 +367,8 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             self.architecture_, network, self.history_ = fitter.fit(self.race_, choices.n_members)
         else:
             network, self.history_ = fitter.go_on(self.race_, self.architecture_)
-        self.target_names_ = rows.targets.names
+        if start is None or rows.targets.names is not None:
+            self.target_names_ = rows.targets.names
         if self.backbone is None:  # in double precision the prediction of a row does not depend on those beside it
             network.double()
         self.network_ = network
@@ -439,39 +444,3 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         MODEL_FORMAT.write(path, self.network_.state_dict(), describe(self))
-
-
-def _followers(callbacks: Any) -> list[Callback]:
-    """Return what is called after every epoch."""
-    if callable(callbacks) or not isinstance(callbacks, Iterable):
-        raise TypeError(f"callbacks must be a list of functions of a History; got {type(callbacks).__name__}.")
-    followers: list[Any] = [getattr(callback, "on_epoch_end", callback) for callback in callbacks]
-    for follower in followers:
-        if not callable(follower):
-            raise TypeError(
-                "callbacks must be functions of a History, or objects with a method on_epoch_end; "
-                f"got {type(follower).__name__}."
-            )
-    return followers
-
-
-@contextmanager
-def _gradients() -> Iterator[None]:
-    """Let networks learn also where somebody has switched gradients off."""
-    with torch.inference_mode(mode=False), torch.enable_grad():
-        yield
-
-
-def _agreed_seed(random_state: Any) -> int | None:
-    """Return the seed of the fit, which several processes must share; None draws one in each place that needs it."""
-    seed, world = as_seed(random_state), World.current()
-    return seed if world.is_alone else world.agreed(secrets.randbits(32) if seed is None else seed)
-
-
-def _usable_device(name: Any) -> torch.device:
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError, TypeError) as error:
-        raise _checks.InputError(
-            f"device must name a device that this machine has, say 'cpu'; got {name!r}."
-        ) from error

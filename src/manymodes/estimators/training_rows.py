@@ -16,7 +16,7 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.estimators.held_out import HeldOut
 from manymodes.estimators.tables.encoding import TableEncoder
-from manymodes.estimators.tables.frames import n_rows, take_rows
+from manymodes.estimators.tables.frames import is_missing, n_rows, take_rows
 from manymodes.estimators.tables.inputs import (
     Features,
     category_levels,
@@ -160,7 +160,7 @@ def _group_numbers(groups: Any, n_rows: int) -> Tensor:
     _checks.same_rows("X", n_rows, "groups", len(names))
     number: dict[Any, int] = {}
     for place, name in enumerate(names):
-        if name is None or name != name:  # NaN
+        if is_missing(name):
             raise _checks.InputError(f"groups must name the group of every row; {_checks.row(place)} has none.")
         number.setdefault(name, len(number))
     return torch.tensor([number[name] for name in names])

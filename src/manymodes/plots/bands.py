@@ -85,8 +85,9 @@ class _Central:
 
     def __init__(self, mixture: Mixture, levels: list[float]) -> None:
         self.step: Literal["mid"] | None = "mid" if mixture.components.kinds == ("count",) else None
-        self.ends = {level: mixture.central_interval(level) for level in levels}
-        self.median = array(mixture.median[:, 0])
+        around = mixture.icdf_around_mean  # one arc of a circle, not what is left of it
+        self.ends = {level: (around(0.5 - level / 2), around(0.5 + level / 2)) for level in levels}
+        self.median = array(around(0.5)[:, 0])
 
     def draw(self, ax: Axes, x: Array) -> None:
         for (level, ends), color in zip(self.ends.items(), canvas.tints(len(self.ends)), strict=True):

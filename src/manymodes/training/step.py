@@ -10,7 +10,7 @@ from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions.constraints import Scaling
-from manymodes.nn import MixtureDensityNetwork
+from manymodes.nn import MixtureDensityNetwork, TableScaling
 from manymodes.nn.backbones import Dropout
 from manymodes.nn.inputs import mapped
 from manymodes.objectives import Objective
@@ -127,7 +127,13 @@ class Stepper:
         return Rows(x, y, batch.weight, batch.place)
 
     def _with_noise(self, x: Tensor) -> Tensor:
-        return x + self._input_noise * torch.randn_like(x) if x.is_floating_point() else x
+        if not x.is_floating_point():
+            return x
+        noise = self._input_noise * torch.randn_like(x)
+        scaling = self._network.input_scaling
+        if isinstance(scaling, TableScaling) and scaling.gaps:
+            noise[..., -len(scaling.gaps) :] = 0.0  # they say what is missing
+        return x + noise
 
 
 def _refuse_noise_on_targets(network: MixtureDensityNetwork) -> None:

@@ -264,3 +264,44 @@ def test_columns_of_other_lengths_or_shapes_are_refused():
         raw_table({"a": [1, 2], "b": [1, 2, 3]})
     with pytest.raises(InputError, match="^Column 'a' must be one value for each row; got an array of 2 axes"):
         read_column("a", np.zeros((3, 2)))
+
+
+def test_a_level_has_one_number_whatever_stands_beside_it():
+    ids = [2**53 - 3, 2**53 - 1, 2**60]
+    encoder = TableEncoder.learn(raw_table({"a": ids}), [0])
+    whole = encoder.encode(raw_table({"a": ids}))[:, 0]
+    alone = [encoder.encode(raw_table({"a": np.array([name])}))[0, 0] for name in ids]
+    assert whole.tolist() == alone
+    assert sorted(alone) == [0, 1, 2]
+    holes = pd.DataFrame({"a": pd.array([2**60 + 1, 2**60 + 2, None], dtype="Int64")})
+    assert len(TableEncoder.learn(raw_table(holes), [0]).columns[0].levels) == 2
+
+
+def test_text_that_a_reader_took_for_numbers_is_still_known():
+    encoder = TableEncoder.learn(raw_table({"zip": ["01234", "90210", "A1"]}))
+    assert encoder.encode(raw_table({"zip": np.array([1234.0, 90210.0, 5.0])}))[:, 0].tolist() == [0, 1, -1]
+
+
+def test_a_column_that_never_varied_says_nothing_whatever_its_kind():
+    for column in (["x"] * 4, [7.0] * 4, [np.nan] * 4):
+        encoder = TableEncoder.learn(raw_table({"a": column}))
+        assert encoder.encode(raw_table({"a": ["anything"] * 2})).tolist() == [[0], [0]]
+        assert encoder.categories == encoder.gaps == ()
+
+
+def test_columns_that_differ_by_their_gaps_alone_have_an_order_too():
+    first, second = np.where(HOLES, np.nan, 1.0), np.where(HOLES[::-1], np.nan, 1.0)
+    np.testing.assert_array_equal(encoded({"a": first, "b": second}), encoded({"b": second, "a": first}))
+
+
+def test_points_in_time_are_no_categories_and_declared_ones_may_be_many():
+    with pytest.raises(InputError, match="^Column 'a' holds points in time, which are no categories"):
+        TableEncoder.learn(raw_table({"a": TIMES}), [0])
+    names = [f"name {i}" for i in range(N)]
+    assert TableEncoder.learn(raw_table({"a": names}), [0]).columns[0].n_levels == N
+    assert TableEncoder.learn(raw_table(pd.DataFrame({"a": pd.Categorical(names)}))).columns[0].n_levels == N
+
+
+def test_names_that_are_the_same_as_text_are_refused():
+    with pytest.raises(InputError, match=r"^column names must differ; got '1' more than once\.$"):
+        raw_table({1: [1.0], "1": [2.0]})

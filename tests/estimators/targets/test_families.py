@@ -4,7 +4,7 @@ import torch
 
 from manymodes._checks import InputError
 from manymodes.distributions import Mixture
-from manymodes.estimators import MDNRegressor
+from manymodes.estimators import MDNRegressor, component_curves, partial_dependence
 from manymodes.estimators.targets.facts import inspect_target
 from manymodes.estimators.targets.families import FAMILIES, blueprint_of, checked_family
 from manymodes.estimators.targets.suggestions import suggestion
@@ -138,6 +138,27 @@ def test_families_that_cannot_be_are_refused(settings, sentence):
 
 def test_checked_families_can_be_written_down_and_read():
     assert checked_family(["beta", 0, 2]) == ("beta", 0.0, 2.0)
+
+
+def test_angles_beside_the_cut_have_short_intervals_good_scores_and_true_spreads():
+    rng, x = rows()
+    turned = np.remainder(np.pi + 0.5 * x + 0.1 * rng.normal(size=N) + np.pi, 2 * np.pi) - np.pi
+    X = x[:, None]
+    model = MDNRegressor(**SMALL, family="von_mises").fit(X, {"angle": turned})
+    low, high = model.predict_interval(X, 0.9)[:, 0].T
+    assert 0.2 < np.median(high - low) < 0.6
+    inside = (np.remainder(turned - low, 2 * np.pi) <= high - low).mean()
+    assert 0.8 < inside < 1
+    assert model.score(X, turned) > 0.9
+    off = np.abs(np.angle(np.exp(1j * (model.predict(X, point="median")[:, 0] - turned))))
+    assert off.mean() < 0.15
+    assert model.predict_components(X)["scale"].min() > 0.03
+    curve = component_curves(model, X, "x0", grid=[0.0])
+    best = curve["weight"].argmax()
+    assert abs(curve["angle_location"][best]) > 2.9
+    assert curve["angle_scale"][best] < 0.4
+    dependence = partial_dependence(model, X, "x0", grid=[0.0])
+    assert dependence["angle_q95"][0] - dependence["angle_q05"][0] < 1
 
 
 # --- suggestions ---

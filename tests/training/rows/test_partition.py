@@ -21,7 +21,18 @@ def test_no_group_is_on_both_sides_of_a_member(sizes):
     assert parts.held_out.shape[1] > 0
     for learns, held_out in zip(parts.learns, parts.held_out, strict=True):
         assert not set(groups[learns].tolist()) & set(groups[held_out].tolist())
-        assert len(set(learns.tolist())) == len(learns)
+        assert len(held_out.unique()) <= len(groups) / 2 or len(sizes) == 2
+        counts = learns.unique(return_counts=True)[1]
+        assert counts.max() - counts.min() <= 1  # each row as often as any other
+    assert max(len(learns.unique()) for learns in parts.learns) >= len(groups) / 2
+
+
+def test_a_group_that_is_most_of_the_rows_is_learned_from_by_all():
+    groups = torch.tensor([0] * 900 + [1] * 50 + [2] * 50)
+    parts = of(groups.tolist(), share=0.125, n_members=8)
+    for learns, held_out in zip(parts.learns, parts.held_out, strict=True):
+        assert set(groups[held_out].tolist()) < {1, 2}
+        assert len(learns.unique()) == 950
 
 
 def test_members_hold_out_different_groups_that_are_all_rows_together():

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymodes import _checks
-from manymodes.estimators.tables.numbers import Floats, as_array, as_frame, is_mapping, refuse_lazy
+from manymodes.estimators.tables.numbers import Floats, as_array, as_frame, is_mapping, refuse_lazy, refuse_repeated
 
 _SECOND = np.timedelta64(1, "s")
 _INTEGERS = (nw.Int8, nw.Int16, nw.Int32, nw.Int64, nw.UInt8, nw.UInt16, nw.UInt32, nw.UInt64)
@@ -111,7 +111,7 @@ def raw_table(X: Any, first_row: int = 0) -> RawTable | None:
     if not nw.dependencies.is_into_dataframe(X):
         return None
     frame = as_frame(X)
-    columns = {str(column.name): _to_numpy(column) for column in frame.iter_columns()}
+    columns = {column.name: _to_numpy(column) for column in frame.iter_columns()}
     dtypes = list(frame.schema.values())
     categorical = frozenset(place for place, dtype in enumerate(dtypes) if dtype in _CATEGORICAL)
     zones = {place: zone for place, dtype in enumerate(dtypes) if (zone := getattr(dtype, "time_zone", None))}
@@ -122,17 +122,17 @@ def table_of(columns: Mapping[Any, Any], first_row: int = 0) -> RawTable:
     """Return the columns of a mapping.
 
     Raises:
-        ValueError: No columns, or columns of different lengths.
+        ValueError: No columns, two of one name, or columns of different lengths.
     """
-    arrays = {str(name): as_array(column) for name, column in columns.items()}
-    if not arrays:
+    names, arrays = [str(name) for name in columns], [as_array(column) for column in columns.values()]
+    if not names:
         raise _checks.InputError("a table must have at least one feature column; got none.")
-    (first, leader), *others = arrays.items()
-    for name, column in [(first, leader), *others]:
+    refuse_repeated(names)
+    for name, column in zip(names, arrays, strict=True):
         if not column.ndim:
-            raise _checks.InputError(f"Column {name!r} must be one value for each row; got {columns[name]!r}.")
-        _checks.same_rows(f"Column {first!r}", len(leader), f"column {name!r}", len(column))
-    return RawTable(list(arrays), list(arrays.values()), first_row)
+            raise _checks.InputError(f"Column {name!r} must be one value for each row; got {column}.")
+        _checks.same_rows(f"Column {names[0]!r}", len(arrays[0]), f"column {name!r}", len(column))
+    return RawTable(names, arrays, first_row)
 
 
 def read_column(name: str, values: NDArray[Any], first_row: int = 0, *, as_category: bool = False) -> Column:
@@ -175,6 +175,8 @@ def _to_numpy(series: Any) -> Any:
     dtype = series.dtype
     if dtype in _INTEGERS and not series.null_count():
         return series.to_numpy()
+    if dtype in _INTEGERS and bool((series.drop_nulls().cast(nw.Float64).abs() > _EXACT).any()):
+        return np.array(series.to_list(), dtype=object)  # double precision would round them
     if dtype.is_numeric() or dtype == nw.Boolean:
         return series.cast(nw.Float64).to_numpy()
     if dtype in _CATEGORICAL and series.implementation.is_pandas_like():  # of text or of numbers
@@ -191,18 +193,22 @@ def _to_numpy(series: Any) -> Any:
 
 def _objects(name: str, values: NDArray[Any], first_row: int, as_category: bool) -> tuple[Kind, NDArray[Any], str]:
     """Return what a column of Python objects holds, and the time zone of points in time."""
-    missing = np.fromiter((_is_missing(value) for value in values), bool, len(values))
-    found = {_kind(values[place]): place for place in reversed(np.flatnonzero(~missing).tolist())}
-    if len(found) > 1:
-        first, second = sorted(found.values())[:2]
+    if set(map(type, values.tolist())) <= {str, type(None)}:  # the usual case, which need not be slow
+        missing = np.fromiter((value is None for value in values), bool, len(values))
+        kinds: dict[Kind | None, int] = {} if missing.all() else {Kind.TEXT: int((~missing).argmax())}
+    else:
+        missing = np.fromiter((_is_missing(value) for value in values), bool, len(values))
+        kinds = _kinds(values, missing)
+    if len(kinds) > 1:
+        first, second = sorted(kinds.values())[:2]
         raise _checks.InputError(
             f"Column {name!r} mixes {_shown(values[first])} in {_checks.row(first_row + first)} with "
             f"{_shown(values[second])} in {_checks.row(first_row + second)}; a feature must hold numbers alone, or "
             "text, or times."
         )
-    kind = next(iter(found), Kind.NUMBER)
+    kind = next(iter(kinds), Kind.NUMBER)
     if kind is None:
-        place = found[None]
+        place = kinds[None]
         raise _checks.InputError(
             f"Column {name!r} holds {_shown(values[place])} in {_checks.row(first_row + place)}, and a feature must "
             "hold numbers, text or times; leave it out or turn it into such."
@@ -220,6 +226,11 @@ def _objects(name: str, values: NDArray[Any], first_row: int, as_category: bool)
     out = np.full(len(values), np.nan)
     out[~missing] = [_number(value) for value in values[~missing]]
     return kind, out, ""
+
+
+def _kinds(values: NDArray[Any], missing: NDArray[np.bool_]) -> dict[Kind | None, int]:
+    """Return the kinds of values that are not missing, and the first place of each."""
+    return {_kind(values[place]): place for place in reversed(np.flatnonzero(~missing).tolist())}
 
 
 def _number(value: Any) -> float:

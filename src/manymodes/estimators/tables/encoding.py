@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -20,8 +21,8 @@ from manymodes.estimators.tables.columns import Column, Kind, RawTable
 from manymodes.estimators.tables.numbers import Floats
 from manymodes.estimators.tables.times import TIME_PARTS, time_parts, varying_parts
 
-_MOST_LEVELS = 256  # of a column of text
-_FEW_LEVELS = 20  # with so many, text may differ in most rows
+_MOST_LEVELS = 1000  # of a column of text
+_FEW_LEVELS, _MOST_OF_ROWS = 20, 0.8  # text that differs from row to row is names, not categories
 _UNSEEN = -1.0  # a level that the fit did not have
 _ORDER_ROWS = 100_000  # tell the columns' order
 
@@ -58,14 +59,24 @@ class ColumnCode:
         return 1 + sum(TIME_PARTS[part] for part in self.parts)
 
     @property
+    def is_category(self) -> bool:
+        """Whether it becomes the number of a level."""
+        return self.kind == "category" and not self.is_constant
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether it becomes a number that may be missing."""
+        return self.has_missing and not self.is_empty and self.kind != "category"
+
+    @property
     def n_levels(self) -> int:
         """Number of categories, a missing one among them."""
         return len(self.levels) + self.has_missing
 
     def encode(self, column: Column) -> Floats:
         """Return the column as numbers, (N, width)."""
-        if self.is_empty:
-            return np.zeros((len(column.values), 1))
+        if self.is_empty or self.is_constant:
+            return np.zeros((len(column.values), self.width))
         self._refuse_another_kind(column)
         if not self.has_missing and (missing := column.missing).any():
             raise _checks.InputError(
@@ -82,11 +93,11 @@ class ColumnCode:
     def _level_numbers(self, column: Column) -> Floats:
         """Return the number of each row's level, counted from 0; -1 for one that the fit did not have."""
         values: Iterable[Any] = column.values
-        if self._has_text and column.kind is Kind.NUMBER:  # "7" was a level, and 7 is the same
-            values = (f"{value:.15g}" for value in column.values)
+        number: dict[Any, float] = {level: float(place) for place, level in enumerate(self.levels)}
+        if self._has_text and column.kind is Kind.NUMBER:  # "007" was a level, and 7 is the same
+            number = _by_value(number)
         elif not self._has_text and column.kind is Kind.TEXT:
             values = map(_number, column.values)
-        number = {level: float(place) for place, level in enumerate(self.levels)}
         codes = np.fromiter((number.get(value, _UNSEEN) for value in values), np.float64, len(column.values))
         if self.has_missing:
             codes[column.missing] = len(self.levels)
@@ -104,10 +115,10 @@ class ColumnCode:
             )
             raise _checks.InputError(f"Column {self.name!r} {now}, and {then}.")
         wanted = Kind.TIME if self.kind == "time" else Kind.TEXT if self._has_text else Kind.NUMBER
-        is_alike = self.kind == "category" and _spell_numbers(self.levels if self._has_text else column.values)
-        if column.kind is Kind.TIME and self.kind != "time":
-            is_alike = False
-        if column.kind is not wanted and not is_alike and not column.missing.all():
+        if column.kind is wanted or column.missing.all():
+            return
+        may_spell = self.kind == "category" and column.kind is not Kind.TIME
+        if not may_spell or not _spell_numbers(self.levels if self._has_text else column.values):
             raise _checks.InputError(
                 f"Column {self.name!r} holds {_WORDS[column.kind]}, and {_WORDS[wanted]} in the fit; hand in what the "
                 "model was fitted with."
@@ -120,6 +131,13 @@ def _number(text: str | None) -> float | None:
         return float(text)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return None
+
+
+def _by_value(number: dict[Any, float]) -> dict[Any, float]:
+    """Return the numbers of levels by the values that their texts spell, where that is one level each."""
+    spelled = [(_number(level), place) for level, place in number.items()]
+    values = [value for value, _ in spelled]
+    return {value: place for value, place in spelled if value is not None and values.count(value) == 1}
 
 
 def _spell_numbers(texts: Iterable[Any]) -> bool:
@@ -190,13 +208,14 @@ class TableEncoder:
     @property
     def categories(self) -> tuple[tuple[int, int], ...]:
         """Place and number of levels of every one of the E numbers that stands for a category."""
-        return tuple(sorted((self._place(code), code.n_levels) for code in self.columns if code.kind == "category"))
+        pairs = zip(self._places, self.columns, strict=True)
+        return tuple(sorted((place, code.n_levels) for place, code in pairs if code.is_category))
 
     @property
     def gaps(self) -> tuple[int, ...]:
         """Places of the numbers that may be missing."""
-        some = (code for code in self.columns if code.has_missing and not code.is_empty and code.kind != "category")
-        return tuple(sorted(self._place(code) for code in some))
+        pairs = zip(self._places, self.columns, strict=True)
+        return tuple(sorted(place for place, code in pairs if code.has_gaps))
 
     def notes(self) -> list[str]:
         """Return sentences about columns that need some."""
@@ -216,9 +235,11 @@ class TableEncoder:
         )
         return cls(tuple(columns), tuple(record["order"]), tuple(map(tuple, record["repeats"])))
 
-    def _place(self, code: ColumnCode) -> int:
-        first = sum(other.width for other in self.columns[: self.columns.index(code)])
-        return self.order.index(first)
+    @cached_property
+    def _places(self) -> list[int]:
+        """Where the first number of each column comes."""
+        first = np.cumsum([0, *(code.width for code in self.columns)])[:-1]
+        return [int(place) for place in np.argsort(self.order)[first]]
 
 
 # --- learning ---
@@ -230,9 +251,14 @@ def _code(column: Column, is_category: bool) -> ColumnCode:
     has_missing = bool(missing.any())
     if not len(known):
         return ColumnCode(column.name, "number", has_missing=True, is_empty=True)
+    if column.kind is Kind.TIME and is_category:
+        raise _checks.InputError(
+            f"Column {column.name!r} holds points in time, which are no categories; turn them into text, or take them "
+            "as they are."
+        )
     if column.kind is Kind.TEXT or is_category:
         levels = sorted(set(known.tolist()))
-        if column.kind is Kind.TEXT:
+        if not is_category:
             _refuse_many(column, levels, len(known))
         return ColumnCode(
             column.name, "category", tuple(levels), has_missing=has_missing, is_constant=len(levels) + has_missing == 1
@@ -254,23 +280,26 @@ def _code(column: Column, is_category: bool) -> ColumnCode:
 
 def _refuse_many(column: Column, levels: Sequence[str], n_rows: int) -> None:
     n_levels = len(levels)
-    if n_levels > _MOST_LEVELS or (n_levels > _FEW_LEVELS and 2 * n_levels > n_rows):
+    if n_levels > _MOST_LEVELS or (n_levels > _FEW_LEVELS and n_levels > _MOST_OF_ROWS * n_rows):
         raise _checks.InputError(
-            f"Column {column.name!r} holds {n_levels} different texts in {n_rows} rows, too many for categories (at "
-            f"most {_MOST_LEVELS}, and half as many as rows); leave it out, or turn it into fewer ones or into numbers."
+            f"Column {column.name!r} holds {n_levels} different texts in {n_rows} rows, too many for categories; leave "
+            "it out, turn it into fewer ones, or name it under categorical_features."
         )
 
 
 def _own_order(values: Floats) -> tuple[int, ...]:
     """Return an order of columns, (N, E), that depends on their standardised values alone.
 
-    Columns are sorted by the projection of those values on one random direction, always the same: it tells all
-    columns apart that differ by more than units.
+    Columns are sorted by the projection of those values, and of where they are missing, on random directions, always
+    the same: they tell all columns apart that differ by more than units.
     """
     some = values[:_ORDER_ROWS]
-    direction = np.random.default_rng(0).standard_normal(len(some)) / math.sqrt(len(some))
+    directions = np.random.default_rng(0).standard_normal((len(some), 2)) / math.sqrt(len(some))
     with np.errstate(invalid="ignore"):
-        keys = [float(_standardised(column) @ direction) for column in some.T]
+        keys = [
+            (float(_standardised(column) @ directions[:, 0]), float(np.isnan(column) @ directions[:, 1]))
+            for column in some.T
+        ]
     return tuple(sorted(range(len(keys)), key=keys.__getitem__))
 
 

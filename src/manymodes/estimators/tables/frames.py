@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from manymodes import _checks
-from manymodes.estimators.tables.numbers import is_mapping
+from manymodes.estimators.tables.numbers import is_mapping, refuse_lazy
 
 Column: TypeAlias = "NDArray[Any] | nw.Series[Any]"
 Rows: TypeAlias = NDArray[np.intp]
@@ -202,8 +202,7 @@ def like(X: Any, columns: Mapping[str, ArrayLike | Sequence[Any]], *, index_of: 
 
 
 def _frame(X: Any) -> nw.DataFrame[Any] | None:
-    if nw.dependencies.is_polars_lazyframe(X):
-        raise TypeError("a lazy frame holds no rows yet; hand in frame.collect().")
+    refuse_lazy(X)
     return nw.from_native(X, eager_only=True) if nw.dependencies.is_into_dataframe(X) else None
 
 

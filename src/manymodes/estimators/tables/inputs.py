@@ -77,7 +77,7 @@ def open_features(estimator: BaseEstimator, X: Any, first_row: int = 0) -> Featu
     check_is_fitted(estimator)
     encoder: TableEncoder | None = estimator.encoder_
     if encoder is None:
-        inputs = _as_they_are(X)
+        inputs = _tensor("X", X) if isinstance(X, np.ndarray) else _as_they_are(X)
         if inputs is None:
             raise _checks.InputError(
                 f"X must be what the model was fitted with, arrays that reach its backbone as they are; "

@@ -69,9 +69,15 @@ def as_frame(X: Any) -> nw.DataFrame[Any]:
     try:
         return nw.from_native(X, eager_only=True)
     except nw.exceptions.DuplicateError:
-        names = [str(name) for name in (X.column_names if hasattr(X, "column_names") else X.columns)]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        raise _checks.InputError(f"column names must differ; got {_checks.quoted(repeated)} more than once.") from None
+        refuse_repeated([str(name) for name in (X.column_names if hasattr(X, "column_names") else X.columns)])
+        raise
+
+
+def refuse_repeated(names: Sequence[str]) -> None:
+    """Refuse columns of the same name."""
+    if len(set(names)) < len(names):
+        repeated = sorted({name for name in names if list(names).count(name) > 1})
+        raise _checks.InputError(f"column names must differ; got {_checks.quoted(repeated)} more than once.")
 
 
 def as_array(column: Any) -> NDArray[Any]:
@@ -166,9 +172,7 @@ def _stack(
     if not columns:
         raise _checks.InputError(f"a table must have at least one {role} column; got none.")
     names = [name for name, _ in columns]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise _checks.InputError(f"column names must differ; got {_checks.quoted(repeated)} more than once.")
+    refuse_repeated(names)
     for name, column in columns:
         _checks.same_rows(f"Column {names[0]!r}", len(columns[0][1]), f"column {name!r}", len(column))
     values = [numeric_column(*column, role, first_row, allow_missing=allow_missing) for column in columns]

@@ -19,7 +19,7 @@ TIME_PARTS: Mapping[str, int] = {"of_year": 2, "weekday": 1, "of_day": 2}
 
 
 def varying_parts(seconds: Floats) -> tuple[str, ...]:
-    """Return the parts that tell something: those that vary, over more than one of their rounds.
+    """Return the parts that tell something: the time of the year from a span of a month on, and others that vary.
 
     Args:
         seconds: Seconds since 1970, (N,), none missing.

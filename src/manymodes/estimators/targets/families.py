@@ -50,7 +50,7 @@ COUNTS = ("poisson", "negative_binomial")
 _LOGITS: Mapping[str, type[Declared]] = {f"logit_{name}": family for name, family in _LINE.items()}
 _BOUNDED = ("beta", *_LOGITS)
 
-FAMILIES: Mapping[str, str] = dict.fromkeys((*_UNBOUNDED, *_BOUNDED), "")
+FAMILIES = (*_UNBOUNDED, *_BOUNDED)
 """All names: those of families on the line, of what lies between two bounds (``logit_...`` and ``beta``), of positive
 targets (``log_normal`` and ``gamma``), ``von_mises`` for angles in radians, and two for counts."""
 
@@ -62,7 +62,7 @@ def checked_family(family: Any, name: str = "family") -> Family:
         ValueError: Another name, or bounds that cannot be.
     """
     if isinstance(family, str):
-        _checks.one_of(name, family, FAMILIES)
+        _checks.one_of(name, family, dict.fromkeys(FAMILIES))
         return family
     if not isinstance(family, Sequence) or len(family) != 3:
         raise _checks.InputError(f"{name} must be a name, or (name, low, high); got {family!r}.")

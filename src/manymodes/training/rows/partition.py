@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,9 @@ _ROUNDING = 1e-9  # rows, by which a share of them may miss a whole number
 
 @dataclass(frozen=True, eq=False)
 class Partition:
-    """Which rows each member learns from, and which others it is judged on; rows may be left out of both.
+    """Which rows each member learns from, and which others it is judged on.
+
+    A row may come more than once, and then counts as often; rows may be left out of both.
 
     Attributes:
         learns: Numbers of rows, (M, n), or (n,) without members.
@@ -29,8 +32,9 @@ class Partition:
     def of_groups(cls, groups: Tensor, share: float, n_members: int | None, generator: torch.Generator) -> Partition:
         """Hold out whole groups: no row is judged by a member that learned from another row of its group.
 
-        As in ``folds``, members hold out one stretch of a random order after another, here an order of groups. All
-        have as many rows of each kind as the member with the fewest, so some rows rest.
+        As in ``folds``, members hold out one stretch of a random order after another, here an order of groups; a group
+        that is more than half of the rows is held out by nobody, if there are others. All members have as many rows of
+        each kind as the one with the most: others go through theirs again, from the beginning.
 
         Args:
             groups: Number of each row's group, (N,).
@@ -49,11 +53,12 @@ class Partition:
             [set(), set()]
         """
         stretch = _stretches(groups, share, generator)  # of each row
-        n_stretches = int(stretch.max()) + 1
+        small = (2 * stretch.bincount() <= len(groups)).nonzero().squeeze(-1)
+        usable = small if len(small) else stretch.bincount().argmin(keepdim=True)
+        chosen = [int(usable[member % len(usable)]) for member in range(n_members or 1)]
         rows = torch.randperm(len(groups), generator=generator)
-        own = [rows[stretch[rows] == member % n_stretches] for member in range(n_members or 1)]
-        others = [rows[stretch[rows] != member % n_stretches] for member in range(n_members or 1)]
-        learns, held_out = (torch.stack([part[: min(map(len, parts))] for part in parts]) for parts in (others, own))
+        learns = _as_long([rows[stretch[rows] != number] for number in chosen])
+        held_out = _as_long([rows[stretch[rows] == number] for number in chosen])
         return cls(learns, held_out) if n_members is not None else cls(learns[0], held_out[0])
 
 
@@ -66,10 +71,18 @@ def _stretches(groups: Tensor, share: float, generator: torch.Generator) -> Tens
     sizes = group.bincount()[order]
     middle = (sizes.cumsum(0) - 0.5 * sizes) / len(group)
     n_stretches = min(max(2, round(1 / share)), len(names))
-    stretch = (middle * n_stretches).long().unique(return_inverse=True)[1]  # a large group may fill more than one
+    stretch = (middle * n_stretches).long()
+    alone = 2 * sizes > len(group)  # no other group is held out with one that is most of the rows
+    stretch = torch.where(alone, n_stretches, stretch).unique(return_inverse=True)[1]  # some may be empty
     if int(stretch.max()) == 0:
         stretch[0] = 1
     return torch.empty_like(stretch).scatter(0, order, stretch)[group]
+
+
+def _as_long(parts: Sequence[Tensor]) -> Tensor:
+    """Return numbers of rows, (n1,), (n2,), ..., as long as the longest, (M, n): shorter ones begin again."""
+    most = max(map(len, parts))
+    return torch.stack([part[torch.arange(most) % len(part)] for part in parts])
 
 
 def folds(n_rows: int, share: float, n_members: int | None, generator: torch.Generator) -> Tensor:

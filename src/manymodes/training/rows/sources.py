@@ -75,7 +75,7 @@ class _Resident(Source):
             return split(self.rows, as_rows("validation", validation, network), network.n_members)
         if isinstance(validation, Partition):
             for part in (validation.learns, validation.held_out):
-                _checked_numbers(part, network.n_members, n_rows)
+                _checked_numbers(part, network.n_members, n_rows, may_repeat=True)
             return split(self.rows, validation, network.n_members)
         if isinstance(validation, Tensor):
             held_out = _checked_numbers(validation, network.n_members, n_rows)
@@ -123,17 +123,17 @@ def _share(validation: Any) -> float:
     return _checks.number_between("validation", validation, 0.0, 1.0)
 
 
-def _checked_numbers(numbers: Tensor, n_members: int | None, n_rows: int) -> Tensor:
+def _checked_numbers(numbers: Tensor, n_members: int | None, n_rows: int, *, may_repeat: bool = False) -> Tensor:
     """Return numbers of rows to hold out, (M, n), or (n,) without members, if they can be that."""
     if numbers.is_floating_point() or numbers.dtype == torch.bool:
         raise _checks.InputError(f"validation must hold numbers of rows, integers; got {numbers.dtype}.")
     n_held_out = numbers.shape[-1] if numbers.dim() else 0
     shape = (n_held_out,) if n_members is None else (n_members, n_held_out)
     _checks.matches_shape("validation", numbers.shape, shape, "to name rows that each member holds out")
-    _checks.integer_at_least("the number of rows in validation", n_held_out, 1, n_rows - 1)
+    _checks.integer_at_least("the number of rows in validation", n_held_out, 1, None if may_repeat else n_rows - 1)
     _checks.integer_at_least("the smallest row number in validation", int(numbers.min()), 0)
     _checks.integer_at_least("the largest row number in validation", int(numbers.max()), 0, n_rows - 1)
     ordered = numbers.sort(-1).values
-    if bool((ordered[..., 1:] == ordered[..., :-1]).any()):
+    if not may_repeat and bool((ordered[..., 1:] == ordered[..., :-1]).any()):
         raise _checks.InputError("validation must name no row twice for the same member.")
     return numbers.long()
