@@ -156,6 +156,24 @@ def test_tables_without_rows_have_predictions_without_rows(model):
         model.explain(X)
 
 
+def test_members_average_to_the_prediction(model, data):
+    X, _ = data
+    members = model.predict_members(X)
+    assert len(members) == 2
+    np.testing.assert_allclose(np.mean([part.mean for part in members], 0), model.predict_distribution(X).mean)
+
+
+def test_ends_of_several_targets_are_named_and_none_is_taken_for_another(two, data):
+    X, _ = data
+    named = two.predict_probability(X, {"b": 3.0})
+    np.testing.assert_array_equal(named, two.predict_probability(X, [-np.inf, 3.0]))
+    np.testing.assert_allclose(named[:, 0], 1)
+    with pytest.raises(InputError, match=r"^low must be one number for each of 2 targets; got 3\.0\.$"):
+        two.predict_probability(X, 3.0)
+    with pytest.raises(InputError, match=r"^high must be numbers; got 'much'\.$"):
+        two.predict_probability(X, None, "much")
+
+
 def test_scores_follow_the_names_of_targets_and_leave_out_what_is_missing(two, data):
     X, y = data
     frame = pd.DataFrame({"a": y, "b": 10 * y + 3 + 5 * X[:, 0]})

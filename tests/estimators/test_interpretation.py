@@ -12,7 +12,7 @@ from torch.distributions import Categorical
 
 from manymodes._checks import InputError
 from manymodes.distributions import DiagonalNormal, Mixture
-from manymodes.estimators import MDNRegressor
+from manymodes.estimators import MDNRegressor, partial_distribution
 from manymodes.estimators import interpretation as meaning
 from manymodes.estimators.tables import frames
 
@@ -156,7 +156,7 @@ def test_partial_dependence_is_the_closed_form_of_the_averaged_mixture():
     for slope, name in ((1, "near"), (2, "far")):
         np.testing.assert_allclose(result[f"{name}_mean"], slope * np.array(grid) + 0.7 * 3, atol=1e-10)
         np.testing.assert_allclose(result[f"{name}_sd"], variance**0.5, atol=1e-10)
-        for q, level in (("q05", 0.05), ("q50", 0.5), ("q95", 0.95)):
+        for q, level in (("q0.05", 0.05), ("q0.5", 0.5), ("q0.95", 0.95)):
             at = np.array(result[f"{name}_{q}"])[:, None] - slope * np.array(grid)[:, None]  # (G, 1)
             below = 0.3 * stats.norm.cdf(at / np.exp(X[:, 1] / 2)) + 0.7 * stats.norm.cdf(
                 (at - 3) / np.exp(X[:, 1] / 2)
@@ -272,7 +272,7 @@ def test_a_feature_that_never_differs_from_the_background_tells_exactly_nothing(
     result = explained(X)
     for feature in ("x1", "x2"):
         part = result.xs(feature, level="feature")
-        assert (part[["information", "y_mean_shift"]] == 0).all(axis=None)
+        assert (part[["information", "standard_error", "y_mean_shift"]] == 0).all(axis=None)
     assert (result.xs("x0", level="feature")["information"] != 0).all()
 
 
@@ -287,7 +287,7 @@ def test_shifts_of_the_mean_are_signed_and_in_the_units_of_each_target():
 def test_rows_are_explained_in_order_with_their_cells_as_text():
     X = pd.DataFrame({"x0": ["blue", "red"], "x1": [0.5, 1.0], "note": ["a", None]}, index=[9, 4])
     result = meaning.explain(Known(), X)
-    assert list(result.columns) == ["row", "feature", "value", "information", "y_mean_shift"]
+    assert list(result.columns) == ["row", "feature", "value", "information", "standard_error", "y_mean_shift"]
     assert result["row"].tolist() == [0, 0, 0, 1, 1, 1]
     assert result["feature"].tolist() == ["x0", "x1", "note"] * 2
     assert result["value"].tolist() == ["blue", "0.5", "a", "red", "1.0", "missing"]
@@ -309,7 +309,7 @@ def test_every_kind_of_table_gives_the_same_numbers_as_its_own_kind_and_is_left_
     frame, untouched = as_kind(X.copy(), kind), as_kind(X.copy(), kind)
     asked = {
         "importance": lambda X: meaning.permutation_importance(Known(), X, table(30)[:, 0]),
-        "y_q95": lambda X: meaning.partial_dependence(Known(), X, "x0", n_grid=3),
+        "y_q0.95": lambda X: meaning.partial_dependence(Known(), X, "x0", n_grid=3),
         "information": lambda X: meaning.explain(Known(), X, n_draws=3),
     }
     for name, ask in asked.items():
@@ -367,7 +367,7 @@ def test_columns_of_a_mapping_are_found_by_the_names_of_the_fit(fitted):
             "grid must hold at least 1 value of 'x0'; got none.",
         ),
         (lambda X: meaning.explain(Known(), X, n_background=0), "n_background must be an integer >= 1; got 0."),
-        (lambda X: meaning.explain(Known(), X, n_draws=0), "n_draws must be an integer >= 1; got 0."),
+        (lambda X: meaning.explain(Known(), X, n_draws=0), "n_draws must be an integer >= 2; got 0."),
     ],
 )
 def test_what_cannot_be_asked_is_refused(ask, sentence):
@@ -386,3 +386,20 @@ def test_a_model_that_is_not_fitted_is_refused():
     ):
         with pytest.raises(NotFittedError):
             ask()
+
+
+def test_the_average_that_is_drawn_is_the_one_that_is_tabled():
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    density, grid = partial_distribution(Known(), X, "x0", n_grid=3)
+    table = meaning.partial_dependence(Known(), X, "x0", n_grid=3)
+    assert density.batch_shape == (3,)
+    np.testing.assert_allclose(table["value"], grid)
+    np.testing.assert_allclose(density.mean[:, 0], table["y_mean"])
+
+
+def test_a_background_of_one_row_explains_nothing_and_is_refused():
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    with pytest.raises(InputError, match="^background must be given, whose values stand in for unknown ones"):
+        meaning.explain(Known(), X[:1])
+    told = meaning.explain(Known(), X[:3], background=X)
+    assert (told["standard_error"] > 0).all()

@@ -93,7 +93,7 @@ def test_house_values_with_a_ceiling_that_is_a_bound_or_an_atom(drawn):
     X, y, X_test, y_test = drawn("california-housing", ["MedHouseVal_100kUSD"])
     top = 5.00001
     told = " ".join(MDNRegressor(**{**SMALL, "max_epochs": 1}).fit(X, y).target_notes())
-    assert "hand them in as censored, or pass atoms=(5.00001,)" in told
+    assert "hand them in as censored (y_lower or y_upper), or pass atoms=(5.00001,)" in told
     bound = y.where(y >= top)  # NaN where the value is known
     censored = MDNRegressor(**SMALL).fit(X, y, y_lower=bound)
     atom = MDNRegressor(**SMALL, atoms=(top,)).fit(X, y)

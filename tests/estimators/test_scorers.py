@@ -19,7 +19,7 @@ from manymodes.estimators import (
     neg_log_score,
 )
 
-from .small import SMALL
+from .small import SMALL, small
 
 SCORERS = {"log": neg_log_score, "crps": neg_crps, "energy": neg_energy_score, "coverage": coverage_error}
 
@@ -40,6 +40,15 @@ def test_scores_are_the_metrics_with_the_sign_that_searches_want(fitted):
     assert neg_energy_score(model, X, y) == pytest.approx(-float(metrics.energy_score(density, rows).mean()))
     covered = metrics.coverage(density, rows, 0.5).double().mean(0)
     assert CoverageError(0.5)(model, X, y) == pytest.approx(-float((covered - 0.5).abs().mean()))
+
+
+def test_families_that_are_not_normal_have_a_crps_too():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(150, 1))
+    y = X[:, 0] + 0.3 * rng.normal(size=150)
+    normal, heavy = (small(family=family).fit(X, y) for family in ("normal", "student_t"))
+    assert neg_crps(heavy, X, y) == pytest.approx(neg_energy_score(heavy, X, y))
+    assert neg_crps(heavy, X, y) == pytest.approx(neg_crps(normal, X, y), rel=0.2)
 
 
 def test_weights_count(fitted):

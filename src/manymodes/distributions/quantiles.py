@@ -72,12 +72,14 @@ def _quantile(weights: Tensor, components: Component, tail: Tensor, upper: Tenso
     tails = Tails(weights.unsqueeze(-1), components, upper)
     low, high = _bracket(tails, tail)
     exact = (low == high) | (tail == 0)  # one component, equal components, or a level of 0 or 1
-    end = torch.where(upper, high, low)
-    found = torch.where(exact, end, _newton_inside(tails, tail, low, high, exact))
+    found = torch.where(exact, torch.where(upper, high, low), torch.nan)
     counts = torch.tensor([kind == "count" for kind in components.kinds], device=tail.device)
     if bool(counts.any()):
         found = torch.where(counts, _among_integers(tails, tail, low, high), found)
-    return _on_atoms(tails, tail, found)
+    found = _on_atoms(tails, tail, found)
+    # Where the cdf jumps, Newton's steps would lead nowhere, all two hundred of them.
+    searched = _newton_inside(tails, tail, low, high, ~found.isnan())
+    return torch.where(found.isnan(), searched, found)
 
 
 def _bracket(tails: Tails, tail: Tensor) -> tuple[Tensor, Tensor]:
@@ -138,9 +140,18 @@ def _on_atoms(tails: Tails, tail: Tensor, found: Tensor) -> Tensor:
     """Return the atom whose jump holds the level, where there is one, else what was found."""
     for group in tails.components.groups:
         pointed = [kind == "atom" for kind in group.kinds]
-        for place in group.mean.unbind(-2) if any(pointed) else ():
+        for place in _different(group.mean) if any(pointed) else ():
             at = place.expand_as(found)
             before = torch.nextafter(at, torch.full_like(at, -torch.inf))
             holds = tails.reached(at, tail) & ~tails.reached(before, tail) & torch.tensor(pointed, device=at.device)
             found = torch.where(holds, at, found)
     return found
+
+
+def _different(places: Tensor) -> list[Tensor]:
+    """Return the places of components, (..., K, D), without repetitions: pooled members have the same atoms."""
+    kept: list[Tensor] = []
+    for place in places.unbind(-2):
+        if not any(torch.equal(place, other) for other in kept):
+            kept.append(place)
+    return kept

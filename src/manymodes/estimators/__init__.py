@@ -4,6 +4,7 @@ from manymodes.estimators.interpretation import (
     component_curves,
     explain,
     partial_dependence,
+    partial_distribution,
     permutation_importance,
 )
 from manymodes.estimators.persistence import load
@@ -27,5 +28,6 @@ __all__ = [
     "neg_energy_score",
     "neg_log_score",
     "partial_dependence",
+    "partial_distribution",
     "permutation_importance",
 ]

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.distributions import Categorical
 
 from manymodes import _checks
-from manymodes.distributions import Incomplete, Mixture, pool
+from manymodes.distributions import Incomplete, Mixture, joined, pool
 from manymodes.estimators.predictions import as_seed, default_names
 from manymodes.estimators.tables import frames
 from manymodes.estimators.tables.inputs import open_features
@@ -28,7 +28,7 @@ from manymodes.nn.inputs import mapped
 from manymodes.training.randomness import seeded
 
 _AT_ONCE = 2**22  # numbers in memory while densities are averaged
-_LEVELS = {"q05": 0.05, "q50": 0.5, "q95": 0.95}
+_LEVELS = {"q0.05": 0.05, "q0.5": 0.5, "q0.95": 0.95}
 
 Feature = int | str  # a place or a name
 Seed = int | np.random.RandomState | None
@@ -124,9 +124,9 @@ def partial_dependence(
         random_state: Seed of the rows.
 
     Returns:
-        A table with one line per value: value, for every target its ``{name}_mean``, ``{name}_sd``, ``{name}_q05``,
-        ``{name}_q50`` and ``{name}_q95`` in its own units, and with y log_score, the mean of -log p(y | x) of the rows
-        in nats with the feature set to that value.
+        A table with one line per value: value, for every target its ``{name}_mean``, ``{name}_sd``, ``{name}_q0.05``,
+        ``{name}_q0.5`` and ``{name}_q0.95`` in its own units, and with y log_score, the mean of -log p(y | x) of the
+        rows in nats with the feature set to that value.
 
     References:
         Friedman (2001), Greedy function approximation: a gradient boosting machine, Annals of Statistics 29,
@@ -153,6 +153,41 @@ def partial_dependence(
     columns = {f"{name}_{key}": part[:, d].numpy() for d, name in enumerate(names) for key, part in parts.items()}
     scored = {"log_score": torch.stack(scores).numpy()} if scores else {}
     return frames.like(X, {"value": values, **columns, **scored})
+
+
+@torch.no_grad()
+def partial_distribution(
+    model: BaseEstimator,
+    X: Any,
+    feature: Feature,
+    *,
+    grid: Sequence[Any] | None = None,
+    n_grid: int = 20,
+    n_rows: int = 50,
+    random_state: Seed = 0,
+) -> tuple[Mixture, list[Any]]:
+    """Density averaged over rows of X whose feature is set to each value of a grid: what pictures are drawn of.
+
+    ``plots.density_bands(*partial_distribution(model, X, "hour"))`` shows what one feature of many does.
+
+    Args:
+        model: A fitted regressor that predicts distributions.
+        X: Features, (N, F).
+        feature: Name or place of the feature.
+        grid: Values of the feature, as for ``partial_dependence``.
+        n_grid: Most values of a grid that is not given.
+        n_rows: Most rows that are averaged over, drawn without replacement; the average has so many times K components.
+        random_state: Seed of the rows.
+
+    Returns:
+        The averages, ``batch_shape`` (G,), and the values, G of them.
+    """
+    check_is_fitted(model)
+    (place,) = _places(model, X, [feature]).values()
+    values, rows = _grid(X, place, grid, n_grid), _background(X, n_rows, random_state)
+    table = frames.take_rows(X, rows)
+    averages = (model.predict_distribution(frames.with_constant(table, place, value)).pooled(0) for value in values)
+    return joined([average.expand(torch.Size([1])) for average in averages]), values
 
 
 @torch.no_grad()
@@ -214,7 +249,7 @@ def explain(
     *,
     background: Any = None,
     n_background: int = 50,
-    n_draws: int = 30,
+    n_draws: int = 100,
     features: Iterable[Feature] | None = None,
     random_state: Seed = 0,
 ) -> Any:
@@ -224,7 +259,7 @@ def explain(
         \bar p_f(y) = \frac1B \sum_b p(y \mid x \text{ with } x_f \text{ of background row } b)
 
     is the log score that is lost on average if the feature is unknown, were p(. | x) true. It is the average of
-    log p / p_f over draws from p(. | x), the same ones for all features of a row; its standard error is the standard
+    log p / p_f over draws from p(. | x), the same ones for all features of a row, and its standard error the standard
     deviation of that ratio over draws, divided by the square root of their number. Nothing is clipped: estimates of
     little information may be below 0. It is exactly 0 where the background has the row's own value only. The average
     density itself, and so the shift of the mean, has no other error than that of the choice of background rows.
@@ -239,27 +274,33 @@ def explain(
         random_state: Seed of the background and of the draws.
 
     Returns:
-        A table with one line per row and feature: row (counted from 0), feature, value (as text), information in nats,
-        and for every target ``{name}_mean_shift``, the mean of p(. | x) minus that of the average, in its own units.
+        A table with one line per row and feature: row (counted from 0), feature, value (as text), information in nats
+        with its standard_error, and for every target ``{name}_mean_shift``, the mean of p(. | x) minus that of the
+        average, in its own units.
     """
     check_is_fitted(model)
     _checks.integer_at_least("n_background", n_background, 1)
-    _checks.integer_at_least("n_draws", n_draws, 1)
+    _checks.integer_at_least("n_draws", n_draws, 2)
     places = _places(model, X, features)
     others = places if background is None else _places(model, background, list(places))
     donors = X if background is None else background
     generator = np.random.default_rng(as_seed(random_state))
+    if background is None and frames.n_rows(X) < 2:
+        raise _checks.InputError(
+            "background must be given, whose values stand in for unknown ones, where X is one row."
+        )
     donors = frames.take_rows(donors, frames.some_rows(donors, n_background, generator))
     own: Mixture = model.predict_distribution(X)
     draws = own.sample((n_draws,), generator=seeded(int(generator.integers(2**32))))  # (S, N, D)
     lost = [_lost(model, X, place, frames.column(donors, others[name]), own, draws) for name, place in places.items()]
-    information, shift = (torch.stack(parts, 1).flatten(0, 1).numpy() for parts in zip(*lost, strict=True))
+    information, error, shift = (torch.stack(parts, 1).flatten(0, 1).numpy() for parts in zip(*lost, strict=True))
     texts = [[_text(cell) for cell in frames.cells(frames.column(X, place))] for place in places.values()]
     columns: dict[str, Any] = {
         "row": np.repeat(np.arange(len(own.logits)), len(places)),
         "feature": list(places) * len(own.logits),
         "value": [text for row in zip(*texts, strict=True) for text in row],
         "information": information,
+        "standard_error": error,
     }
     names = _target_names(model, shift.shape[1])
     return frames.like(X, columns | {f"{name}_mean_shift": shift[:, d] for d, name in enumerate(names)})
@@ -270,8 +311,8 @@ def explain(
 
 def _lost(
     model: BaseEstimator, X: Any, place: int, donors: frames.Column, own: Mixture, draws: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return the information in a feature of each row, (N,), and the shift of the mean, (N, D)."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the information in a feature of each row and its standard error, (N,), and the mean's shift, (N, D)."""
     keys = frames.keys(donors)
     counts = Counter(keys)  # equal values are asked for once
     different = np.array([keys.index(key) for key in counts])
@@ -284,11 +325,12 @@ def _lost(
         each = [density[first : first + len(rows)] for first in range(0, len(density.logits), len(rows))]
         average = pool(each, list(counts.values()))
         some = draws[:, rows]  # (S, n, D)
-        information.append((own[rows].log_prob(some) - average.log_prob(some)).mean(0))
+        information.append(own[rows].log_prob(some) - average.log_prob(some))
         mean.append(average.mean)
     told = torch.tensor([set(counts) != {key} for key in frames.keys(frames.column(X, place))])
     shift = own.wrapped(own.mean - torch.cat(mean))
-    return torch.where(told, torch.cat(information), 0.0), torch.where(told[:, None], shift, 0.0)
+    gain = torch.where(told, torch.cat(information, 1), 0.0)  # (S, N)
+    return gain.mean(0), gain.std(0) / len(gain) ** 0.5, torch.where(told[:, None], shift, 0.0)
 
 
 def _member_density(model: BaseEstimator, X: Any, member: int) -> Mixture:

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.metrics import r2_score
 from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor
 
@@ -21,7 +20,7 @@ from manymodes.distributions.together import parameters
 from manymodes.estimators.prediction_columns import component_columns, prediction_columns
 from manymodes.estimators.tables.frames import like, n_rows, take_rows
 from manymodes.estimators.tables.inputs import Features, read_features
-from manymodes.estimators.tables.numbers import Floats, target_table
+from manymodes.estimators.tables.numbers import Floats, is_mapping, target_table
 from manymodes.estimators.targets.known import Targets, read_targets, refuse_unvaried
 from manymodes.nn.inputs import Inputs
 from manymodes.training.randomness import seeded
@@ -165,8 +164,8 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
 
         Args:
             X: Features, (N, F).
-            low: Lower end: a number, one for each row, (N,), where there is one target, one for each target, (D,), or
-                (N, D); None for none.
+            low: Lower end: a number or one for each row, (N,), where there is one target; of several, one for each,
+                (D,) or (N, D), or those of some targets by their names. None for none.
             high: Upper end, likewise.
 
         Raises:
@@ -193,6 +192,8 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         Raises:
             ValueError: Targets that do not fit.
         """
+        from sklearn.metrics import r2_score  # which draws random numbers when it is imported
+
         targets = self._targets(X, y)
         refuse_unvaried(targets)
         values, means = targets.values, self.predict(X).reshape(targets.values.shape)
@@ -218,10 +219,10 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         found = self._each(X, lambda part, rows: part.log_prob(targets[rows]).unsqueeze(-1))
         return found if found.ndim == 1 else found[:, 0]
 
-    def predict_frame(self, X: Any, levels: Sequence[float] = (0.05, 0.5, 0.95), *, interval: float = 0.9) -> Any:
+    def predict_frame(self, X: Any, levels: Sequence[float] = (0.1, 0.25, 0.75, 0.9), *, interval: float = 0.9) -> Any:
         """Return a table of the kind of X, one line a row, with the usual columns for every target.
 
-        They are ``y_mean``, ``y_median``, a quantile for each level, say ``y_q0.05``, and the ends of the central
+        They are ``y_mean``, ``y_median``, a quantile for each level, say ``y_q0.1``, and the ends of the central
         interval, ``y_lower_90`` and ``y_upper_90``, with the target's name for ``y``. A pandas frame keeps its index;
         for arrays and mappings the table is a dict of arrays.
 
@@ -287,15 +288,16 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
     def _ends(self, name: str, end: ArrayLike | None, default: float, n_rows: int) -> Tensor:
         """Return ends of intervals, (N, D)."""
         target_dim = self._n_targets
+        if is_mapping(end):
+            return self._named_ends(name, end, default, n_rows)
         table = target_table(end, allow_missing=True)
-        try:
-            values = np.asarray(default if end is None else end if table is None else table.values, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise _checks.InputError(f"{name} must be numbers; got {end!r}.") from None
+        values = self._numbers(name, default if end is None else end if table is None else table.values)
         if table is not None and self.target_names_ is not None and target_dim > 1:
             _checks.known_columns(self.target_names_, table.names, name)
             values = values[:, [table.names.index(own) for own in self.target_names_]]
         values = values[:, None] if values.ndim == 1 and target_dim == 1 else values
+        if end is not None and not values.ndim and target_dim > 1:
+            raise _checks.InputError(f"{name} must be one number for each of {target_dim} targets; got {end!r}.")
         try:
             return as_tensor(np.broadcast_to(values, (n_rows, target_dim)))
         except ValueError:
@@ -303,6 +305,22 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
                 f"{name} must be a number, one for each of {_checks.counted(target_dim, 'target')}, or have shape "
                 f"({n_rows}, {target_dim}); got {_checks.shape_text(values.shape)}."
             ) from None
+
+    def _named_ends(self, name: str, ends: Any, default: float, n_rows: int) -> Tensor:
+        """Return the ends of some targets, by their names, (N, D); others have none."""
+        names = self.target_names_ or default_names(self._n_targets)
+        _checks.known_columns(map(str, ends), names, "y")
+        values = np.full((n_rows, len(names)), default)
+        for target, end in ends.items():
+            values[:, names.index(str(target))] = self._numbers(name, end)
+        return as_tensor(values)
+
+    @staticmethod
+    def _numbers(name: str, end: Any) -> Floats:
+        try:
+            return np.asarray(end, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise _checks.InputError(f"{name} must be numbers; got {end!r}.") from None
 
     def _scored_targets(self, X: Any, y: Any) -> Tensor | Incomplete:
         """Return targets of X, (N, D), as tensors."""

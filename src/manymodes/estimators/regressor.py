@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from manymodes import _checks
-from manymodes.distributions import Mixture
+from manymodes.distributions import Mixture, joined
 from manymodes.estimators.architecture import Architecture
 from manymodes.estimators.choices import Choices
 from manymodes.estimators.documents import describe
@@ -385,6 +385,21 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             reason = str(error).splitlines()[0]
             raise _checks.InputError(f"X must be like that of the fit; the backbone fails with it: {reason}") from error
         return mixture.to(torch.float64)
+
+    @torch.no_grad()
+    def predict_members(self, X: Any) -> list[Mixture]:
+        """Return what each member of the ensemble predicts, M distributions as ``predict_distribution`` returns one.
+
+        Their average with equal weights is the prediction of the model.
+        """
+        features, network, size = self._open(X, 0), self.network_.eval(), 1024
+        parts = []
+        for first in range(0, max(1, len(features)), size):
+            x = mapped(features.part(first, first + size), lambda part: part.to(network.device))
+            parts.append(network.members(x).to("cpu").to(torch.float64))
+        if network.n_members is None:
+            return [joined(parts)]
+        return [joined([part[member] for part in parts]) for member in range(network.n_members)]
 
     @property
     def _n_targets(self) -> int:

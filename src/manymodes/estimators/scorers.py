@@ -20,7 +20,7 @@ from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor
 
 from manymodes import _checks, metrics
-from manymodes.distributions import Incomplete, Mixture
+from manymodes.distributions import Incomplete, Mixture, Normal
 from manymodes.estimators.predictions import DensityRegressorMixin
 
 
@@ -86,7 +86,11 @@ class DensityScorer(_MetadataRequester, ABC):  # type: ignore[misc]
 @final
 @dataclass(eq=False)
 class NegLogScore(DensityScorer):
-    """Mean of log p(y | x), in nats: minus ``metrics.log_score``."""
+    """Mean of log p(y | x), in nats: minus ``metrics.log_score``.
+
+    Models with atoms, rounding cells or counts have probabilities where others have densities: across such settings
+    log scores are not comparable; take ``neg_energy_score``.
+    """
 
     takes_missing: ClassVar[bool] = True
 
@@ -97,10 +101,16 @@ class NegLogScore(DensityScorer):
 @final
 @dataclass(eq=False)
 class NegCRPS(DensityScorer):
-    """Minus the mean ``metrics.crps``, in the units of y, summed over targets."""
+    """Minus the mean ``metrics.crps``, in the units of y, summed over targets.
+
+    That of components that are not normal is estimated without bias from samples, see ``metrics.energy_score``.
+    """
 
     def _of_rows(self, density: Mixture, y: Any) -> Tensor:
-        return metrics.crps(density, y)
+        if isinstance(density.components, Normal):
+            return metrics.crps(density, y)
+        columns = range(density.event_shape[0])
+        return torch.stack([metrics.energy_score(density.marginal(d), y[:, [d]]) for d in columns]).sum(0)
 
 
 @final

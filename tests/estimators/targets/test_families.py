@@ -158,7 +158,7 @@ def test_angles_beside_the_cut_have_short_intervals_good_scores_and_true_spreads
     assert abs(curve["angle_location"][best]) > 2.9
     assert curve["angle_scale"][best] < 0.4
     dependence = partial_dependence(model, X, "x0", grid=[0.0])
-    assert dependence["angle_q95"][0] - dependence["angle_q05"][0] < 1
+    assert dependence["angle_q0.95"][0] - dependence["angle_q0.05"][0] < 1
 
 
 # --- suggestions ---

@@ -47,7 +47,7 @@ def test_a_ceiling_is_told_with_all_the_atoms_to_pass():
     assert facts.atoms[0].count > facts.atoms[1].count
     assert about_target(facts, "y")[0] == (
         f"{facts.atoms[0].count} rows ({facts.atoms[0].share:.1%}) of 'y' sit at the largest value, 1: the target may "
-        "be cut off there; hand them in as censored, or pass atoms=(1.0, -1.5)."
+        "be cut off there; hand them in as censored (y_lower or y_upper), or pass atoms=(1.0, -1.5)."
     )
 
 

@@ -43,12 +43,12 @@ class UnconditionalDensity(StandardisedBaseline):
         self.random_state = random_state
 
     def _learn_scaled(self, x: Tensor, y: Tensor) -> None:
-        floor, seed = float(self.min_scale_.min()) ** 2, self._seed()
-        targets = y.numpy()
-        fits = [_em(targets, size, floor, seed) for size in _sizes(y)]
+        seed, unit = self._seed(), self.min_scale_.to(y)
+        targets = (y / unit).numpy()  # in units of each target's floor, which EM knows one of only
+        fits = [_em(targets, size, 1.0, seed) for size in _sizes(y)]
         best = min(fits, key=lambda fit: fit.bic(targets))
         self.n_components_ = int(best.n_components)
-        self.density_ = _as_mixture(best)
+        self.density_ = _as_mixture(best).affine(0.0, unit)
 
     def _scaled_density(self, x: Tensor) -> Mixture:
         return self.density_.expand(x.shape[:1])

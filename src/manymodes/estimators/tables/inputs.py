@@ -187,7 +187,7 @@ def _tensor(name: str, part: Any) -> Tensor:
         array = np.ascontiguousarray(part)
         if array.dtype.kind not in "biuf":
             raise _checks.InputError(f"{name} must hold numbers; got {array.dtype}.")
-        part = torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+        part = torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=not array.flags.writeable))
     tensor: Tensor = part.detach()
     refuse_wild(name, tensor, infinite=False)
     return tensor

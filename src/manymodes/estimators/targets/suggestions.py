@@ -10,6 +10,7 @@ from manymodes.estimators.targets.families import NORMAL, Family
 
 _CIRCULAR = re.compile(r"angle|azimuth|bearing|direction|heading|phase|theta|wind_?dir|yaw", re.IGNORECASE)
 _WIDE = 20.0  # times the smallest value: sizes that differ by orders of magnitude
+_FEWEST_COUNTS = 10
 _MOST_COUNTS = 1000.0  # larger ones are as good as continuous
 
 
@@ -46,7 +47,8 @@ def _circular(smallest: float, largest: float) -> tuple[str, str] | None:
 
 def _by_values(facts: TargetFacts, smallest: float, largest: float) -> tuple[str, str] | None:
     is_whole = facts.step is not None and facts.share_on_lattice == 1 and facts.step % 1 == 0 and smallest % 1 == 0
-    if is_whole and facts.step == 1 and smallest >= 0 and largest <= _MOST_COUNTS:
+    many = facts.n_distinct > _FEWEST_COUNTS  # fewer may as well be names of classes
+    if is_whole and many and facts.step == 1 and smallest >= 0 and largest <= _MOST_COUNTS:
         return "takes whole numbers from 0 on, as counts do", "negative_binomial"
     if is_whole:
         return None

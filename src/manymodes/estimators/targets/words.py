@@ -84,7 +84,7 @@ def _about_atom(atom: Atom, facts: TargetFacts, name: str, given: Sequence[float
     if atom.value == 0 or atom.place == "inside":
         remedy = f"; {remedy} to give that value a probability of its own" if offer else ""
         return f"{atom.share:.1%} of {name} are exactly {value}{remedy}."
-    remedy = f"; hand them in as censored, or {remedy}" if offer else ""
+    remedy = f"; hand them in as censored (y_lower or y_upper), or {remedy}" if offer else ""
     return f"{rows} sit at the {atom.place} value, {value}: the target may be cut off there{remedy}."
 
 
