@@ -45,7 +45,7 @@ def test_a_value_comes_back_from_its_raw_numbers(constraint):
 @every_link
 def test_the_shapes_are_those_that_the_slot_declares(constraint):
     link, shape = LINKS[constraint], shape_of(constraint)
-    size = link.size(Slot(K, shape, constraint))
+    size = link.size(Slot(K, shape, constraint, (0, shape[-1])))
     raw = torch.zeros(5, 4, K, size // K)
     value = link.forward(raw, shape, FLOOR)
     assert value.shape == (5, 4, K, *shape)

@@ -132,7 +132,7 @@ def _read(estimator: BaseEstimator, y: Any, name: str) -> tuple[Floats, list[str
         return table.values, table.names
     if isinstance(y, Tensor):
         y = y.detach().cpu().double().numpy()
-    if not np.ndim(y):
+    if isinstance(y, (int, float)) or getattr(y, "ndim", 1) == 0:
         raise _checks.InputError(f"{name} must have shape (N,) or (N, D); got {y!r}.")
     values = check_array(
         unmasked(y) if isinstance(y, np.ma.MaskedArray) else y,
