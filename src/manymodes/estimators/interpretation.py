@@ -22,9 +22,7 @@ from manymodes import _checks
 from manymodes.distributions import Incomplete, Mixture, joined, pool
 from manymodes.estimators.predictions import as_seed, default_names
 from manymodes.estimators.tables import frames
-from manymodes.estimators.tables.inputs import open_features
 from manymodes.estimators.targets.known import read_targets
-from manymodes.nn.inputs import mapped
 from manymodes.training.randomness import seeded
 
 _AT_ONCE = 2**22  # numbers in memory while densities are averaged
@@ -229,7 +227,7 @@ def component_curves(
     _checks.integer_at_least("member", member, 0, (model.network_.n_members or 1) - 1)
     (place,) = _places(model, X, [feature]).values()
     values, table = _grid(X, place, grid, n_grid), frames.take_rows(X, _background(X, n_rows, random_state))
-    curves = [_averaged(_member_density(model, frames.with_constant(table, place, value), member)) for value in values]
+    curves = [_averaged(model.predict_members(frames.with_constant(table, place, value))[member]) for value in values]
     weight, location, scale = (torch.stack(parts).flatten(0, 1).numpy() for parts in zip(*curves, strict=True))
     n_components = len(weight) // len(values)
     columns: dict[str, Any] = {
@@ -331,13 +329,6 @@ def _lost(
     shift = own.wrapped(own.mean - torch.cat(mean))
     gain = torch.where(told, torch.cat(information, 1), 0.0)  # (S, N)
     return gain.mean(0), gain.std(0) / len(gain) ** 0.5, torch.where(told[:, None], shift, 0.0)
-
-
-def _member_density(model: BaseEstimator, X: Any, member: int) -> Mixture:
-    """Return p(y | x) of one member for features (N, F), ``batch_shape`` (N,), on the CPU."""
-    x = mapped(open_features(model, X).all(), lambda part: part.to(model.network_.device))
-    members: Mixture = model.network_.eval().members(x)
-    return (members if model.network_.n_members is None else members[member]).to("cpu")
 
 
 def _averaged(density: Mixture) -> tuple[Tensor, Tensor, Tensor]:

@@ -66,9 +66,9 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
             ValueError: As ``predict_distribution``.
         """
         batch_size = _checks.integer_at_least("batch_size", batch_size, 1)
-        features = self._open(X, first_row)
-        for first in range(0, max(1, len(features)), batch_size):
-            yield self._rows_density(features.part(first, first + batch_size), first_row + first)
+        batches = self._open(X, first_row).batches(batch_size)
+        for number, x in enumerate(batches):
+            yield self._rows_density(x, first_row + number * batch_size)
 
     def _open(self, X: Any, first_row: int) -> Features:
         """Return features whose names and number are those of the fit; messages count rows from ``first_row`` on."""

@@ -392,11 +392,9 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
 
         Their average with equal weights is the prediction of the model.
         """
-        features, network, size = self._open(X, 0), self.network_.eval(), 1024
-        parts = []
-        for first in range(0, max(1, len(features)), size):
-            x = mapped(features.part(first, first + size), lambda part: part.to(network.device))
-            parts.append(network.members(x).to("cpu").to(torch.float64))
+        network = self.network_.eval()
+        batches = (mapped(x, lambda part: part.to(network.device)) for x in self._open(X, 0).batches())
+        parts = [network.members(x).to("cpu").to(torch.float64) for x in batches]
         if network.n_members is None:
             return [joined(parts)]
         return [joined([part[member] for part in parts]) for member in range(network.n_members)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,11 @@ class Features:
 
     def __len__(self) -> int:
         return self.n_rows
+
+    def batches(self, size: int = 1024) -> Iterator[Inputs]:
+        """Yield the inputs of so many rows at a time, at least once, in their order."""
+        for first in range(0, max(1, self.n_rows), size):
+            yield self.part(first, first + size)
 
     def all(self) -> Inputs:
         """Return the inputs of all rows."""
