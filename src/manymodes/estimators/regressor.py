@@ -35,10 +35,9 @@ from manymodes.estimators.tables.inputs import (
     Features,
     open_features,
 )
+from manymodes.estimators.target_notes import target_notes
 from manymodes.estimators.targets.facts import inspect_target
 from manymodes.estimators.targets.families import NORMAL, Family
-from manymodes.estimators.targets.suggestions import suggestion
-from manymodes.estimators.targets.words import about_target
 from manymodes.estimators.training_rows import TrainingRows, read_rows, read_stream
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.nn.inputs import Inputs, mapped
@@ -425,20 +424,8 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         Nothing is known of models that were saved by format version 1.
         """
         check_is_fitted(self)
-        names = (self.target_names_ or default_names(self.architecture_.target_dim))[: len(self.target_facts_)]
-        done: dict[str, Any] = {
-            "n_targets": self.architecture_.target_dim,
-            "rounding": self.rounding,
-            "atoms": self.architecture_.atoms,
-        }
-        floors = np.broadcast_to(self.architecture_.min_scale, len(names)).tolist()
-        told = zip(names, self.target_facts_, floors, self.architecture_.families, strict=False)
-        found = []
-        for name, facts, floor, family in told:
-            found += about_target(facts, name, floor=floor, family=family, **done)
-            offered = None if self.architecture_.atoms or self.rounding is not None else suggestion(facts, name, family)
-            found += [] if offered is None else [offered]
-        return found
+        names = self.target_names_ or default_names(self.architecture_.target_dim)
+        return target_notes(self.target_facts_, names, self.architecture_, rounding=self.rounding)
 
     def feature_notes(self) -> list[str]:
         """Return what was found in the features of the fit: columns that say nothing, repeat others or have gaps."""
