@@ -36,6 +36,7 @@ from manymodes.distributions.information import (
 )
 from manymodes.distributions.medoid import medoid
 from manymodes.distributions.mixture import Mixture
+from manymodes.distributions.prediction import Prediction
 from manymodes.distributions.product import Product
 from manymodes.distributions.results import Atoms, Modes, Region
 from manymodes.distributions.together import joined, pool
@@ -70,6 +71,7 @@ __all__ = [
     "Parameter",
     "PointMass",
     "Poisson",
+    "Prediction",
     "Product",
     "Region",
     "SphericalNormal",

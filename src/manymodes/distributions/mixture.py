@@ -14,16 +14,14 @@ from manymodes.distributions import reduction
 from manymodes.distributions.caching import cached
 from manymodes.distributions.component import Component
 from manymodes.distributions.incomplete import Incomplete
-from manymodes.distributions.modes import find_modes
-from manymodes.distributions.per_dimension import PerDimension
+from manymodes.distributions.prediction import Prediction
 from manymodes.distributions.reparameterise import with_gradient
-from manymodes.distributions.results import Modes
 from manymodes.distributions.shapes import common_shape
 from manymodes.distributions.transformed import through
 from manymodes.distributions.transforms import Transform
 
 
-class Mixture(PerDimension, MixtureSameFamily):
+class Mixture(Prediction, MixtureSameFamily):
     r"""A mixture of K components per example, over targets of D dimensions.
 
     .. math:: p(y) = \sum_k w_k \, p_k(y)
@@ -100,54 +98,6 @@ class Mixture(PerDimension, MixtureSameFamily):
         """Weights of the components, (N, K); they sum to one."""
         return self.logits.exp()
 
-    # --- modes and regions ---
-
-    @property
-    def mode(self) -> Tensor:
-        """Location of the highest mode of the joint density, (N, D), or of an atom that holds more than its basin."""
-        modes = self.modes()
-        if not self.batch_shape.numel():
-            return self.logits.new_empty(self.batch_shape + self.event_shape)
-        if not modes.atoms.mask.shape[-1]:
-            return modes.location[..., 0, :]
-        if not modes.mask.shape[-1]:
-            return modes.atoms.location[..., :1]
-        atom = modes.atoms.mask[..., :1] & (modes.atoms.mass[..., :1] > modes.mass[..., :1])
-        return torch.where(atom, modes.atoms.location[..., :1], modes.location[..., 0, :])
-
-    def modes(self) -> Modes:
-        """Return the modes of the joint density, the highest first.
-
-        In one dimension every mode, certified (see ``distributions.turning``); of counts, the integers more probable
-        than their neighbours; atoms are listed apart. In several dimensions those that components and the ridges
-        between them climb to (see ``distributions.ascent``). Carries no gradient.
-
-        Raises:
-            ValueError: Atoms in a joint density of several dimensions, or counts beside a density in one.
-        """
-        return find_modes(self.logits, self.components)
-
-    def highest_density_level(
-        self, level: float = 0.9, *, n_samples: int = 10_000, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Return the log-density on the border of the joint highest-density region, (N,), estimated from samples.
-
-        A target belongs to the region where ``log_prob`` is at least that. The region holds ``level`` up to a standard
-        error of sqrt(level * (1 - level) / n_samples).
-
-        Args:
-            level: Probability in (0, 1).
-            n_samples: Samples of each prediction.
-            generator: Source of randomness; None takes a fixed seed.
-        """
-        _checks.number_between("level", level, 0.0, 1.0)
-        _checks.integer_at_least("n_samples", n_samples, 1)
-        if generator is None:
-            generator = torch.Generator(self.logits.device).manual_seed(0)
-        with torch.no_grad():
-            heights = self.log_prob(self.sample((n_samples,), generator=generator))
-            return heights.sort(0).values[min(int((1 - level) * n_samples), n_samples - 1)]
-
     # --- torch's interface ---
 
     def expand(self, batch_shape: _size, _instance: Distribution | None = None) -> Mixture:
@@ -168,7 +118,7 @@ class Mixture(PerDimension, MixtureSameFamily):
     @property
     def has_rsample(self) -> bool:  # type: ignore[override]
         """Whether samples can carry gradients: where every dimension has a density."""
-        return all(kind in ("real", "angle") for group in self.components.groups for kind in group.kinds)
+        return self.has_density
 
     def rsample(self, sample_shape: _size = (), *, generator: torch.Generator | None = None) -> Tensor:
         """Return samples, (S..., N, D), with gradients in all parameters, weights included.
@@ -337,20 +287,6 @@ class Mixture(PerDimension, MixtureSameFamily):
     def entropy(self) -> Tensor:
         """Refuse: a mixture's entropy has no closed form; ``distributions.entropy`` estimates it, with its error."""
         raise _checks.InputError("the entropy of a mixture has no closed form; use manymodes.distributions.entropy.")
-
-    def check_target(self, value: Any) -> Any:
-        """Return targets as floating-point numbers, or refuse what does not fit, see the class's description."""
-        if not isinstance(value, Incomplete):
-            _checks.instance("y", value, Tensor)
-        expected = self.batch_shape + self.event_shape
-        _checks.ends_with_shape("y", value.shape, expected, "to match batch_shape + event_shape")
-        if self._validate_args and isinstance(value, Tensor) and bool(value.isnan().any()):
-            raise _checks.InputError(
-                "y must not hold NaN; drop the rows with missing targets, or use Incomplete.missing."
-            )
-        if isinstance(value, Tensor) and not value.is_floating_point():
-            return value.to(self.logits.dtype)
-        return value
 
     # --- private ---
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from manymodes import _checks
-from manymodes.distributions import Mixture
+from manymodes.distributions import Prediction
 from manymodes.metrics.targets import refuse_incomplete
 
 
-def pit(distribution: Mixture, y: Tensor) -> Tensor:
+def pit(distribution: Prediction, y: Tensor) -> Tensor:
     """Probability integral transform, F_d(y_d); uniform on [0, 1] when predictions are calibrated and have a density.
 
     Of counts and beside atoms F jumps, and its values cannot be uniform.
@@ -31,7 +31,7 @@ def pit(distribution: Mixture, y: Tensor) -> Tensor:
     return distribution.cdf(distribution.wrapped(y))
 
 
-def coverage(distribution: Mixture, y: Tensor, level: float = 0.9) -> Tensor:
+def coverage(distribution: Prediction, y: Tensor, level: float = 0.9) -> Tensor:
     """Whether each target lies in the central interval of the given level: 1 or 0.
 
     The mean over examples should be near ``level``.
@@ -50,7 +50,7 @@ def coverage(distribution: Mixture, y: Tensor, level: float = 0.9) -> Tensor:
     """
     refuse_incomplete("coverage", y)
     level = _checks.number_between("level", level, 0.0, 1.0)
-    if distribution.has_rsample:  # densities only: the cdf is cheaper than two quantiles
+    if distribution.has_density:  # densities only: the cdf is cheaper than two quantiles
         inside = (pit(distribution, y) - 0.5).abs() <= 0.5 * level
     else:
         low, high = distribution.central_interval(level)

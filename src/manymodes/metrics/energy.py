@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.distributions import Categorical
 
 from manymodes import _checks
-from manymodes.distributions import Component, DiagonalNormal, Mixture, Normal, SphericalNormal
+from manymodes.distributions import Component, DiagonalNormal, Mixture, Normal, Prediction, SphericalNormal
 from manymodes.metrics.scores import crps
 from manymodes.metrics.targets import refuse_incomplete
 
@@ -15,7 +15,7 @@ _ROUND = 2**22  # numbers drawn at a time, so that memory does not grow with the
 
 
 def energy_score(
-    distribution: Mixture, y: Tensor, *, n_samples: int = 200, generator: torch.Generator | None = None
+    distribution: Prediction, y: Tensor, *, n_samples: int = 200, generator: torch.Generator | None = None
 ) -> Tensor:
     r"""Energy score of each target: the CRPS of the joint density, with Euclidean distances.
 
@@ -65,23 +65,23 @@ def energy_score(
     return torch.stack(rounds).sum(0)
 
 
-def _carries_gradient(distribution: Mixture, y: Tensor) -> bool:
+def _carries_gradient(distribution: Prediction, y: Tensor) -> bool:
     carries = distribution.log_prob(y.detach()).requires_grad  # it depends on every parameter
-    if carries and not distribution.has_rsample:
+    if carries and not distribution.has_density:
         raise _checks.InputError(
             "energy_score has no gradient for counts and atoms; take log_score, or score under torch.no_grad()."
         )
     return carries
 
 
-def _without_gradient(distribution: Mixture, y: Tensor, n_samples: int, generator: torch.Generator) -> Tensor:
+def _without_gradient(distribution: Prediction, y: Tensor, n_samples: int, generator: torch.Generator) -> Tensor:
     samples = distribution.sample((n_samples,), generator=generator).movedim(0, -2)  # (N, S, D)
     near = _length(samples - y.unsqueeze(-2)).mean(-1)
     apart = _length(samples - samples.roll(1, -2)).mean(-1)
     return near - 0.5 * apart
 
 
-def _with_gradient(distribution: Mixture, y: Tensor, n_samples: int, generator: torch.Generator) -> Tensor:
+def _with_gradient(distribution: Prediction, y: Tensor, n_samples: int, generator: torch.Generator) -> Tensor:
     size = max(-(-n_samples // distribution.n_components), 2)
     groups = [_component_samples(group, size, generator) for group in distribution.components.groups]
     samples = torch.cat(groups, -2).movedim(0, -2)  # (N, K, S, D)

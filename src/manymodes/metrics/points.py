@@ -5,11 +5,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from manymodes._checks import InputError
-from manymodes.distributions import Mixture
+from manymodes.distributions import Prediction
 from manymodes.metrics.targets import refuse_incomplete
 
 
-def rmse(distribution: Mixture, y: Tensor) -> Tensor:
+def rmse(distribution: Prediction, y: Tensor) -> Tensor:
     """Root mean squared error of the mean, in the units of y; of angles, the shorter way around.
 
     Args:
@@ -28,7 +28,7 @@ def rmse(distribution: Mixture, y: Tensor) -> Tensor:
     return error.square().reshape(-1, y.shape[-1]).mean(0).sqrt()
 
 
-def mae(distribution: Mixture, y: Tensor) -> Tensor:
+def mae(distribution: Prediction, y: Tensor) -> Tensor:
     """Mean absolute error of the median, in the units of y.
 
     Args:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from manymodes.distributions import Incomplete, Mixture, Normal
+from manymodes.distributions import Incomplete, Normal, Prediction
 from manymodes.metrics.normal_crps import normal_crps
 from manymodes.metrics.targets import refuse_incomplete
 
 
-def log_score(distribution: Mixture, y: Tensor | Incomplete) -> Tensor:
+def log_score(distribution: Prediction, y: Tensor | Incomplete) -> Tensor:
     r"""Logarithmic score of each target, the negative log-likelihood.
 
     .. math:: \mathrm{LogS}(p, y) = -\log p(y)
@@ -32,7 +32,7 @@ def log_score(distribution: Mixture, y: Tensor | Incomplete) -> Tensor:
     return -distribution.log_prob(y)
 
 
-def crps(distribution: Mixture, y: Tensor) -> Tensor:
+def crps(distribution: Prediction, y: Tensor) -> Tensor:
     r"""Continuous ranked probability score of each target, summed over target dimensions.
 
     .. math:: \mathrm{CRPS}(F, y) = \mathbb{E}|Y - y| - \tfrac12 \mathbb{E}|Y - Y'|
