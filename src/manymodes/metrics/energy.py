@@ -82,7 +82,7 @@ def _without_gradient(distribution: Prediction, y: Tensor, n_samples: int, gener
 
 
 def _with_gradient(distribution: Prediction, y: Tensor, n_samples: int, generator: torch.Generator) -> Tensor:
-    size = max(-(-n_samples // distribution.n_components), 2)
+    size = max(-(-n_samples // distribution.components.batch_shape[-1]), 2)
     groups = [_component_samples(group, size, generator) for group in distribution.components.groups]
     samples = torch.cat(groups, -2).movedim(0, -2)  # (N, K, S, D)
     weights = distribution.weights
