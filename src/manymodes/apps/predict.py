@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from manymodes import _checks
 from manymodes.apps.files import Columns, check_new_file, read_columns, read_parts, write_parts
 from manymodes.apps.scores import Scores, score
-from manymodes.distributions import Mixture, joined
+from manymodes.distributions import Prediction, joined
 from manymodes.estimators import MDNRegressor, load
 from manymodes.estimators.prediction_columns import prediction_columns
 from manymodes.estimators.tables.numbers import from_columns
@@ -70,14 +70,14 @@ def _load(path: Path) -> tuple[MDNRegressor, list[str]]:
     return model, list(model.target_names_)
 
 
-def _predict(model: MDNRegressor, columns: Columns, file: Path, *, first_row: int = 0) -> Mixture:
+def _predict(model: MDNRegressor, columns: Columns, file: Path, *, first_row: int = 0) -> Prediction:
     features = list(model.feature_names_in_)
     _checks.known_columns(features, list(columns), repr(str(file)))
     X = {name: columns[name] for name in features}
     return joined(list(model.iter_distributions(X, first_row=first_row)))
 
 
-def _log_density(distribution: Mixture, columns: Columns, names: Sequence[str]) -> NDArray[np.float64]:
+def _log_density(distribution: Prediction, columns: Columns, names: Sequence[str]) -> NDArray[np.float64]:
     """Return log p(y) where all targets are known, NaN elsewhere: rows to predict may lack them."""
     if not all(name in columns for name in names):
         return np.full(len(distribution.mean), np.nan)

@@ -18,7 +18,7 @@ from torch import Tensor
 from manymodes import _checks, metrics
 from manymodes.apps.files import Columns
 from manymodes.apps.summary import BASELINES, READING, Summary, score_tables
-from manymodes.distributions import Mixture
+from manymodes.distributions import Prediction
 from manymodes.pages import Chart, as_text, page, paragraph, ridge_chart, section, table
 from manymodes.training import History
 
@@ -26,7 +26,7 @@ _SHOWN_ROWS = 10
 _MOST_FEATURES = 8  # columns of the table of shown rows
 
 
-def report_page(summary: Summary, history: History, distribution: Mixture, X: Columns, y: Tensor) -> str:
+def report_page(summary: Summary, history: History, distribution: Prediction, X: Columns, y: Tensor) -> str:
     """Return the report.
 
     Args:
@@ -69,7 +69,7 @@ def _scores(summary: Summary) -> list[str]:
     return parts
 
 
-def _spread_rows(distribution: Mixture, X: Columns) -> list[int]:
+def _spread_rows(distribution: Prediction, X: Columns) -> list[int]:
     """Choose rows evenly by rank: of the feature where there is one, else of the predicted mean."""
     first, *others = X.values()
     key = first if not others and first.dtype.kind in "fM" else distribution.mean[:, 0].numpy()
@@ -78,7 +78,7 @@ def _spread_rows(distribution: Mixture, X: Columns) -> list[int]:
     return [int(order[place]) for place in np.unique(places)]
 
 
-def _densities(summary: Summary, distribution: Mixture, X: Columns, y: Tensor, shown: list[int]) -> list[str]:
+def _densities(summary: Summary, distribution: Prediction, X: Columns, y: Tensor, shown: list[int]) -> list[str]:
     chosen = distribution[torch.tensor(shown)]
     single = len(summary.features) == 1
     first = next(iter(X.values()))
@@ -100,7 +100,7 @@ def _densities(summary: Summary, distribution: Mixture, X: Columns, y: Tensor, s
     return [*charts, _row_table(summary, chosen, rows, y[shown], labels)]
 
 
-def _row_table(summary: Summary, chosen: Mixture, X: Columns, y: Tensor, labels: Sequence[str]) -> str:
+def _row_table(summary: Summary, chosen: Prediction, X: Columns, y: Tensor, labels: Sequence[str]) -> str:
     levels = torch.tensor([0.05, 0.95], dtype=y.dtype)[:, None, None]
     mean, (low, high) = chosen.mean, chosen.icdf(levels)
     header, columns = [summary.features[0] if len(summary.features) == 1 else "row"], [list(labels)]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from manymodes import _checks, metrics
-from manymodes.distributions import Mixture
+from manymodes.distributions import Prediction
 
 LEVEL = 0.9
 MODE_MASS = 0.05  # a mode counts from this share of the probability
@@ -51,7 +51,7 @@ class Scores:
     targets: dict[str, TargetScores]
 
 
-def score(distribution: Mixture, y: Tensor, names: Sequence[str]) -> Scores:
+def score(distribution: Prediction, y: Tensor, names: Sequence[str]) -> Scores:
     """Return the scores of predictions (N,) for targets (N, D) of the given names."""
     log_scores = metrics.log_score(distribution, y)
     n_rows = len(y)
@@ -60,7 +60,7 @@ def score(distribution: Mixture, y: Tensor, names: Sequence[str]) -> Scores:
     return Scores(n_rows, float(log_scores.mean()), error, targets)
 
 
-def count_modes(distribution: Mixture) -> dict[int, float]:
+def count_modes(distribution: Prediction) -> dict[int, float]:
     """Return the share of rows with 1, 2, ... modes that hold at least ``MODE_MASS`` of the probability."""
     counts = Counter(distribution.modes().count_above(MODE_MASS).tolist())
     total = sum(counts.values())
@@ -77,7 +77,7 @@ def describe_modes(shares: dict[int, float]) -> str:
     )
 
 
-def _score_target(distribution: Mixture, y: Tensor) -> TargetScores:
+def _score_target(distribution: Prediction, y: Tensor) -> TargetScores:
     with torch.no_grad():
         return TargetScores(
             crps=float(metrics.crps(distribution, y).mean()),

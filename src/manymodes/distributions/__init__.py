@@ -36,8 +36,10 @@ from manymodes.distributions.information import (
 )
 from manymodes.distributions.medoid import medoid
 from manymodes.distributions.mixture import Mixture
+from manymodes.distributions.pit_map import PITMap
 from manymodes.distributions.prediction import Prediction
 from manymodes.distributions.product import Product
+from manymodes.distributions.recalibrated import Recalibrated
 from manymodes.distributions.results import Atoms, Modes, Region
 from manymodes.distributions.together import joined, pool
 from manymodes.distributions.transformed import Transformed
@@ -68,11 +70,13 @@ __all__ = [
     "Modes",
     "NegativeBinomial",
     "Normal",
+    "PITMap",
     "Parameter",
     "PointMass",
     "Poisson",
     "Prediction",
     "Product",
+    "Recalibrated",
     "Region",
     "SphericalNormal",
     "StudentT",

@@ -183,19 +183,19 @@ def _nested(line: Line, slopes: Slopes, level: Tensor, least: Tensor, most: Tens
 
     def excess(log_level: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
         own = slopes.belong(which, len(line))
-        _, mass, slope = _above(line.take(which), slopes.take(own, which), log_level)
+        _, mass, slope = above(line.take(which), slopes.take(own, which), log_level)
         return mass - level[which], slope
 
     log_level = bracketed_root(excess, least, most, enough=_enough(level))
-    _, mass, _ = _above(line, slopes, log_level)
+    _, mass, _ = above(line, slopes, log_level)
     # At a flat top, or a jump, no level holds exactly that much: take the lower one.
     short = mass < level - 1e-7
     log_level = torch.where(short, log_level - 1e-6 * (1 + log_level.abs()), log_level)
-    return log_level, _above(line, slopes, log_level)[0]
+    return log_level, above(line, slopes, log_level)[0]
 
 
-def _above(line: Line, slopes: Slopes, log_level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return where each stretch crosses its row's level, the mass above it, (N,), and the mass's slope."""
+def above(line: Line, slopes: Slopes, log_level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return where each stretch crosses its row's log-level, (M,), the mass above it, (N,), and the mass's slope."""
     row, want = slopes.row, log_level[slopes.row]
     whole = slopes.at_foot >= want
     fixed, start = whole | (slopes.at_peak <= want), torch.where(whole, slopes.foot, slopes.peak)

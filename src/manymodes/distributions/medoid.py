@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from manymodes.distributions.mixture import Mixture
+from manymodes.distributions.prediction import Prediction
 
 _LEAST_MASS = 0.05  # of a mode that may be the answer
 
 
 @torch.no_grad()
-def medoid(distribution: Mixture) -> Tensor:
+def medoid(distribution: Prediction) -> Tensor:
     r"""Return the mode that is nearest to all modes, by their masses, (N, D).
 
     .. math:: \arg\min_{i:\, m_i \ge 0.05} \sum_j m_j \, \lVert (y_i - y_j) / s \rVert

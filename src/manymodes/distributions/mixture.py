@@ -237,19 +237,25 @@ class Mixture(Prediction, MixtureSameFamily):
         logits, components = reduction.pooled_axis(self.logits, self.components, dim % n_axes)
         return self._remade(logits, components)
 
-    def tempered(self, temperature: float) -> Mixture:
-        """Return the mixture with log-weights divided by a temperature and spreads times its square root.
+    def tempered(self, temperature: float, *, spread: float | None = None) -> Mixture:
+        """Return the mixture with log-weights divided by a temperature and spreads times a factor.
 
         Below 1 it is sharper, above 1 broader; locations stay.
 
+        Args:
+            temperature: Divides the log-weights.
+            spread: Factor of the spreads; None for the square root of the temperature.
+
         Raises:
-            ValueError: A temperature that is not > 0, or components whose spread cannot change.
+            ValueError: A number that is not > 0, or components whose spread cannot change.
 
         References:
             Ha and Eck (2018), A neural representation of sketch drawings, ICLR, eq. 8.
         """
         temperature = _checks.positive("temperature", temperature)
-        return self._remade(self.logits / temperature, self.components.widened(temperature**0.5))
+        factor = temperature**0.5 if spread is None else _checks.positive("spread", spread)
+        components = self.components if factor == 1 else self.components.widened(factor)
+        return self._remade(self.logits / temperature, components)
 
     def pruned(self, max_kl: float = 1e-3) -> Mixture:
         """Return the mixture q without its lightest components, such that KL(q || p) <= ``max_kl`` nats.

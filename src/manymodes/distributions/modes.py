@@ -110,6 +110,13 @@ def _sorted(location: Tensor, log_density: Tensor, mass: Tensor, spread: Tensor,
     )
 
 
+def spread_at(logits: Tensor, components: Component, location: Tensor) -> Tensor:
+    """Return standard deviations, (..., J, 1), of the components that make a density on the line at (..., J, 1)."""
+    with torch.no_grad():
+        line = Line.of(logits, components)
+        return _line_spread(line, location.reshape(len(line), -1)).reshape(location.shape)
+
+
 def _line_spread(line: Line, location: Tensor) -> Tensor:
     """Return standard deviations, (N, J), of the components that make the density at places (N, J)."""
     share = torch.softmax(line.parts(filled(location.T, 0.0)), -2).nan_to_num(0.0)  # (J, K, N)

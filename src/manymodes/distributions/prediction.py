@@ -14,6 +14,7 @@ from manymodes import _checks
 from manymodes.distributions.incomplete import Incomplete
 from manymodes.distributions.modes import find_modes
 from manymodes.distributions.per_dimension import PerDimension
+from manymodes.distributions.ranks import find_ranks
 from manymodes.distributions.results import Modes
 
 
@@ -71,6 +72,26 @@ class Prediction(PerDimension, Distribution):
         with torch.no_grad():
             heights = self.log_prob(self.sample((n_samples,), generator=generator))
             return heights.sort(0).values[min(int((1 - level) * n_samples), n_samples - 1)]
+
+    def highest_density_rank(
+        self, y: Tensor, *, n_samples: int = 10_000, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Return the probability of what is denser than targets, (S..., N): the smallest level whose region holds them.
+
+        In one dimension exact, the inverse of ``highest_density_region``; atoms count as denser than all beside them.
+        In several it is the share of samples with a higher ``log_prob``, with a standard error of at most
+        0.5 / sqrt(n_samples). See ``distributions.ranks``; carries no gradient.
+
+        Args:
+            y: Targets, (S..., N, D).
+            n_samples: Samples of each prediction, in several dimensions.
+            generator: Source of randomness; None takes a fixed seed.
+
+        Raises:
+            ValueError: Targets of another shape, or in one dimension counts beside a density.
+            TypeError: Targets that are not exact.
+        """
+        return find_ranks(self, y, n_samples=n_samples, generator=generator).low
 
     # --- density and samples ---
 

@@ -64,15 +64,22 @@ def _intervals(line: Line, level: Tensor) -> tuple[Tensor, Tensor, Tensor, Tenso
     extrema = find_extrema(line, share=0.3 * torch.finfo(level.dtype).eps ** 0.5)
     peak, valley = extrema.maximum, extrema.minimum
     least = _least_log_level(line, level)
-    slopes = _slopes(line, peak, valley, least)
+    slopes = slopes_beside(line, peak, valley, least)
     most = torch.where(peak.isnan(), -torch.inf, _at(line, peak)).amax(-1)
     log_level, ends = solve(line, slopes, level, torch.minimum(least, most), most)
     low, high = _joined(line, peak, valley, ends, log_level)
     return low, high, line.masses(low, high), log_level
 
 
-def _slopes(line: Line, peak: Tensor, valley: Tensor, least: Tensor) -> Slopes:
-    """Return both stretches beside every maximum, in the order (row, maximum, side)."""
+def slopes_beside(line: Line, peak: Tensor, valley: Tensor, least: Tensor) -> Slopes:
+    """Return both stretches beside every maximum, in the order (row, maximum, side).
+
+    Args:
+        line: Mixtures on the line.
+        peak: Their maxima, (N, J).
+        valley: The minima between them, (N, J - 1).
+        least: Log-densities, (N,), to which the outermost stretches lead down, unless the support ends before.
+    """
     lowest, highest = _feet(line, peak, least)
     left = torch.cat([lowest.unsqueeze(-1), valley], -1)  # (N, J)
     inner = torch.nn.functional.pad(valley, (0, 1), value=torch.nan)

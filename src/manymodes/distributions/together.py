@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast, overload
 
 import torch
 from torch import Tensor
@@ -12,6 +13,8 @@ from manymodes import _checks
 from manymodes.distributions import reduction
 from manymodes.distributions.component import Component
 from manymodes.distributions.mixture import Mixture
+from manymodes.distributions.prediction import Prediction
+from manymodes.distributions.recalibrated import Recalibrated
 
 
 def pool(mixtures: Sequence[Mixture], weights: Sequence[float] | None = None) -> Mixture:
@@ -36,15 +39,26 @@ def pool(mixtures: Sequence[Mixture], weights: Sequence[float] | None = None) ->
     return _mixture(torch.cat(parts, -1), components, first)
 
 
-def joined(mixtures: Sequence[Mixture]) -> Mixture:
+@overload
+def joined(mixtures: Sequence[Mixture]) -> Mixture: ...
+@overload
+def joined(mixtures: Sequence[Prediction]) -> Prediction: ...
+def joined(mixtures: Sequence[Mixture] | Sequence[Prediction]) -> Prediction:
     """Return one prediction for the rows of several, one after another.
 
     Args:
-        mixtures: Predictions by one network, ``batch_shape`` (N1,), (N2,), ...: families and K agree.
+        mixtures: Predictions by one network, ``batch_shape`` (N1,), (N2,), ...: families and K agree, and so do the
+            maps of recalibrated ones.
 
     Raises:
         ValueError: No prediction.
     """
+    if mixtures and isinstance(mixtures[0], Recalibrated):
+        return Recalibrated(joined([cast(Recalibrated, part).base for part in mixtures]), mixtures[0].maps)
+    return _joined(cast(Sequence[Mixture], mixtures))
+
+
+def _joined(mixtures: Sequence[Mixture]) -> Mixture:
     first = _checked(mixtures)
     if len(mixtures) == 1:
         return first

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from manymodes import __version__, _checks
 from manymodes.estimators.architecture import Architecture, with_tuples
+from manymodes.estimators.familiarity import Familiarity, is_of_familiarity
 from manymodes.estimators.fitting import Race
 from manymodes.estimators.model_file import UNSTORABLE, as_json
 from manymodes.estimators.tables.encoding import TableEncoder
@@ -52,7 +53,9 @@ def restore(
     document = upgraded(document)
     architecture = Architecture(**with_tuples(document["architecture"]))
     model = model_class(**{**with_tuples(document["params"]), "backbone": backbone})
-    model.network_, model.architecture_ = _network(architecture, tensors, backbone), architecture
+    model.familiarity_ = Familiarity.from_tensors(tensors)
+    weights = {name: value for name, value in tensors.items() if not is_of_familiarity(name)}
+    model.network_, model.architecture_ = _network(architecture, weights, backbone), architecture
     encoder = document["encoder"]
     model.encoder_ = None if encoder is None else TableEncoder.from_dict(encoder)
     model.history_ = History.from_dict(document["history"])

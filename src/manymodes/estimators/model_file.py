@@ -10,7 +10,7 @@ import numpy as np
 
 from manymodes.training.tensor_file import TensorFile
 
-MODEL_FORMAT = TensorFile("manymodes", 3, "manymodes model file")
+MODEL_FORMAT = TensorFile("manymodes", 4, "manymodes model file")
 MODEL_FILE = "model.mm"  # its name inside a folder that the command line writes
 
 UNSTORABLE = object()  # stands for a value that JSON cannot hold

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from manymodes.distributions import Mixture
+from manymodes.distributions import Mixture, Prediction
 from manymodes.estimators.tables.numbers import Floats
 
 
 def prediction_columns(
-    distribution: Mixture, names: Sequence[str], levels: Sequence[float], interval: float
+    distribution: Prediction, names: Sequence[str], levels: Sequence[float], interval: float
 ) -> dict[str, Floats]:
     """Return mean, median, quantiles and the central interval of every target, (N,) each.
 

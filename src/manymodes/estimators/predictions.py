@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor
 
 from manymodes import _checks
-from manymodes.distributions import Incomplete, Mixture, Modes, Normal, Region, joined, medoid
+from manymodes.distributions import Incomplete, Mixture, Modes, Normal, Prediction, Region, joined, medoid
 from manymodes.distributions.together import parameters
 from manymodes.estimators.prediction_columns import component_columns, prediction_columns
 from manymodes.estimators.tables.frames import like, n_rows, take_rows
@@ -25,7 +25,7 @@ from manymodes.estimators.targets.known import Targets, read_targets, refuse_unv
 from manymodes.nn.inputs import Inputs
 from manymodes.training.randomness import seeded
 
-_POINTS: Mapping[str, Callable[[Mixture], Tensor]] = {
+_POINTS: Mapping[str, Callable[[Prediction], Tensor]] = {
     "mean": lambda distribution: distribution.mean,
     "median": lambda distribution: distribution.icdf_around_mean(0.5),
     "mode": lambda distribution: distribution.mode,
@@ -44,7 +44,7 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
     target_ndim_: int
     target_names_: list[str] | None
 
-    def predict_distribution(self, X: Any) -> Mixture:
+    def predict_distribution(self, X: Any) -> Prediction:
         """Return p(y | x) for features (N, F): a torch distribution in float64, (N,) of events (D,).
 
         It holds the parameters of all rows; ``iter_distributions`` holds those of a batch.
@@ -54,7 +54,7 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         """
         return joined(list(self.iter_distributions(X)))
 
-    def iter_distributions(self, X: Any, *, batch_size: int = 1024, first_row: int = 0) -> Iterator[Mixture]:
+    def iter_distributions(self, X: Any, *, batch_size: int = 1024, first_row: int = 0) -> Iterator[Prediction]:
         """Yield p(y | x) for so many rows at a time, in their order: large tables need little memory then.
 
         Args:
@@ -81,7 +81,7 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         """Number of targets, D."""
 
     @abstractmethod
-    def _density(self, x: Any) -> Mixture:
+    def _density(self, x: Any) -> Prediction:
         """Return p(y | x) for features (N, F), in the units of y."""
 
     def predict(self, X: Any, *, point: str = "mean") -> Floats:
@@ -249,6 +249,8 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         table: dict[str, list[Any]] = {}
         first = 0
         for part in self.iter_distributions(X):
+            if not isinstance(part, Mixture):
+                raise _checks.InputError("predict_components needs mixtures; got recalibrated ones. Ask estimator_.")
             for name, values in component_columns(part, self._names(part), first).items():
                 table.setdefault(name, []).append(values)
             first += part.batch_shape[0]
@@ -269,7 +271,9 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         generator = seeded(as_seed(random_state))
         return self._each(X, lambda part, _: part.sample((n_samples,), generator=generator), before=1)
 
-    def _each(self, X: Any, answer: Callable[[Mixture, slice], Tensor], *, before: int = 0, after: int = 0) -> Floats:
+    def _each(
+        self, X: Any, answer: Callable[[Prediction, slice], Tensor], *, before: int = 0, after: int = 0
+    ) -> Floats:
         """Return answers for all rows, batch by batch, as an array; the axis of targets goes where y had none.
 
         Args:
@@ -342,7 +346,7 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         wrapped: Floats = density.wrapped(torch.from_numpy(differences)).numpy()
         return wrapped
 
-    def _names(self, part: Mixture) -> list[str]:
+    def _names(self, part: Prediction) -> list[str]:
         return self.target_names_ or default_names(part.event_shape[0])
 
     def _target_place(self, target: int | str) -> int:
@@ -353,8 +357,9 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         return _checks.integer_at_least("target", target, 0, len(names) - 1)
 
     @torch.no_grad()
-    def _rows_density(self, x: Inputs, first_row: int) -> Mixture:
-        return checked(self._density(x), first_row=first_row)
+    def _rows_density(self, x: Inputs, first_row: int) -> Prediction:
+        density = self._density(x)
+        return checked(density, first_row=first_row) if isinstance(density, Mixture) else density
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -20,6 +20,7 @@ from manymodes.distributions import Mixture, joined
 from manymodes.estimators.architecture import Architecture
 from manymodes.estimators.choices import Choices
 from manymodes.estimators.documents import describe
+from manymodes.estimators.familiarity import Familiarity
 from manymodes.estimators.fitting import Fitter
 from manymodes.estimators.interpretation import explain
 from manymodes.estimators.model_file import MODEL_FORMAT
@@ -118,6 +119,8 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         network_: The fitted ``MixtureDensityNetwork``.
         history_: What happened while training.
         target_facts_: What the values of each target column told, see ``target_notes``.
+        familiarity_: What is kept of the training rows to tell what is far from them; None with a backbone of your
+            own whose inputs are no table.
         race_: Which candidates for ``frequency`` ran, how well, and which were chosen.
         encoder_: How the columns of a table become numbers; None where a backbone of your own takes inputs as they are.
         n_features_in_: Number of features.
@@ -371,6 +374,8 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         if self.backbone is None:  # in double precision the prediction of a row does not depend on those beside it
             network.double()
         self.network_ = network
+        known, earlier = Familiarity.of_rows(rows, fitter.seed), getattr(self, "familiarity_", None)
+        self.familiarity_ = known if start is None or known is None else known.joined(earlier)
 
     def _open(self, X: Any, first_row: int) -> Features:
         return open_features(self, X, first_row)
@@ -443,4 +448,5 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         on loading, and other settings that are no numbers or names are set again before a new fit.
         """
         check_is_fitted(self)
-        MODEL_FORMAT.write(path, self.network_.state_dict(), describe(self))
+        familiar = {} if self.familiarity_ is None else self.familiarity_.to_tensors()
+        MODEL_FORMAT.write(path, {**self.network_.state_dict(), **familiar}, describe(self))

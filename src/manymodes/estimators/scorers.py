@@ -20,7 +20,7 @@ from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor
 
 from manymodes import _checks, metrics
-from manymodes.distributions import Incomplete, Mixture, Normal
+from manymodes.distributions import Incomplete, Normal, Prediction
 from manymodes.estimators.predictions import DensityRegressorMixin
 
 
@@ -60,7 +60,7 @@ class DensityScorer(_MetadataRequester, ABC):  # type: ignore[misc]
         asking._metadata_request = request
         return asking
 
-    def _parts(self, model: DensityRegressorMixin, X: Any, y: Any) -> Iterator[tuple[Mixture, Tensor | Incomplete]]:
+    def _parts(self, model: DensityRegressorMixin, X: Any, y: Any) -> Iterator[tuple[Prediction, Tensor | Incomplete]]:
         """Yield predictions and targets, some rows at a time."""
         targets = model._scored_targets(X, y)
         if isinstance(targets, Incomplete) and not self.takes_missing:
@@ -75,7 +75,7 @@ class DensityScorer(_MetadataRequester, ABC):  # type: ignore[misc]
                 first = last
 
     @abstractmethod
-    def _of_rows(self, density: Mixture, y: Any) -> Tensor:
+    def _of_rows(self, density: Prediction, y: Any) -> Tensor:
         """Return something of each row, (N, ...), to be averaged."""
 
     def _summary(self, mean: Any) -> float:
@@ -94,7 +94,7 @@ class NegLogScore(DensityScorer):
 
     takes_missing: ClassVar[bool] = True
 
-    def _of_rows(self, density: Mixture, y: Any) -> Tensor:
+    def _of_rows(self, density: Prediction, y: Any) -> Tensor:
         return metrics.log_score(density, y)
 
 
@@ -106,7 +106,7 @@ class NegCRPS(DensityScorer):
     That of components that are not normal is estimated without bias from samples, see ``metrics.energy_score``.
     """
 
-    def _of_rows(self, density: Mixture, y: Any) -> Tensor:
+    def _of_rows(self, density: Prediction, y: Any) -> Tensor:
         if isinstance(density.components, Normal):
             return metrics.crps(density, y)
         columns = range(density.event_shape[0])
@@ -124,7 +124,7 @@ class NegEnergyScore(DensityScorer):
 
     n_samples: int = 200
 
-    def _of_rows(self, density: Mixture, y: Any) -> Tensor:
+    def _of_rows(self, density: Prediction, y: Any) -> Tensor:
         return metrics.energy_score(density, y, n_samples=self.n_samples)
 
 
@@ -142,7 +142,7 @@ class CoverageError(DensityScorer):
 
     level: float = 0.9
 
-    def _of_rows(self, density: Mixture, y: Any) -> Tensor:
+    def _of_rows(self, density: Prediction, y: Any) -> Tensor:
         return metrics.coverage(density, y, self.level)
 
     def _summary(self, mean: Any) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from manymodes.distributions import Mixture
+from manymodes.distributions import Prediction
 from manymodes.pages.charts import Chart
 
 _GRID = 300
@@ -18,7 +18,7 @@ _OVERLAP = 1.5
 
 
 def ridge_chart(
-    mixture: Mixture, outcomes: NDArray[np.float64], labels: Sequence[str], y_name: str, description: str
+    mixture: Prediction, outcomes: NDArray[np.float64], labels: Sequence[str], y_name: str, description: str
 ) -> str:
     """Return a figure with one density per row, the lowest row first, and a dot where the outcome fell.
 
@@ -43,7 +43,7 @@ def ridge_chart(
     return chart.figure(description)
 
 
-def _curve(density: Mixture, low: float, high: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _curve(density: Prediction, low: float, high: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return points of one density, denser around its components so that no narrow peak is missed."""
     loc, scale = density.components.mean[:, 0], density.components.variance[:, 0].sqrt()
     near = loc[:, None] + torch.tensor(_OFFSETS, dtype=loc.dtype) * scale[:, None]

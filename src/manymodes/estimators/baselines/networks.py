@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -52,7 +52,7 @@ class NetworkBaseline(Baseline):
         return fitted
 
     def _density(self, x: Tensor) -> Mixture:
-        return self.regressor_.predict_distribution(self._named(x))
+        return cast(Mixture, self.regressor_.predict_distribution(self._named(x)))
 
     def _named(self, x: Tensor) -> Any:
         """Return features (N, F) with the names that they came with, since the regressor's settings may use them."""

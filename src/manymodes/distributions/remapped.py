@@ -1,0 +1,297 @@
+r"""A whole mixture on the line as one component, its probabilities moved by an increasing map.
+
+With the mixture's cdf F and a map G of slope g,
+
+.. math:: H(y) = G(F(y)), \qquad h(y) = g(F(y))\, f(y), \qquad H^{-1}(q) = F^{-1}(G^{-1}(q)).
+
+Where F jumps, so does H: an atom holds :math:`G(F(a)) - G(F(a^-))`, and so does an integer of counts. Atoms stand
+beside the rest as components of their own, see ``remapped``; what is left is divided by its probability.
+
+References:
+    Ranjan and Gneiting (2010), Combining probability forecasts, J. R. Stat. Soc. B 72, section 3 (for beta maps).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple, Self, final
+
+import torch
+from torch import Tensor
+from torch.distributions import Categorical
+from torch.types import _size
+
+from manymodes.distributions.caching import cached
+from manymodes.distributions.component import Change, Component, Factorised, Kind
+from manymodes.distributions.concatenation import Concatenation
+from manymodes.distributions.limits import around
+from manymodes.distributions.mixture import Mixture
+from manymodes.distributions.pit_map import PITMap
+from manymodes.distributions.quadrature import over_panels
+
+_STEPS = (1e-15, 1e-12, 1e-9, 1e-7, 1e-5, 1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1)  # probabilities in both tails of every component
+_GRID = (1e-18, *(level / 80 for level in range(1, 41)))  # and of the mixture
+
+
+_BESIDE = 1e-9  # of a knot: how far on its sides the slope is looked at
+_INTEGERS = 512  # at a time
+
+
+class _Atoms(NamedTuple):
+    """Atoms of every component's mixture, (..., K, A) each: where, with which probability, before the map and after."""
+
+    place: Tensor
+    old_mass: Tensor
+    mass: Tensor
+
+
+@final
+class Remapped(Factorised):
+    """What of a remapped mixture on the line is spread out: all of it, but for atoms.
+
+    Args:
+        logits: Log-weights of the mixtures, (..., K, J), one mixture for each of K components here.
+        inner: Their components, ``batch_shape`` (..., K, J), ``event_shape`` (1,).
+        pit_map: The map.
+    """
+
+    everywhere: ClassVar[bool] = False
+
+    def __init__(self, logits: Tensor, inner: Component, pit_map: PITMap) -> None:
+        self.logits, self.inner, self.pit_map = logits, inner.expand(logits.shape), pit_map
+        super().__init__(logits.shape[:-1], torch.Size([1]), validate_args=False)
+
+    # --- what it is ---
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Kind of what is spread out."""
+        return self.inner.kinds
+
+    @cached
+    def mixture(self) -> Mixture:
+        """The mixtures before the map, ``batch_shape`` (..., K)."""
+        return Mixture(Categorical(logits=self.logits, validate_args=False), self.inner, validate_args=False)
+
+    @cached
+    def atoms(self) -> _Atoms:
+        """The atoms that stand beside; none beside counts, whose integers they share."""
+        groups = [] if self.kinds == ("count",) else [part for part in self._runs() if part[0].kinds == ("atom",)]
+        none = self.logits.new_zeros(*self.batch_shape, 0)
+        place = torch.cat([none, *(group.mean.squeeze(-1) for group, _ in groups)], -1)
+        old = torch.cat([none, *(logits.exp() for _, logits in groups)], -1)
+        return _Atoms(place, old, old * self._secant(place.movedim(-1, 0).unsqueeze(-1)).squeeze(-1).movedim(0, -1))
+
+    @cached
+    def rest(self) -> Tensor:
+        """The probability of what is spread out, (..., K)."""
+        return (1 - self.atoms.mass.sum(-1)).clamp(0.0, 1.0)
+
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """Return the ends of the support, (..., K, 1)."""
+        low, high = self._own.ends()
+        there = (self._own_logits > -torch.inf).unsqueeze(-1)
+        return torch.where(there, low, torch.inf).amin(-2), torch.where(there, high, -torch.inf).amax(-2)
+
+    def turning_points(self) -> Tensor:
+        """Return turning points before the map, its knots and jumps, and a grid so fine that the density turns once."""
+        with torch.no_grad():
+            own = self._own.turning_points().flatten(-3)  # (..., K, P)
+            knots = self.pit_map.knots[1:-1].to(own)
+            sides = torch.cat([(1 - _BESIDE) * knots, knots, (1 + _BESIDE) * knots])  # a knot is a kink
+            points = [own, self._places(sides, upper=False)]
+            points += around(self.atoms.place)
+            for upper in (False, True):
+                points.append(self._places(_levels(_GRID, own), upper=upper))
+                steps = _levels(_STEPS, own).reshape(-1, *(1,) * (own.dim() + 1))
+                quantiles = (self._own.isf if upper else self._own.icdf)(steps)
+                points.append(quantiles.squeeze(-1).movedim(0, -1).flatten(-2))
+            return torch.cat(points, -1).unsqueeze(-2)
+
+    # --- moments ---
+
+    @property
+    def mean(self) -> Tensor:
+        """Means, (..., K, 1)."""
+        return self._known(self._sum(lambda y: y), self._own.mean)
+
+    def central_moment(self, order: int) -> Tensor:
+        """Return E[(Y - mean)^order], (..., K, 1); infinite where it does not exist."""
+        mean = self.mean
+        return self._known(self._sum(lambda y: (y - mean) ** order), self._own.central_moment(order))
+
+    def lower_mean(self, value: Tensor) -> Tensor:
+        """Return E[Y 1{Y <= value}]."""
+        return self._known(self._sum(lambda y: y, high=value), self._own.mean)
+
+    def upper_mean(self, value: Tensor) -> Tensor:
+        """Return E[Y 1{Y > value}]."""
+        return self._known(self._sum(lambda y: y, low=value), self._own.mean)
+
+    # --- life and samples ---
+
+    def transformed(self, change: Change) -> Self:
+        """Return the same components with every tensor, seen as (..., K, size), changed by ``change``."""
+        inner = self.inner.transformed(lambda value: change(value.flatten(-2)).unflatten(-1, value.shape[-2:]))
+        return type(self)(change(self.logits), inner, self.pit_map)
+
+    def anchor(self) -> Tensor:
+        """Return the anchor of the heaviest component before the map."""
+        heaviest = self._own_logits.argmax(-1, keepdim=True).unsqueeze(-1)
+        return self._own.anchor().gather(-2, heaviest).squeeze(-2)
+
+    def sample(self, sample_shape: _size = (), *, generator: torch.Generator | None = None) -> Tensor:
+        """Return samples, (S..., ..., K, 1), by the quantile of a uniform level."""
+        shape = (*sample_shape, *self.batch_shape, 1)
+        level = torch.rand(shape, generator=generator, dtype=torch.float64, device=self.logits.device)
+        with torch.no_grad():
+            return self.icdf(level.to(self.logits))
+
+    # --- density ---
+
+    def marginal_log_prob(self, value: Tensor) -> Tensor:
+        """Return log-densities, of counts log-probabilities, (..., K, 1)."""
+        gain = self._secant(value) if self.kinds == ("count",) else self.pit_map.slope(self._cdf(value))
+        return torch.logsumexp(self._parts(value), -2) + gain.log() - self.rest.log().unsqueeze(-1)
+
+    def score(self, value: Tensor) -> Tensor:
+        """Return the derivative of ``marginal_log_prob`` in ``value``; 0 outside the support."""
+        parts = self._parts(value)
+        density = torch.logsumexp(parts, -2).exp()
+        own = (self._shares(parts) * self._own.score(value.unsqueeze(-2))).sum(-2)
+        return own + torch.where(density > 0, self.pit_map.bend(self._cdf(value)) * density, 0.0)
+
+    def marginal_curvature(self, value: Tensor) -> Tensor:
+        """Return the curvature before the map, averaged over components by their share in the density."""
+        share = self._shares(self._parts(value))
+        curvature: Tensor = self._own.marginal_curvature(value.unsqueeze(-2))  # type: ignore[attr-defined]
+        return (share * curvature).sum(-2)
+
+    # --- probabilities and quantiles ---
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """Return P(Y <= value), (..., K, 1)."""
+        return self._spread(
+            self.pit_map.forward(self._cdf(value)), self.atoms.place.unsqueeze(-2) <= value.unsqueeze(-1)
+        )
+
+    def sf(self, value: Tensor) -> Tensor:
+        """Return P(Y > value), accurate in the upper tail."""
+        above = self.pit_map.mirrored.forward(self._sf(value))
+        return self._spread(above, self.atoms.place.unsqueeze(-2) > value.unsqueeze(-1))
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Return the smallest y with P(Y <= y) >= value."""
+        return self._quantile(value, upper=False)
+
+    def isf(self, value: Tensor) -> Tensor:
+        """Return the smallest y with P(Y > y) <= value, accurate for tiny values."""
+        return self._quantile(value, upper=True)
+
+    # --- distributions made from this one ---
+
+    def affine(self, shift: Tensor | float, scale: Tensor | float) -> Remapped:
+        """Return the distribution of ``shift + scale * Y`` for ``scale`` > 0."""
+        return Remapped(self.logits, self.inner.affine(shift, scale), self.pit_map)
+
+    def marginal(self, dims: list[int]) -> Remapped:
+        """Return itself: there is one target dimension."""
+        return self
+
+    def widened(self, factor: float) -> Remapped:
+        """Return the same map of the widened mixture."""
+        return Remapped(self.logits, self.inner.widened(factor), self.pit_map)
+
+    # --- private ---
+
+    def _runs(self) -> list[tuple[Component, Tensor]]:
+        """Return the groups before the map with their log-weights."""
+        groups = self.inner.groups
+        return list(zip(groups, self.logits.split([int(g.batch_shape[-1]) for g in groups], -1), strict=True))
+
+    @cached
+    def _own_runs(self) -> list[tuple[Component, Tensor]]:
+        """The groups of what is spread out: of counts with the atoms on their integers."""
+        return [run for run in self._runs() if self.kinds == ("count",) or run[0].kinds != ("atom",)]
+
+    @cached
+    def _own(self) -> Component:
+        """The components of what is spread out, before the map."""
+        groups = [group for group, _ in self._own_runs]
+        return groups[0] if len(groups) == 1 else Concatenation(*groups)
+
+    @cached
+    def _own_logits(self) -> Tensor:
+        """Their log-weights, (..., K, J)."""
+        return torch.cat([logits for _, logits in self._own_runs], -1)
+
+    def _parts(self, value: Tensor) -> Tensor:
+        return self._own_logits.unsqueeze(-1) + self._own.marginal_log_prob(value.unsqueeze(-2))  # (..., K, J, 1)
+
+    def _shares(self, parts: Tensor) -> Tensor:
+        nowhere = (parts == -torch.inf).all(-2, keepdim=True)
+        return torch.where(nowhere, 0.0, torch.softmax(parts.masked_fill(nowhere, 0.0), -2))
+
+    def _cdf(self, value: Tensor) -> Tensor:
+        return (self.mixture.weights.unsqueeze(-1) * self.inner.cdf(value.unsqueeze(-2))).sum(-2).clamp(0.0, 1.0)
+
+    def _sf(self, value: Tensor) -> Tensor:
+        return (self.mixture.weights.unsqueeze(-1) * self.inner.sf(value.unsqueeze(-2))).sum(-2).clamp(0.0, 1.0)
+
+    def _secant(self, value: Tensor) -> Tensor:
+        """Return the mean slope of the map over the jump at ``value``."""
+        before = torch.nextafter(value, torch.full_like(value, -torch.inf))
+        return self.pit_map.secant(self._cdf(before), self._cdf(value))
+
+    def _spread(self, probability: Tensor, counted: Tensor) -> Tensor:
+        """Return a probability of the whole, less that of the atoms counted in, as one of what is spread out."""
+        if not self.atoms.place.shape[-1]:
+            return probability
+        beside = torch.where(counted, self.atoms.mass.unsqueeze(-2), 0.0).sum(-1)
+        return ((probability - beside) / self.rest.unsqueeze(-1)).clamp(0.0, 1.0)
+
+    def _quantile(self, level: Tensor, *, upper: bool) -> Tensor:
+        """Return places with a probability in one tail, (..., K, 1), by the inverses of map and mixture."""
+        level = level.expand(torch.broadcast_shapes(level.shape, (*self.batch_shape, 1)))
+        if self.atoms.place.shape[-1]:
+            place = self.atoms.place.movedim(-1, 0).unsqueeze(-1)  # (A, ..., K, 1)
+            place = place.reshape(len(place), *(1,) * (level.dim() - place.dim() + 1), *place.shape[1:])
+            at = (self.sf if upper else self.cdf)(place)
+            mass = self.atoms.mass.movedim(-1, 0).unsqueeze(-1).reshape(place.shape)
+            level = level * self.rest.unsqueeze(-1) + torch.where(at < level, mass, 0.0).sum(0)
+        pit_map = self.pit_map.mirrored if upper else self.pit_map
+        return (self.mixture.isf if upper else self.mixture.icdf)(pit_map.inverse(level))
+
+    def _places(self, levels: Tensor, *, upper: bool) -> Tensor:
+        """Return quantiles of the mixtures before the map at levels (Q,), (..., K, Q)."""
+        at = levels.reshape(-1, *(1,) * (len(self.batch_shape) + 1))
+        return (self.mixture.isf if upper else self.mixture.icdf)(at).squeeze(-1).movedim(0, -1)
+
+    def _sum(self, f: Callable[[Tensor], Tensor], low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
+        """Return E[f(Y)] of what lies above ``low`` and at most at ``high``, by quadrature between turning points."""
+        if self.kinds == ("count",):
+            return self._sum_over_integers(f, low, high)
+        edges = self.turning_points().squeeze(-2)
+        return over_panels(edges, lambda y: f(y) * self.marginal_log_prob(y).exp(), low, high)
+
+    def _sum_over_integers(self, f: Callable[[Tensor], Tensor], low: Tensor | None, high: Tensor | None) -> Tensor:
+        tiny = _levels(_GRID[:1], self.logits)
+        first, last = int(self._places(tiny, upper=False).min()), int(self._places(tiny, upper=True).max())
+        total = self.logits.new_zeros(())
+        n_axes = max(len(self.batch_shape) + 1, *(end.dim() for end in (low, high) if end is not None), 0)
+        for start in range(first, last + 1, _INTEGERS):
+            y = torch.arange(start, min(start + _INTEGERS, last + 1), device=self.logits.device).to(self.logits)
+            y = y.reshape(-1, *(1,) * n_axes)
+            inside = (y > (-torch.inf if low is None else low)) & (y <= (torch.inf if high is None else high))
+            total = total + torch.where(inside, f(y) * self.marginal_log_prob(y).exp(), 0.0).sum(0)
+        return total
+
+    def _known(self, moment: Tensor, inner: Tensor) -> Tensor:
+        """Return a moment, infinite where that of some component before the map is."""
+        there = (self._own_logits > -torch.inf).unsqueeze(-1)
+        infinite = torch.where(there & inner.isinf(), inner, 0.0).sum(-2)
+        return torch.where(infinite == 0, moment, infinite)
+
+
+def _levels(levels: tuple[float, ...], like: Tensor) -> Tensor:
+    return torch.tensor(levels, dtype=torch.float64).to(like)
