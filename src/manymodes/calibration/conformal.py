@@ -40,7 +40,7 @@ _SHARE_FOR_BORDERS = 0.25  # of the rows, which say where groups by spread begin
 _MOST_GROUPS = 5
 _ROWS_PER_GROUP = 40
 _WHOLE = 1 - 1e-12  # levels from here on stand for everything
-_NUDGE = 1e-9  # of levels, so that what a set holds to the last digit, an integer say, rounding does not take out
+_NUDGE = 1e-9  # of levels
 
 
 def fit_conformal(
@@ -138,7 +138,9 @@ class ConformalSets:
             )
         levels = self._levels(distribution, groups)
         whole = levels >= _WHOLE
-        levels = (levels + _NUDGE).clamp_max(_WHOLE).to(distribution.logits)
+        # What a set holds to the last digit, an integer say, rounding shall not take out.
+        eps = torch.finfo(distribution.logits.dtype).eps
+        levels = (levels + max(_NUDGE, 8 * eps)).to(distribution.logits).clamp_max(1 - eps)
         if self.kind == "central":
             region = _central(distribution, levels)
         else:

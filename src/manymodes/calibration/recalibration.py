@@ -13,6 +13,7 @@ from manymodes import _checks, metrics
 from manymodes.calibration import pit_maps
 from manymodes.calibration.temperature import fit_temperature
 from manymodes.distributions import Mixture, PITMap, Prediction, Recalibrated
+from manymodes.metrics.targets import refuse_incomplete
 
 LEAST_ROWS = 20
 _KINDS = {"auto": pit_maps.best, "beta": pit_maps.beta, "spline": pit_maps.spline, "temperature": None}
@@ -120,6 +121,10 @@ def fit_recalibration(
     _checks.matches_shape("y", y.shape, (*distribution.batch_shape, *distribution.event_shape), "to match distribution")
     if len(y) < LEAST_ROWS:
         raise _checks.InputError(f"y must have at least {LEAST_ROWS} rows to fit a recalibration; got {len(y)}.")
+    if kind != "temperature":
+        refuse_incomplete("fit_recalibration", y, "kind='temperature'")
+    if fit is not None and kind != "auto":
+        Recalibrated(distribution, [PITMap.identity()] * distribution.event_shape[0])  # refuses angles
     temperature = spread = 1.0
     if kind == "temperature" or (kind == "auto" and _can_widen(distribution)):
         temperature, spread = fit_temperature(distribution, y)

@@ -11,6 +11,7 @@ from torch import Tensor
 from manymodes.distributions import Mixture
 
 _FARTHEST = 4.0  # logarithms of both numbers lie within
+_LEAST = 1e-6  # penalty of logarithms squared
 _MOST_ROWS = 20_000
 
 
@@ -39,7 +40,8 @@ def fit_temperature(distribution: Mixture, y: Tensor) -> tuple[float, float]:
             return part.tempered(temperature, spread=spread).log_prob(targets)
 
     def cost(logs: Any) -> float:
-        return -float(scores(logs).mean())
+        # A single component has no temperature: what changes nothing stays 1.
+        return -float(scores(logs).mean()) + _LEAST * float(sum(log**2 for log in logs))
 
     bounds = [(-_FARTHEST, _FARTHEST)] * 2
     options = {"initial_simplex": [[0.0, 0.0], [0.3, 0.0], [0.0, 0.3]], "xatol": 1e-3, "fatol": 1e-6}

@@ -32,10 +32,12 @@ class Line:
     def of(logits: Tensor, components: Component) -> Line:
         """Return the line of a mixture of any batch shape, its rows flattened."""
 
-        def turned(value: Tensor) -> Tensor:
-            return value.reshape(-1, *value.shape[-2:]).movedim(1, 0).unsqueeze(-2).contiguous()
+        dtype = torch.promote_types(logits.dtype, components.ends()[0].dtype)
 
-        flat = logits.reshape(-1, logits.shape[-1]).T.contiguous()
+        def turned(value: Tensor) -> Tensor:
+            return value.to(dtype).reshape(-1, *value.shape[-2:]).movedim(1, 0).unsqueeze(-2).contiguous()
+
+        flat = logits.to(dtype).reshape(-1, logits.shape[-1]).T.contiguous()
         return Line(flat, tuple(group.transformed(turned) for group in components.expand(logits.shape).groups))
 
     def __len__(self) -> int:

@@ -237,7 +237,7 @@ class PerDimension(ABC):
             raise _checks.InputError(f"level must be a number > 0 and < 1; got {level}.")
         with torch.no_grad():
             line = Line.of(self.logits, self.components.marginal(self.dims(dim or 0)))
-            region = find_region(line, wanted.expand(self.batch_shape).reshape(-1))
+            region = find_region(line, wanted.to(line.logits.dtype).expand(self.batch_shape).reshape(-1))
         return region.reshaped(self.batch_shape)
 
     def dims(self, dims: int | list[int], *, some_left: bool = False) -> list[int]:

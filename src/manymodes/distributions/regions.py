@@ -168,7 +168,7 @@ def _integers(line: Line, level: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor
         closes = taken & ~torch.nn.functional.pad(taken, (0, 1))[:, 1:]
         number = (opens.long().cumsum(-1) - 1).clamp_min(0)
         count = max(int(opens.sum(-1).max()), 1)
-        low = level.new_full((len(taken), count), torch.nan)
+        low = stretch.integer.new_full((len(taken), count), torch.nan)
         high, mass = low.clone(), torch.zeros_like(low)
         low[opens.nonzero()[:, 0], number[opens]] = stretch.integer[opens]
         high[closes.nonzero()[:, 0], number[closes]] = stretch.integer[closes]

@@ -8,6 +8,7 @@ from manymodes.estimators.interpretation import (
     permutation_importance,
 )
 from manymodes.estimators.persistence import load
+from manymodes.estimators.recalibrated_regressor import RecalibratedRegressor
 from manymodes.estimators.regressor import MDNRegressor
 from manymodes.estimators.scorers import (
     CoverageError,
@@ -20,6 +21,7 @@ from manymodes.estimators.scorers import (
 __all__ = [
     "CoverageError",
     "MDNRegressor",
+    "RecalibratedRegressor",
     "component_curves",
     "coverage_error",
     "explain",

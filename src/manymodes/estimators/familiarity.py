@@ -7,7 +7,7 @@ of their fingerprints; no row can be read off them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -96,21 +96,17 @@ class Familiarity:
         """Return a summary of these rows and of those of an earlier fit, which began what this one went on with."""
         if earlier is None or earlier.levels.tolist() != self.levels.tolist():
             return self
-        numbers = self.levels == 0
-        n_numbers = int(numbers.sum())
-        points = earlier.centres.clone()  # in the units of this summary
-        moved = points[:, :n_numbers] * earlier.scale[numbers] + earlier.loc[numbers] - self.loc[numbers]
-        points[:, :n_numbers] = moved / self.scale[numbers]
-        return type(self)(
-            low=torch.minimum(self.low, earlier.low),
-            high=torch.maximum(self.high, earlier.high),
-            loc=self.loc,
-            scale=self.scale,
-            levels=self.levels,
-            centres=torch.cat([self.centres, points]),
-            radius=torch.cat([self.radius, earlier.radius]),
-            reach=torch.maximum(self.reach, earlier.reach),
-            sketch=_smallest(torch.cat([self.sketch, earlier.sketch]).numpy()),
+        loc = 0.5 * (self.loc + earlier.loc)
+        scale = (0.5 * (self.scale**2 + earlier.scale**2) + 0.25 * (self.loc - earlier.loc) ** 2).sqrt()
+        own, other = self._in_units(loc, scale), earlier._in_units(loc, scale)
+        return replace(
+            own,
+            low=torch.minimum(own.low, other.low),
+            high=torch.maximum(own.high, other.high),
+            centres=torch.cat([own.centres, other.centres]),
+            radius=torch.cat([own.radius, other.radius]),
+            reach=torch.maximum(own.reach, other.reach),
+            sketch=_smallest(torch.cat([own.sketch, other.sketch]).numpy()),
         )
 
     def is_far(self, x: Tensor) -> Tensor:
@@ -138,6 +134,15 @@ class Familiarity:
         """Return what ``to_tensors`` gave; None where a file of an older version has none."""
         own = {name.removeprefix(_PREFIX): value for name, value in tensors.items() if name.startswith(_PREFIX)}
         return cls(**own) if own else None
+
+    def _in_units(self, loc: Tensor, scale: Tensor) -> Self:
+        """Return the same summary with centres where rows standardised by these numbers are."""
+        numbers = self.levels == 0
+        n_numbers, factor = int(numbers.sum()), (self.scale / scale)[numbers]
+        centres = self.centres.clone()
+        centres[:, :n_numbers] = centres[:, :n_numbers] * factor + ((self.loc - loc) / scale)[numbers]
+        radius = self.radius * (factor.mean() if n_numbers else 1.0)
+        return replace(self, loc=loc, scale=scale, centres=centres, radius=radius)
 
 
 def is_of_familiarity(name: str) -> bool:

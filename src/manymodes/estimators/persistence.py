@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import cast
 
 from torch import nn
 
 from manymodes import _checks
 from manymodes.estimators.documents import restore
 from manymodes.estimators.model_file import MODEL_FILE, MODEL_FORMAT
+from manymodes.estimators.recalibrated_regressor import RecalibratedRegressor
 from manymodes.estimators.regressor import MDNRegressor
 
 
-def load(path: str | os.PathLike[str], *, backbone: nn.Module | None = None) -> MDNRegressor:
+def load(path: str | os.PathLike[str], *, backbone: nn.Module | None = None) -> MDNRegressor | RecalibratedRegressor:
     """Return the fitted model that ``save`` wrote; its predictions are those of the saved one, bit for bit.
 
     Settings that do not fit into a file (an objective of your own, a random state that is no number) come back as
@@ -36,10 +38,12 @@ def load(path: str | os.PathLike[str], *, backbone: nn.Module | None = None) -> 
     if backbone is not None:
         _checks.instance("backbone", backbone, nn.Module)
     kind = document.get("kind")
-    if kind != MDNRegressor.__name__:
-        raise _checks.InputError(f"{str(path)!r} holds a {kind}, which this function does not load.")
     try:
-        model: MDNRegressor = restore(MDNRegressor, tensors, document, backbone)
+        if kind == RecalibratedRegressor.__name__:
+            model = restore(MDNRegressor, tensors, document["model"], backbone)
+            return RecalibratedRegressor.around(model, document)
+        if kind == MDNRegressor.__name__:
+            return cast(MDNRegressor, restore(MDNRegressor, tensors, document, backbone))
     except (KeyError, TypeError) as error:
         raise _checks.InputError(f"{str(path)!r} does not describe a model as it should ({error}).") from error
-    return model
+    raise _checks.InputError(f"{str(path)!r} holds a {kind}, which this function does not load.")

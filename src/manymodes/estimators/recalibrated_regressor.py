@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from typing import Any, Self
@@ -17,6 +18,7 @@ from torch.distributions import Categorical
 from manymodes import _checks
 from manymodes.calibration import Recalibration, fit_recalibration
 from manymodes.distributions import Incomplete, Mixture, Prediction, joined
+from manymodes.estimators.model_file import MODEL_FORMAT, UNSTORABLE, as_json
 from manymodes.estimators.predictions import DensityRegressorMixin, as_seed, restored_on_failure
 from manymodes.estimators.tables.frames import n_rows, take_rows
 from manymodes.training.randomness import seeded
@@ -73,6 +75,7 @@ class RecalibratedRegressor(DensityRegressorMixin, BaseEstimator):  # type: igno
             TypeError: An estimator that predicts no densities.
         """
         _checks.instance("estimator", self.estimator, DensityRegressorMixin, ", which predicts densities")
+        _checks.same_rows("X", n_rows(X), "y", n_rows(y))
         seed = as_seed(self.random_state)
         with restored_on_failure(self):
             if self.cv == "prefit":
@@ -87,11 +90,45 @@ class RecalibratedRegressor(DensityRegressorMixin, BaseEstimator):  # type: igno
             self.recalibration_: Recalibration = fit_recalibration(
                 density, targets, kind=self.kind, generator=seeded(seed)
             )
-            self.target_ndim_, self.target_names_ = self.estimator_.target_ndim_, self.estimator_.target_names_
-            self.n_features_in_ = self.estimator_.n_features_in_
-            if hasattr(self.estimator_, "feature_names_in_"):
-                self.feature_names_in_ = self.estimator_.feature_names_in_
+            self._take_over()
         return self
+
+    @classmethod
+    def around(cls, model: Any, document: dict[str, Any]) -> Self:
+        """Return the regressor of a model file, around its model, for ``load``."""
+        regressor = cls(model, **document["params"])
+        regressor.estimator_, regressor.recalibration_ = model, Recalibration.from_dict(document["recalibration"])
+        regressor._take_over()
+        return regressor
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model and its correction to one file of numbers and JSON; ``manymodes.load`` reads it back.
+
+        Folds that are no number, and a random state that is none, come back as their defaults.
+
+        Raises:
+            TypeError: A model that has no file of its own: a baseline.
+        """
+        check_is_fitted(self)
+        if not hasattr(self.estimator_, "contents"):
+            name = type(self.estimator_).__name__
+            raise TypeError(f"estimator must be an MDNRegressor to be saved; got {name}, which has no file.")
+        tensors, document = self.estimator_.contents()
+        params = {name: as_json(getattr(self, name)) for name in ("cv", "kind", "random_state")}
+        own = {
+            "kind": type(self).__name__,
+            "model": document,
+            "params": {name: value for name, value in params.items() if value is not UNSTORABLE},
+            "recalibration": self.recalibration_.to_dict(),
+        }
+        MODEL_FORMAT.write(path, tensors, own)
+
+    def _take_over(self) -> None:
+        """Take what callers look up from the fitted model."""
+        self.target_ndim_, self.target_names_ = self.estimator_.target_ndim_, self.estimator_.target_names_
+        self.n_features_in_ = self.estimator_.n_features_in_
+        if hasattr(self.estimator_, "feature_names_in_"):
+            self.feature_names_in_ = self.estimator_.feature_names_in_
 
     def iter_distributions(self, X: Any, *, batch_size: int = 1024, first_row: int = 0) -> Iterator[Prediction]:
         """Yield recalibrated densities for so many rows at a time, see ``MDNRegressor.iter_distributions``."""

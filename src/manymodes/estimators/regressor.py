@@ -13,19 +13,19 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
-from torch import nn
+from torch import Tensor, nn
 
 from manymodes import _checks
-from manymodes.distributions import Mixture, joined
+from manymodes.distributions import Mixture
 from manymodes.estimators.architecture import Architecture
 from manymodes.estimators.choices import Choices
 from manymodes.estimators.documents import describe
+from manymodes.estimators.ensemble import EnsembleMixin
 from manymodes.estimators.familiarity import Familiarity
 from manymodes.estimators.fitting import Fitter
 from manymodes.estimators.interpretation import explain
 from manymodes.estimators.model_file import MODEL_FORMAT
 from manymodes.estimators.predictions import (
-    DensityRegressorMixin,
     default_names,
     restored_on_failure,
 )
@@ -46,7 +46,7 @@ from manymodes.objectives import Objective
 from manymodes.training import Callback, Interrupted, ParquetStream, Stream
 
 
-class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
+class MDNRegressor(EnsembleMixin, BaseEstimator):  # type: ignore[misc]
     """Regression that predicts a whole density p(y | x): a mixture of normals from a neural network.
 
     The default is meant for any table: an ensemble of networks trained in one pass, each with validation rows of its
@@ -390,19 +390,6 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
             raise _checks.InputError(f"X must be like that of the fit; the backbone fails with it: {reason}") from error
         return mixture.to(torch.float64)
 
-    @torch.no_grad()
-    def predict_members(self, X: Any) -> list[Mixture]:
-        """Return what each member of the ensemble predicts, M distributions as ``predict_distribution`` returns one.
-
-        Their average with equal weights is the prediction of the model.
-        """
-        network = self.network_.eval()
-        batches = (mapped(x, lambda part: part.to(network.device)) for x in self._open(X, 0).batches())
-        parts = [network.members(x).to("cpu").to(torch.float64) for x in batches]
-        if network.n_members is None:
-            return [joined(parts)]
-        return [joined([part[member] for part in parts]) for member in range(network.n_members)]
-
     @property
     def _n_targets(self) -> int:
         return self.architecture_.target_dim
@@ -447,6 +434,10 @@ class MDNRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
         The file is written whole or not at all. No code goes into it: a backbone of your own is handed in again
         on loading, and other settings that are no numbers or names are set again before a new fit.
         """
+        MODEL_FORMAT.write(path, *self.contents())
+
+    def contents(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return what a model file holds: tensors and a document of JSON."""
         check_is_fitted(self)
         familiar = {} if self.familiarity_ is None else self.familiarity_.to_tensors()
-        MODEL_FORMAT.write(path, {**self.network_.state_dict(), **familiar}, describe(self))
+        return {**self.network_.state_dict(), **familiar}, describe(self)
