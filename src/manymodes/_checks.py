@@ -99,6 +99,12 @@ def same_rows(first: str, n_first: int, second: str, n_second: int) -> None:
         raise InputError(f"{first} and {second} must have the same number of rows; got {n_first} and {n_second}.")
 
 
+def rows_at_least(n_rows: int, minimum: int, purpose: str) -> None:
+    """Refuse targets of fewer rows than something needs."""
+    if n_rows < minimum:
+        raise InputError(f"y must have at least {counted(minimum, 'row')} for {purpose}; got {n_rows}.")
+
+
 def known_columns(wanted: Iterable[str], available: Sequence[str], where: str) -> None:
     """Refuse names that are not among the columns of ``where``; the nearest names are offered."""
     missing = [name for name in wanted if name not in available]

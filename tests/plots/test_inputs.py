@@ -9,7 +9,7 @@ from torch.distributions import Categorical
 
 from manymodes import plots
 from manymodes._checks import InputError
-from manymodes.distributions import DiagonalNormal, Mixture
+from manymodes.distributions import DiagonalNormal, Mixture, PITMap, Recalibrated
 from manymodes.plots.inputs import along_x, in_0_1
 
 ALONG_X = (plots.components, plots.density_bands, plots.ridgeline, plots.contour)
@@ -21,9 +21,23 @@ def whole(message: str) -> str:
 
 @pytest.mark.parametrize("draw", ALONG_X)
 def test_an_array_is_no_distribution(draw, x, ax):
-    message = "distribution must be a Mixture, as predict_distribution or a network returns it; got ndarray."
+    kind = "Mixture" if draw is plots.components else "Prediction"
+    message = f"distribution must be a {kind}, as predict_distribution or a network returns it; got ndarray."
     with pytest.raises(TypeError, match=whole(message)):
         draw(x, x, ax=ax)
+
+
+@pytest.mark.parametrize("draw", [draw for draw in ALONG_X if draw is not plots.components])
+def test_recalibrated_predictions_are_drawn_like_mixtures(draw, crossing, x, ax):
+    bent = Recalibrated(crossing, [PITMap(torch.tensor([0.0, 0.5, 1.0]), torch.tensor([1.0, 2.0, 0.3]))])
+    assert draw(bent, x, ax=ax) is ax
+    assert ax.has_data()
+
+
+def test_a_recalibrated_prediction_has_no_components_to_draw(crossing, x, ax):
+    message = "distribution must be a Mixture, as predict_distribution or a network returns it; got Recalibrated."
+    with pytest.raises(TypeError, match=whole(message)):
+        plots.components(Recalibrated(crossing, [PITMap.identity()]), x, ax=ax)
 
 
 @pytest.mark.parametrize("draw", ALONG_X)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions import Prediction
 from manymodes.metrics.targets import refuse_incomplete
 
+_SEED = 1729  # not 0: targets may have been drawn with that, and what is drawn here must not depend on them
 
-def pit(distribution: Prediction, y: Tensor) -> Tensor:
-    """Probability integral transform, F_d(y_d); uniform on [0, 1] when predictions are calibrated and have a density.
 
-    Of counts and beside atoms F jumps, and its values cannot be uniform.
+def pit(distribution: Prediction, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    r"""Probability integral transform, F_d(y_d); uniform on [0, 1] when predictions are calibrated.
+
+    Of counts and at atoms F jumps; there a number is drawn between both sides of the jump, which makes it uniform, too:
+
+    .. math:: F(y-) + V (F(y) - F(y-)), \qquad V \sim U(0, 1).
+
+    Angles are counted from -pi.
 
     Args:
         distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
         y: Targets, (N, D).
+        generator: Source of randomness, where F jumps; None takes a fixed seed.
 
     Returns:
         Values from 0 to 1 for each target dimension by itself, (N, D).
@@ -25,10 +33,19 @@ def pit(distribution: Prediction, y: Tensor) -> Tensor:
         TypeError: Targets that are not exact.
 
     References:
-        Dawid (1984), Statistical theory: the prequential approach, J. R. Stat. Soc. A 147.
+        Dawid (1984), Statistical theory: the prequential approach, J. R. Stat. Soc. A 147; Smith (1985), Diagnostic
+        checks of non-standard time series models, Journal of Forecasting 4; Czado, Gneiting and Held (2009), Predictive
+        model assessment for count data, Biometrics 65, section 2.
     """
     refuse_incomplete("pit", y)
-    return distribution.cdf(distribution.wrapped(y))
+    y = distribution.wrapped(distribution.check_target(y))
+    at = distribution.cdf(y)
+    if distribution.has_density:
+        return at
+    before = distribution.cdf(torch.nextafter(y.detach(), torch.full_like(y, -torch.inf)))
+    groups = distribution.components.groups
+    jumps = [any(group.kinds[d] in ("count", "atom") for group in groups) for d in range(y.shape[-1])]
+    return torch.where(torch.tensor(jumps, device=at.device), between(before, at, generator), at)
 
 
 def coverage(distribution: Prediction, y: Tensor, level: float = 0.9) -> Tensor:
@@ -56,3 +73,11 @@ def coverage(distribution: Prediction, y: Tensor, level: float = 0.9) -> Tensor:
         low, high = distribution.central_interval(level)
         inside = (y >= low) & (y <= high)
     return inside.to(distribution.mean.dtype)
+
+
+def between(low: Tensor, high: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Return numbers drawn between two others."""
+    if generator is None:
+        generator = torch.Generator(low.device).manual_seed(_SEED)
+    share = torch.rand(low.shape, generator=generator, dtype=low.dtype, device=low.device)
+    return low + share * (high - low)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from manymodes import _checks
-from manymodes.distributions import Mixture
+from manymodes.distributions import Mixture, Prediction
 from manymodes.distributions.results import Region
 from manymodes.plots import canvas
 from manymodes.plots.inputs import Array, along_x, array, in_0_1
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def density_bands(
-    distribution: Mixture,
+    distribution: Prediction,
     x: Any,
     *,
     levels: Sequence[float] = (0.5, 0.8, 0.95),
@@ -50,7 +50,7 @@ def density_bands(
     Raises:
         ValueError: An unknown kind, a level that is none, an x or y that does not fit the rows or is not finite, an x
             with one value only, or a dimension that is not there.
-        TypeError: A distribution that is no ``Mixture``, or axes that are none.
+        TypeError: A distribution that is no prediction, or axes that are none.
         ImportError: matplotlib is not installed.
 
     References:
@@ -59,7 +59,7 @@ def density_bands(
     Example:
         >>> import torch
         >>> from matplotlib.figure import Figure
-        >>> from manymodes.distributions import DiagonalNormal
+        >>> from manymodes.distributions import DiagonalNormal, Mixture
         >>> loc = torch.tensor([[-1.0], [1.0]]).expand(5, 2, 1)  # (N, K, D)
         >>> weights = torch.distributions.Categorical(torch.ones(5, 2))
         >>> density = Mixture(weights, DiagonalNormal(loc, torch.full_like(loc, 0.2)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from manymodes import _checks
-from manymodes.distributions import Mixture
+from manymodes.distributions import Prediction
 from manymodes.plots import canvas, grids
 from manymodes.plots.inputs import Array, along_x, array
 
@@ -19,7 +19,7 @@ _SHARE = 0.9  # of the values of x whose highest density the colours reach
 
 
 def contour(
-    distribution: Mixture,
+    distribution: Prediction,
     x: Any,
     *,
     dim: int = 0,
@@ -50,7 +50,7 @@ def contour(
     Raises:
         ValueError: Fewer than two levels, an x or y that does not fit the rows or is not finite, an x with one value
             only, a dimension that is not there, counts beside a density, or point masses alone.
-        TypeError: A distribution that is no ``Mixture``, or axes that are none.
+        TypeError: A distribution that is no prediction, or axes that are none.
         ImportError: matplotlib is not installed.
 
     References:
@@ -59,7 +59,7 @@ def contour(
     Example:
         >>> import torch
         >>> from matplotlib.figure import Figure
-        >>> from manymodes.distributions import DiagonalNormal
+        >>> from manymodes.distributions import DiagonalNormal, Mixture
         >>> loc = torch.linspace(-1, 1, 5)[:, None, None] * torch.tensor([[1.0], [-1.0]])  # (N, K, D)
         >>> weights = torch.distributions.Categorical(torch.ones(5, 2))
         >>> density = Mixture(weights, DiagonalNormal(loc, torch.full_like(loc, 0.2)))

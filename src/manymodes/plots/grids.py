@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from manymodes.distributions import Mixture
+from manymodes.distributions import Mixture, Prediction
 from manymodes.distributions.atoms import take_apart
 from manymodes.distributions.component import Kind
 from manymodes.distributions.limits import filled
@@ -40,7 +40,7 @@ class Densities(NamedTuple):
     atoms: Atoms
 
 
-def limits(mixture: Mixture, more: Array | None = None, *, tail: float = TAIL) -> tuple[float, float]:
+def limits(mixture: Prediction, more: Array | None = None, *, tail: float = TAIL) -> tuple[float, float]:
     """Return the range that holds all but ``tail`` of every row on each side, and more values if there are any."""
     low, high = float(mixture.icdf(tail).min()), float(mixture.isf(tail).max())
     if more is not None:

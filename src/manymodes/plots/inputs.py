@@ -1,4 +1,4 @@
-"""What every picture is handed: a mixture, an input x and, if there are any, observed targets."""
+"""What every picture is handed: a prediction, an input x and, if there are any, observed targets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import Categorical
 
 from manymodes import _checks
-from manymodes.distributions import Mixture
+from manymodes.distributions import Mixture, Prediction
 
 Array = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ class AlongX(NamedTuple):
     y: Array | None
 
 
-def along_x(distribution: Mixture, x: Any, y: Any, dim: int, *, several: bool = True) -> AlongX:
+def along_x(distribution: Prediction, x: Any, y: Any, dim: int, *, several: bool = True) -> AlongX:
     """Return one target dimension of predictions, sorted by x, or refuse what does not fit.
 
     Args:
@@ -51,13 +51,13 @@ def along_x(distribution: Mixture, x: Any, y: Any, dim: int, *, several: bool = 
             f"x must have at least two distinct values; got {x[0]:g} only. For single rows, see ridgeline."
         )
     order = np.argsort(x, kind="stable")
-    mixture = plain(distribution.marginal(dim))[torch.from_numpy(order)]
+    mixture = on_the_line(distribution.marginal(dim))[torch.from_numpy(order)]
     return AlongX(mixture, x[order], None if y is None else _targets(y, n_rows, target_dim, dim)[order])
 
 
 def check_rows(distribution: object) -> None:
-    """Refuse what is not a mixture with ``batch_shape`` (N,) for some N > 0."""
-    _checks.instance("distribution", distribution, Mixture, ", as predict_distribution or a network returns it")
+    """Refuse what is not a prediction with ``batch_shape`` (N,) for some N > 0."""
+    _checks.instance("distribution", distribution, Prediction, ", as predict_distribution or a network returns it")
     shape = distribution.batch_shape  # type: ignore[attr-defined]
     if len(shape) != 1:
         raise _checks.InputError(
@@ -98,14 +98,14 @@ def in_0_1(name: str, levels: Sequence[float]) -> list[float]:
     return sorted({_checks.number_between(name, level, 0.0, 1.0) for level in levels}, reverse=True)
 
 
-def plain(mixture: Mixture) -> Mixture:
-    """Return the same mixture on the CPU, in double precision and without gradients."""
+def on_the_line(distribution: Prediction) -> Mixture:
+    """Return a prediction of one target dimension as a mixture, on the CPU, in double precision, without gradients."""
 
     def settled(value: Tensor) -> Tensor:
         return value.detach().to("cpu", torch.float64)
 
-    weights = Categorical(logits=settled(mixture.logits), validate_args=False)
-    return Mixture(weights, mixture.components.transformed(settled), validate_args=False)
+    weights = Categorical(logits=settled(distribution.logits), validate_args=False)
+    return Mixture(weights, distribution.components.transformed(settled), validate_args=False)
 
 
 def array(value: Tensor) -> Array:

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from manymodes import _checks
-from manymodes.distributions import Mixture
+from manymodes.distributions import Prediction
 from manymodes.distributions.line import Line
 from manymodes.plots import canvas, grids
-from manymodes.plots.inputs import Array, array, check_rows, finite, in_0_1, plain
+from manymodes.plots.inputs import Array, array, check_rows, finite, in_0_1
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +23,7 @@ _DEPTH = 30.0  # nats below the lowest level that still matter for where contour
 
 
 def joint_contour(
-    distribution: Mixture,
+    distribution: Prediction,
     *,
     row: int = 0,
     dims: Sequence[int] = (0, 1),
@@ -50,13 +50,13 @@ def joint_contour(
     Raises:
         ValueError: A row or dimension that is not there, counts or point masses, a level that is none, or a y that does
             not fit or is not finite.
-        TypeError: A distribution that is no ``Mixture``, or axes that are none.
+        TypeError: A distribution that is no prediction, or axes that are none.
         ImportError: matplotlib is not installed.
 
     Example:
         >>> import torch
         >>> from matplotlib.figure import Figure
-        >>> from manymodes.distributions import DiagonalNormal
+        >>> from manymodes.distributions import DiagonalNormal, Mixture
         >>> loc = torch.tensor([[[-1.0, 0.0], [1.0, 0.0]]])  # (N, K, D)
         >>> weights = torch.distributions.Categorical(torch.ones(1, 2))
         >>> density = Mixture(weights, DiagonalNormal(loc, torch.full_like(loc, 0.3)))
@@ -70,7 +70,7 @@ def joint_contour(
     labels = _labels(names, chosen)
     levels = in_0_1("levels", levels)
     points = None if y is None else _points(y, distribution.event_shape[0])[:, chosen]
-    density = plain(distribution.marginal(chosen))[row : row + 1]
+    density = distribution.marginal(chosen).to("cpu").to(torch.float64)[row : row + 1]
     ax = canvas.axes(ax)
     _draw(ax, density, levels)
     if points is not None:
@@ -86,7 +86,7 @@ def _labels(names: Sequence[str] | None, dims: list[int]) -> list[str]:
     return list(names)
 
 
-def _draw(ax: Axes, density: Mixture, levels: list[float]) -> None:
+def _draw(ax: Axes, density: Prediction, levels: list[float]) -> None:
     tail = min(grids.TAIL, (1 - levels[0]) / 20)
     across, up = (_axis(density.marginal(dim), tail) for dim in (0, 1))
     borders = [float(density.highest_density_level(level)) for level in levels]
@@ -98,12 +98,12 @@ def _draw(ax: Axes, density: Mixture, levels: list[float]) -> None:
         ax.fill([], [], color=color, label=canvas.percent(level))
 
 
-def _axis(marginal: Mixture, tail: float) -> Array:
+def _axis(marginal: Prediction, tail: float) -> Array:
     line = Line.of(marginal.logits, marginal.components)
     return array(grids.points(line, *grids.limits(marginal, tail=tail), _N_POINTS, _TAILS))
 
 
-def _heights(density: Mixture, across: Array, up: Array) -> Array:
+def _heights(density: Prediction, across: Array, up: Array) -> Array:
     """Return log-densities over the plane, (G_up, G_across)."""
     first = torch.from_numpy(across)
     rows = []
@@ -113,7 +113,7 @@ def _heights(density: Mixture, across: Array, up: Array) -> Array:
     return array(torch.stack(rows))
 
 
-def _two_dims(distribution: Mixture, dims: Sequence[int]) -> list[int]:
+def _two_dims(distribution: Prediction, dims: Sequence[int]) -> list[int]:
     target_dim = distribution.event_shape[0]
     if target_dim < 2:
         raise _checks.InputError("distribution must have at least two target dimensions; got one, which contour draws.")

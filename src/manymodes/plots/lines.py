@@ -75,6 +75,7 @@ def components(
     threshold = _checks.number_between("threshold", threshold, 0.0, 1.0, including=(0.0,))
     if y is not None and what != "locations":
         raise _checks.InputError(f"y can only be drawn among locations; got what={what!r}.")
+    _checks.instance("distribution", distribution, Mixture, ", as predict_distribution or a network returns it")
     along = along_x(distribution, x, y, dim)
     curves = _curves(along.mixture, along.x, threshold)
     ax = canvas.axes(ax)

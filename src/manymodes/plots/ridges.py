@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from manymodes import _checks
-from manymodes.distributions import Mixture
+from manymodes.distributions import Prediction
 from manymodes.plots import canvas, grids
 from manymodes.plots.inputs import Array, along_x, array
 
@@ -19,7 +19,7 @@ _HEIGHT, _STEM = 1.5, 0.9  # of the highest density of a row, and of a point mas
 
 
 def ridgeline(
-    distribution: Mixture,
+    distribution: Prediction,
     x: Any,
     *,
     dim: int = 0,
@@ -48,13 +48,13 @@ def ridgeline(
     Raises:
         ValueError: No rows, an x or y that does not fit them or is not finite, a dimension that is not there, or counts
             beside a density.
-        TypeError: A distribution that is no ``Mixture``, or axes that are none.
+        TypeError: A distribution that is no prediction, or axes that are none.
         ImportError: matplotlib is not installed.
 
     Example:
         >>> import torch
         >>> from matplotlib.figure import Figure
-        >>> from manymodes.distributions import DiagonalNormal
+        >>> from manymodes.distributions import DiagonalNormal, Mixture
         >>> loc = torch.linspace(-1, 1, 5)[:, None, None] * torch.tensor([[1.0], [-1.0]])  # (N, K, D)
         >>> weights = torch.distributions.Categorical(torch.ones(5, 2))
         >>> density = Mixture(weights, DiagonalNormal(loc, torch.full_like(loc, 0.2)))

@@ -1,0 +1,214 @@
+"""Calibration of groups of rows: where are predictions wrong, if they are right on average?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from manymodes import _checks
+from manymodes.distributions import Prediction
+from manymodes.metrics.bands import pointwise_band
+from manymodes.metrics.ranks import Kind, uniforms
+from manymodes.metrics.uniformity import distance_from_uniform, expected_error, uniformity_test
+
+_ROWS_A_BIN = 20  # from which a p-value of the smooth test is what it says
+_FEWEST = 5
+
+
+@dataclass(frozen=True)
+class GroupCalibration:
+    """Calibration of one target dimension in one group of rows.
+
+    Attributes:
+        group: Name of the group: a label, or the ends of a bin.
+        dim: Target dimension; 0 for ranks by density.
+        n_rows: Number of rows.
+        coverage: Share of targets inside the central interval, or the region, of the level asked.
+        coverage_low: Lower end of the binomial band in which 95 % of calibrated shares lie.
+        coverage_high: Upper end, likewise.
+        mean_pit: Mean PIT, or rank; 0.5 when predictions are calibrated.
+        calibration_error: Mean distance of the distribution function from the diagonal.
+        noise_floor: What calibrated predictions are expected to have with so many rows.
+        p_value: Of Neyman's smooth test of this group alone.
+        adjusted_p_value: The same, allowing for the number of groups and dimensions.
+        verdict: What is wrong, in words.
+    """
+
+    group: str
+    dim: int
+    n_rows: int
+    coverage: float
+    coverage_low: float
+    coverage_high: float
+    mean_pit: float
+    calibration_error: float
+    noise_floor: float
+    p_value: float
+    adjusted_p_value: float
+    verdict: str
+
+
+@dataclass(frozen=True, repr=False)
+class CalibrationBy:
+    """Calibration of groups of rows, the worst first.
+
+    Attributes:
+        groups: One entry for each group and target dimension, the smallest p-values first.
+        by: What makes the groups: ``"by"``, or ``"predicted spread"``.
+        level: Level of the coverage.
+    """
+
+    groups: tuple[GroupCalibration, ...]
+    by: str
+    level: float
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Return a table of columns: one group of one target dimension a line."""
+        return {name: [getattr(group, name) for group in self.groups] for name in GroupCalibration.__annotations__}
+
+    def to_frame(self, backend: Literal["pandas", "polars", "pyarrow"] = "pandas") -> Any:
+        """Return the table of ``to_dict`` as a data frame.
+
+        Args:
+            backend: ``"pandas"``, ``"polars"`` or ``"pyarrow"``, which must be installed.
+        """
+        import narwhals.stable.v2 as narwhals
+
+        return narwhals.from_dict(self.to_dict(), backend=backend).to_native()
+
+    def __repr__(self) -> str:
+        several = len({group.dim for group in self.groups}) > 1
+        lines = [
+            f"  {group.group}{f' (target {group.dim})' if several else ''}: n={group.n_rows}, "
+            f"coverage {group.coverage:.3f} (expected {group.coverage_low:.3f} to {group.coverage_high:.3f}), "
+            f"adjusted p={group.adjusted_p_value:.3g}, {group.verdict}"
+            for group in self.groups
+        ]
+        return "\n".join([f"CalibrationBy({self.by}, level={self.level:g}, the worst first)", *lines])
+
+
+def calibration_by(
+    distribution: Prediction,
+    y: Tensor,
+    by: Any = None,
+    *,
+    n_bins: int = 5,
+    kind: Kind = "central",
+    level: float = 0.9,
+    generator: torch.Generator | None = None,
+) -> CalibrationBy:
+    """Return calibration in groups of rows: of a feature, or of the predicted spread.
+
+    Numbers of more than ``n_bins`` values make bins of about as many rows each; labels, and numbers of few values, each
+    make a group. P-values are adjusted for the number of groups and dimensions (Holm), so that among all of a
+    calibrated prediction none is below 0.05 in 95 of 100 cases.
+
+    Args:
+        distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
+        y: Targets, (N, D).
+        by: Numbers or labels, (N,); None takes the standard deviation of each prediction, of several target dimensions
+            the product of all.
+        n_bins: Number of bins.
+        kind: ``"central"`` for PITs of each target dimension, ``"region"`` for ranks by density, see ``hpd_rank``.
+        level: Level of the coverage, in (0, 1).
+        generator: Source of randomness of PIT values of counts and atoms; None takes a fixed seed.
+
+    Raises:
+        ValueError: Targets of another shape, groups that do not fit the rows, fewer than 20 rows a bin, a label of
+            fewer than 5 rows, or spreads that are not finite.
+
+    References:
+        Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6.
+    """
+    level = _checks.number_between("level", level, 0.0, 1.0)
+    n_bins = _checks.integer_at_least("n_bins", n_bins, 1)
+    u = uniforms(distribution, y, kind, generator)
+    names, number = _grouped(_spread(distribution) if by is None else by, len(u), n_bins)
+    found = [_of_group(name, u[number == i], kind, level) for i, name in enumerate(names)]
+    flat = [entry for entries in found for entry in entries]
+    adjusted = holm([entry["p_value"] for entry in flat])
+    groups = [GroupCalibration(**entry, adjusted_p_value=p) for entry, p in zip(flat, adjusted, strict=True)]
+    groups.sort(key=lambda group: (group.p_value, -group.calibration_error))
+    return CalibrationBy(tuple(groups), "predicted spread" if by is None else "by", level)
+
+
+def holm(p_values: list[float]) -> list[float]:
+    """Return p-values adjusted so that the smallest of true hypotheses keeps its meaning."""
+    values = np.array(p_values)
+    order = values.argsort()
+    adjusted = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)).clip(max=1.0)
+    out = np.empty_like(values)
+    out[order] = adjusted
+    return [float(value) for value in out]
+
+
+def _of_group(name: str, u: Tensor, kind: Kind, level: float) -> list[dict[str, Any]]:
+    """Return what is known of a group's numbers (n, C), one entry for each column."""
+    _checks.rows_at_least(len(u), _FEWEST, f"group {name!r}")
+    tested = uniformity_test(u, kind=kind)
+    inside = ((2 * u - 1).abs() if kind == "central" else u) <= level
+    low, high = pointwise_band(len(u), torch.tensor([level], dtype=torch.float64), 0.95)
+    errors = distance_from_uniform(u.T.numpy())
+    return [
+        {
+            "group": name,
+            "dim": dim,
+            "n_rows": len(u),
+            "coverage": float(inside[:, dim].double().mean()),
+            "coverage_low": float(low),
+            "coverage_high": float(high),
+            "mean_pit": float(u[:, dim].mean()),
+            "calibration_error": float(errors[dim]),
+            "noise_floor": expected_error(len(u)),
+            "p_value": float(tested.p_value[dim]),
+            "verdict": tested.verdicts[dim],
+        }
+        for dim in range(u.shape[1])
+    ]
+
+
+def _spread(distribution: Prediction) -> NDArray[np.float64]:
+    """Return how wide each prediction is, (N,)."""
+    stddev = distribution.stddev.detach().double().cpu()
+    if not bool(stddev.isfinite().all()):
+        raise _checks.InputError(
+            "by must be given where standard deviations are not finite; take the width of an interval, say."
+        )
+    # In single precision, so that spreads which differ by rounding are one.
+    spread: NDArray[np.float64] = stddev.prod(-1).float().flatten().numpy().astype(np.float64)
+    return spread
+
+
+def _grouped(by: Any, n_rows: int, n_bins: int) -> tuple[list[str], Tensor]:
+    """Return names of groups, and the number of the group of each row, (N,)."""
+    values = by.detach().cpu().numpy() if isinstance(by, Tensor) else np.asarray(by)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    _checks.matches_shape("by", values.shape, (n_rows,), "to hold one value for each row of y")
+    numeric = values.dtype.kind in "iufb"
+    if numeric and not np.isfinite(values.astype(float)).all():
+        row = int((~np.isfinite(values.astype(float))).nonzero()[0][0])
+        raise _checks.InputError(f"by must hold finite numbers; got {values[row]} in {_checks.row(row)}.")
+    kept = values if numeric else values.astype(str)
+    labels, number = np.unique(kept, return_inverse=True)
+    if not numeric or len(labels) <= n_bins:
+        return [_label(label) for label in labels.tolist()], torch.from_numpy(number)
+    _checks.rows_at_least(n_rows, _ROWS_A_BIN * n_bins, f"{_checks.counted(n_bins, 'bin')} of at least {_ROWS_A_BIN}")
+    ends = np.quantile(kept.astype(float), np.arange(1, n_bins) / n_bins)
+    number = np.searchsorted(np.unique(ends), kept.astype(float), side="left")
+    there, number = np.unique(number, return_inverse=True)
+    names = []
+    for i in range(len(there)):
+        low, high = kept[number == i].min(), kept[number == i].max()
+        names.append(f"{low:.4g} to {high:.4g}")
+    return names, torch.from_numpy(number)
+
+
+def _label(label: Any) -> str:
+    return f"{label:g}" if isinstance(label, float) and math.isfinite(label) else str(label)

@@ -1,0 +1,136 @@
+"""Whether probabilities happen as often as they say: the share of targets in intervals, regions and below quantiles.
+
+Observed shares stand beside binomial bands: what a calibrated prediction shows with that probability at each level by
+itself (pointwise), from exact quantiles of the binomial law around the level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from manymodes import _checks
+from manymodes.distributions import Prediction
+from manymodes.metrics.bands import pointwise_band, share_up_to
+from manymodes.metrics.ranks import Kind, uniforms
+
+LEVELS = tuple(round(0.05 * i, 2) for i in range(1, 20))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Reliability:
+    """Observed shares beside the probabilities that were predicted.
+
+    Attributes:
+        level: Predicted probabilities, (Q,), ascending.
+        share: Share of targets, (C, Q), for each target dimension; C = 1 for regions.
+        low: Lower end of the binomial band of each level, (Q,); it belongs to the band.
+        high: Upper end, likewise.
+        band: Probability that a share lies in its band, at each level by itself, when predictions are calibrated.
+        n_rows: Number of rows.
+    """
+
+    level: Tensor
+    share: Tensor
+    low: Tensor
+    high: Tensor
+    band: float
+    n_rows: int
+
+    @property
+    def outside(self) -> Tensor:
+        """Which shares lie outside their band, (C, Q)."""
+        return (self.share < self.low - 1e-12) | (self.share > self.high + 1e-12)
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Return a long table: one level of one target dimension a line."""
+        n_dims, n_levels = self.share.shape
+        repeated = {name: getattr(self, name).tolist() * n_dims for name in ("level", "low", "high")}
+        dims = torch.arange(n_dims).repeat_interleave(n_levels).tolist()
+        return {"dim": dims, "level": repeated.pop("level"), "share": self.share.flatten().tolist(), **repeated}
+
+    def to_frame(self, backend: Literal["pandas", "polars", "pyarrow"] = "pandas") -> Any:
+        """Return the long table of ``to_dict`` as a data frame.
+
+        Args:
+            backend: ``"pandas"``, ``"polars"`` or ``"pyarrow"``, which must be installed.
+        """
+        import narwhals.stable.v2 as narwhals
+
+        return narwhals.from_dict(self.to_dict(), backend=backend).to_native()
+
+    def __repr__(self) -> str:
+        n_outside, n_all = int(self.outside.sum()), self.outside.numel()
+        return f"Reliability(n_rows={self.n_rows}, {n_outside} of {n_all} shares outside their {self.band:.4g} band)"
+
+
+def coverage_curve(
+    distribution: Prediction,
+    y: Tensor,
+    levels: Sequence[float] = LEVELS,
+    *,
+    kind: Kind = "central",
+    band: float = 0.95,
+    generator: torch.Generator | None = None,
+) -> Reliability:
+    """Return the share of targets inside central intervals, or highest-density regions, of many levels.
+
+    One pass serves all levels. Where F jumps, at counts and atoms, a target at an end of an interval counts as inside
+    with the probability that makes the interval hold just its level: ``coverage`` is the share inside with both ends,
+    which is more.
+
+    Args:
+        distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
+        y: Targets, (N, D).
+        levels: Probabilities, each > 0 and < 1.
+        kind: ``"central"`` for intervals of each target dimension by itself, ``"region"`` for joint regions.
+        band: Probability of the band, in (0, 1), at each level by itself.
+        generator: Source of randomness at counts and atoms, and of ranks by density; None takes a fixed seed.
+
+    Raises:
+        ValueError: Targets of another shape, levels that are none, or too few rows for them: one is needed on either
+            side of a level, so that 0.99 needs 100.
+    """
+    u = uniforms(distribution, y, kind, generator)
+    return _reliability((2 * u - 1).abs() if kind == "central" else u, levels, band)
+
+
+def quantile_reliability(
+    distribution: Prediction,
+    y: Tensor,
+    levels: Sequence[float] = LEVELS,
+    *,
+    band: float = 0.95,
+    generator: torch.Generator | None = None,
+) -> Reliability:
+    """Return the share of targets below predicted quantiles of many levels.
+
+    Args:
+        distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
+        y: Targets, (N, D).
+        levels: Levels of the quantiles, each > 0 and < 1.
+        band: Probability of the band, in (0, 1), at each level by itself.
+        generator: Source of randomness at counts and atoms; None takes a fixed seed.
+
+    Raises:
+        ValueError: Targets of another shape, levels that are none, or too few rows for them, see ``coverage_curve``.
+    """
+    return _reliability(uniforms(distribution, y, "central", generator), levels, band)
+
+
+def _reliability(u: Tensor, levels: Sequence[float], band: float) -> Reliability:
+    """Return the shares of numbers (N, C) up to levels."""
+    band = _checks.number_between("band", band, 0.0, 1.0)
+    wanted = sorted(_checks.number_between("levels", level, 0.0, 1.0) for level in levels)
+    if not wanted:
+        raise _checks.InputError("levels must hold at least 1 level; got none.")
+    outermost = min(wanted, key=lambda level: min(level, 1 - level))
+    needed = round(1 / min(outermost, 1 - outermost) + 0.499999)  # upwards, but for rounding errors
+    _checks.rows_at_least(len(u), needed, f"a level of {outermost:g}")
+    level = torch.tensor(wanted, dtype=torch.float64)
+    low, high = pointwise_band(len(u), level, band)
+    return Reliability(level, share_up_to(u, level), low, high, band, len(u))
