@@ -31,6 +31,8 @@ from manymodes.distributions import (
     VonMises,
     YeoJohnson,
 )
+from manymodes.distributions.line import Line
+from manymodes.distributions.turning import find_extrema
 
 FLAT = 1e-10  # of log-density: what rises by less is rounding on the grid
 TINY = torch.finfo(torch.float64).tiny
@@ -259,3 +261,15 @@ def test_masses_are_the_probabilities_between_the_minima_and_sum_to_one(name):
             expected = torch.cat([ends[:1], *inside, ends[1:]]).diff()
         assert (masses - expected).abs().max() < 2e-3, (row, masses.tolist(), expected.tolist())
     assert height.isfinite().all()
+
+
+def test_a_maximum_beside_a_pole_of_another_component_is_found():
+    mixture = drawn("gamma", n=14, seed=3)[6:7]
+    line = Line.of(mixture.logits, mixture.components)
+    maximum, minimum = find_extrema(line)
+    grid = torch.logspace(-4, 3, 20_001, dtype=torch.float64)
+    height = line.log_prob(grid.unsqueeze(-1)).squeeze(-1)
+    inner = (height[1:-1] > height[:-2]) & (height[1:-1] > height[2:])
+    found = maximum[0][1:]  # the first one is the pole
+    torch.testing.assert_close(grid[1:-1][inner], found, rtol=1e-3, atol=0.0)
+    assert minimum.shape == (1, len(found))

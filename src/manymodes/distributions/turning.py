@@ -28,6 +28,7 @@ _MOST_CUTS = 24  # beside a pole, cuts by ratio come first, some ten from the sm
 _ROOM = 1 << _MOST_CUTS  # keys that a cell leaves to what it is cut into
 _RATIO = 4.0  # of the distances of both ends from a pole: cells beyond are cut by ratio
 _JUMP = 1e-6  # of log-density between neighbouring numbers: more is no rounding
+_MODERATE = 1e30  # of factors, so that their products with relative densities are right or vanish
 _CHUNK = 1_000_000  # values of (points, rows, components) at a time, which bounds the memory
 
 
@@ -146,13 +147,12 @@ def _judge(a: Tensor, b: Tensor, ends: list[Tensor], *, last: Tensor) -> tuple[T
         last: Which cells count as resolved, whatever they are, (..., A).
     """
     parts, scores, *slopes = ends
-    weight = _relative(parts)
-    up, down, flat = _sign(weight * scores)
+    up, down, flat = _sign(parts, scores)
     rise = up.int() - down.int()
     least = _least_width(a, b)
     resolved = (b - a <= least) | last
     if slopes:
-        convex, concave, _ = _sign(weight * (scores.square() + slopes[0]))
+        convex, concave, _ = _sign(parts, scores.square() + slopes[0])
         resolved = resolved | convex | concave
     jump = _jump(a, b, parts) != 0
     return rise * ~jump, resolved & ((rise == 0) | jump), flat & ~jump
@@ -165,20 +165,41 @@ def _least_width(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _relative(parts: Tensor) -> Tensor:
-    """Return densities at both ends relative to the largest of all, (2, ..., K, A)."""
-    top = parts.amax((0, -2), keepdim=True)
+    """Return densities at both ends, (2, ..., K, A), each relative to the largest there."""
+    top = parts.amax(-2, keepdim=True)
     return (parts - top.clamp_min(torch.finfo(parts.dtype).min)).exp()
 
 
-def _sign(ends: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return where a sum of monotone terms, given at both ends (2, ..., K, A), is > 0, < 0, or 0 throughout."""
-    low, high = torch.minimum(ends[0], ends[1]), torch.maximum(ends[0], ends[1])
+def _sign(parts: Tensor, factor: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return where a sum of terms, exp(parts) times a factor, is > 0, < 0, or 0 throughout a cell.
+
+    Terms are monotone between both ends of the cell, where they are given, (2, ..., K, A).
+    """
+    low, high = _bounds(parts, factor)
     least, most = low.sum(-2), high.sum(-2)
-    rounding = 8 * torch.finfo(ends.dtype).eps
+    rounding = 8 * torch.finfo(parts.dtype).eps
     # Terms of one sign do not cancel, and may underflow at one end.
     positive = (least > rounding * low.abs().sum(-2)) | ((low.amin(-2) >= 0) & (most > 0))
     negative = (most < -rounding * high.abs().sum(-2)) | ((high.amax(-2) <= 0) & (least < 0))
     return positive, negative, (least == 0) & (most == 0)
+
+
+def _bounds(parts: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the lower and the upper ends of terms, (..., K, A), each relative to the largest of its own.
+
+    Beside a pole a density of e^300 meets a score of 1e300: only their product has a size that can be compared.
+    """
+    if bool((factor.abs() < _MODERATE).all()):  # which is cheaper
+        terms = (parts - parts.amax((0, -2), keepdim=True).clamp_min(torch.finfo(parts.dtype).min)).exp() * factor
+        return torch.minimum(terms[0], terms[1]), torch.maximum(terms[0], terms[1])
+    size, sign = parts + factor.abs().log(), factor.sign()
+    first_is_upper = (sign[0] > sign[1]) | ((sign[0] == sign[1]) & (sign[0] * size[0] > sign[1] * size[1]))
+    bounds = []
+    for first in (~first_is_upper, first_is_upper):
+        own = torch.where(first, size[0], size[1])
+        top = own.amax(-2, keepdim=True).clamp_min(torch.finfo(parts.dtype).min)
+        bounds.append(torch.where(first, sign[0], sign[1]) * (own - top).exp())
+    return bounds[0], bounds[1]
 
 
 def _jump(a: Tensor, b: Tensor, parts: Tensor) -> Tensor:
