@@ -3,8 +3,8 @@ r"""Maps of the PIT fitted by maximum likelihood: parametric, or smooth and mono
 With u the PIT of held-out targets, a map with slope g changes their mean log score by the mean of :math:`\log g(u)`,
 so the best map is the density of u. Three kinds of densities on [0, 1] race on folds of the rows: the uniform one,
 which changes nothing; that of beta calibration, with three parameters; and splines that are linear between knots, which
-are mixtures of hats fitted by expectation maximisation. Slopes are kept above a floor, by a share of the uniform density,
-so that no density becomes zero.
+are mixtures of hats fitted by expectation maximisation. Slopes are kept above a floor, by a share of the uniform
+density, so that no density becomes zero.
 
 References:
     Gneiting, Balabdaoui and Raftery (2007), Probabilistic forecasts, calibration and sharpness, J. R. Stat. Soc. B 69;
@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from manymodes.distributions import PITMap
+from manymodes.metrics.uniformity import uniformity_test
 
 Array = NDArray[np.float64]
 Fit = Callable[[Array], PITMap]
@@ -33,6 +34,7 @@ _STEPS = 300  # of expectation maximisation
 _SMALLEST = 1e-12  # of u and 1 - u in the parametric fit
 _LARGEST_SLOPE = 100.0
 _Z = np.arange(-4.0, 4.01, 0.25)  # normal scores of the knots of parametric maps
+_DOUBT = 0.05  # p-values of the test of uniformity below which a map need not gain much
 _FLOOR = 0.02  # of slopes while maps race
 
 
@@ -44,12 +46,16 @@ def floored(pit_map: PITMap, min_slope: float) -> PITMap:
 
 
 def best(u: Array) -> PITMap:
-    """Return the map that scores best on folds; none where it gains less than a standard error over none."""
+    """Return the map that scores best on folds; none where it gains nothing there that chance could not.
+
+    It stays where it gains more than a standard error, or anything while a test says that levels are not uniform.
+    """
     candidates: list[Fit] = [beta, *(partial(_spline_of, n) for n in _N_INTERVALS if n <= len(u) / 10)]
     gains = [_gains(candidate, u) for candidate in candidates]
-    best = int(np.argmax([gain.mean() for gain in gains]))
-    error = gains[best].std() / np.sqrt(len(u))
-    return candidates[best](u) if gains[best].mean() > error else PITMap.identity()
+    winner = int(np.argmax([gain.mean() for gain in gains]))
+    gained, error = gains[winner].mean(), gains[winner].std() / np.sqrt(len(u))
+    is_off = uniformity_test(torch.from_numpy(u)).p_value < _DOUBT
+    return candidates[winner](u) if gained > (0.0 if is_off else error) else PITMap.identity()
 
 
 def spline(u: Array) -> PITMap:

@@ -93,16 +93,17 @@ def fit_recalibration(
     Args:
         distribution: Predictions of the rows, ``batch_shape`` (N,), ``event_shape`` (D,).
         y: Their targets, (N, D).
-        kind: ``"temperature"``, two numbers, after which predictions stay mixtures of the same family; ``"beta"``, maps of
-            the conditional cdfs with three parameters, for shift, spread and skewness; ``"spline"``, any smooth
-            monotone maps, as fine as the rows allow; ``"auto"``, a temperature, then the maps that score best on folds of
-            the rows, each only where it gains more than a standard error.
+        kind: ``"temperature"``, two numbers, after which predictions stay mixtures of the same family; ``"beta"``, maps
+            of the conditional cdfs with three parameters, for shift, spread and skewness; ``"spline"``, any smooth
+            monotone maps, as fine as the rows allow; ``"auto"``, a temperature, then the maps that score best on folds
+            of the rows, each only where it gains more than a standard error, or anything and a test says that the
+            prediction is not calibrated.
         min_slope: Least slope of maps, in (0, 1): densities fall to no less than this share.
         generator: Source of randomness for folds and for what is spread over jumps of a cdf; None takes a fixed seed.
 
     Raises:
-        ValueError: Fewer than 20 rows, targets that do not fit, another kind, or a floor outside (0, 1); maps of angles,
-            or a temperature of a family whose spread cannot change.
+        ValueError: Fewer than 20 rows, targets that do not fit, another kind, or a floor outside (0, 1); maps of
+            angles, or a temperature of a family whose spread cannot change.
         TypeError: A distribution that is no mixture, or targets that are not exact.
 
     Example:

@@ -11,15 +11,15 @@ from torch import Tensor
 from manymodes.distributions import Mixture
 
 _FARTHEST = 4.0  # logarithms of both numbers lie within
-_LEAST = 1e-6  # penalty of logarithms squared
+_WIDTHS = (0.3, 1.0)  # of normal priors of both logarithms: weights of few rows say little
 _MOST_ROWS = 20_000
 
 
 def fit_temperature(distribution: Mixture, y: Tensor) -> tuple[float, float]:
     """Return the temperature and the factor of spreads that fit targets best that the model was not fitted to.
 
-    Where less is gained than a standard error, both are 1. Of more than 20,000 rows, as many are taken evenly: two
-    numbers need no more.
+    Both are near 1 before anything is seen, as a prior says, and stay 1 where less is gained than a standard error. Of
+    more than 20,000 rows, as many are taken evenly: two numbers need no more.
 
     Args:
         distribution: Predictions of the rows, ``batch_shape`` (N,), of a family whose spread can change.
@@ -40,8 +40,8 @@ def fit_temperature(distribution: Mixture, y: Tensor) -> tuple[float, float]:
             return part.tempered(temperature, spread=spread).log_prob(targets)
 
     def cost(logs: Any) -> float:
-        # A single component has no temperature: what changes nothing stays 1.
-        return -float(scores(logs).mean()) + _LEAST * float(sum(log**2 for log in logs))
+        prior = sum((log / width) ** 2 for log, width in zip(logs, _WIDTHS, strict=True))
+        return -float(scores(logs).mean()) + 0.5 * float(prior) / len(y)
 
     bounds = [(-_FARTHEST, _FARTHEST)] * 2
     options = {"initial_simplex": [[0.0, 0.0], [0.3, 0.0], [0.0, 0.3]], "xatol": 1e-3, "fatol": 1e-6}
@@ -49,4 +49,5 @@ def fit_temperature(distribution: Mixture, y: Tensor) -> tuple[float, float]:
     gain = scores(found.x) - scores((0.0, 0.0))
     if not float(gain.mean()) > float(gain.std()) / math.sqrt(len(gain)):
         return 1.0, 1.0
-    return math.exp(found.x[0]), math.exp(found.x[1])
+    temperature = math.exp(found.x[0]) if distribution.n_components > 1 else 1.0
+    return temperature, math.exp(found.x[1])

@@ -31,7 +31,6 @@ class Line:
     @staticmethod
     def of(logits: Tensor, components: Component) -> Line:
         """Return the line of a mixture of any batch shape, its rows flattened."""
-
         dtype = torch.promote_types(logits.dtype, components.ends()[0].dtype)
 
         def turned(value: Tensor) -> Tensor:

@@ -29,8 +29,8 @@ from manymodes.distributions.mixture import Mixture
 from manymodes.distributions.pit_map import PITMap
 from manymodes.distributions.quadrature import over_panels
 
-_STEPS = (1e-15, 1e-12, 1e-9, 1e-7, 1e-5, 1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1)  # probabilities in both tails of every component
-_GRID = (1e-18, *(level / 80 for level in range(1, 41)))  # and of the mixture
+_STEPS = (1e-15, 1e-12, 1e-9, 1e-7, 1e-5, 1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1)  # in both tails of components
+_GRID = (1e-18, *(level / 80 for level in range(1, 41)))  # and of the mixture: probabilities
 
 
 _BESIDE = 1e-9  # of a knot: how far on its sides the slope is looked at
