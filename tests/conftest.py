@@ -14,7 +14,7 @@ import pytest
 _DATA = Path(os.environ.get("MANYMODES_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared_table():
     """Return a function that reads a table of the shared data as {column: values}."""
 

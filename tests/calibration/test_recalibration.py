@@ -160,7 +160,8 @@ def test_a_fit_depends_on_its_generator_alone():
         (
             lambda p, y: fit_recalibration(p, Incomplete.missing(torch.full_like(y, torch.nan)), kind="spline"),
             TypeError,
-            "y must be a tensor of exact targets for fit_recalibration; got Incomplete, which kind='temperature' takes.",
+            "y must be a tensor of exact targets for fit_recalibration; got Incomplete, "
+            "which kind='temperature' takes.",
         ),
         (
             lambda p, y: fit_recalibration(y, y),

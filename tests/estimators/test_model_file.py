@@ -99,7 +99,7 @@ def test_a_changed_byte_is_noticed(saved):
 def test_a_newer_version_asks_for_an_upgrade(saved):
     newer = TensorFile(MODEL_FORMAT.entry, 99, MODEL_FORMAT.noun)
     newer.write(saved, *MODEL_FORMAT.read(saved))
-    with pytest.raises(InputError, match=r"has format version 99, and this manymodes reads up to 3; upgrade manymodes"):
+    with pytest.raises(InputError, match=r"has format version 99, and this manymodes reads up to 4; upgrade manymodes"):
         mm.load(saved)
 
 
