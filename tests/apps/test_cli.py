@@ -96,7 +96,9 @@ def test_one_command_makes_a_model_that_beats_its_baselines_on_real_data(
         assert summary["modes"].get("2", 0) > 0.2
 
     assert main(["evaluate", str(output), str(file), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["log_score"] < bound
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["log_score"] < bound
+    assert "of these rows are rows of the fit, on which the model looks better than it is." in shown.err
     predictions = tmp_path / "predictions.csv"
     assert main(["predict", str(output), str(file), "--output", str(predictions)]) == 0
     columns = read_csv(predictions)

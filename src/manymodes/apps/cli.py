@@ -202,7 +202,9 @@ def evaluate(
     from manymodes.apps.predict import evaluate_file
     from manymodes.apps.summary import as_json, print_scores
 
-    scores = evaluate_file(model, file)
+    scores, note = evaluate_file(model, file)
+    if note is not None:
+        print(note, file=sys.stderr)  # noqa: T201
     if json:
         print(as_json(scores))  # noqa: T201
     else:

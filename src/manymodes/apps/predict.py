@@ -20,6 +20,7 @@ from manymodes.estimators.prediction_columns import prediction_columns
 from manymodes.estimators.tables.numbers import from_columns
 
 _ROWS_AT_ONCE = 16_384
+_MANY = 0.1  # of the rows that are judged: so many training rows are told of
 
 
 def predict_file(
@@ -51,13 +52,26 @@ def predict_file(
     return n_rows
 
 
-def evaluate_file(model_path: Path, file: Path) -> Scores:
-    """Return the scores of a model on the rows of a file, which must hold the targets."""
+def evaluate_file(model_path: Path, file: Path) -> tuple[Scores, str | None]:
+    """Return the scores of a model on the rows of a file, which must hold the targets, and what to mind."""
     model, names = _load(model_path)
     columns = read_columns(file)
     _checks.known_columns(names, list(columns), repr(str(file)))
     targets = from_columns({name: columns[name] for name in names}, "target")
-    return score(_predict(model, columns, file), torch.from_numpy(targets.values), names)
+    scores = score(_predict(model, columns, file), torch.from_numpy(targets.values), names)
+    return scores, _note_of_training_rows(model, columns, targets.values)
+
+
+def _note_of_training_rows(model: Any, columns: Columns, targets: NDArray[np.float64]) -> str | None:
+    """Return a sentence where rows are those of the fit; None where they are not, or where nothing is known of them."""
+    fitted = getattr(model, "estimator_", model)
+    if fitted.familiarity_ is None:
+        return None
+    X = {name: columns[name] for name in model.feature_names_in_}
+    share = fitted.share_of_training_rows(X, targets)
+    if share <= _MANY:
+        return None
+    return f"Mind: about {share:.0%} of these rows are rows of the fit, on which the model looks better than it is."
 
 
 def _load(path: Path) -> tuple[MDNRegressor, list[str]]:
