@@ -1,4 +1,5 @@
-# One file of commands: `make demo`, `make test`, `make bench`, `make bench-uci`, `make bench-peers`, `make ablation`.
+# One file of commands: `make demo`, `make test`, `make bench`, `make bench-uci`, `make bench-peers`,
+# `make bench-calibration`, `make bench-active-learning`, `make ablation`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +9,7 @@ DEMO := build/old-faithful
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint bench bench-uci bench-peers ablation clean
+.PHONY: demo test lint bench bench-uci bench-peers bench-calibration bench-active-learning ablation clean
 
 demo: $(STAMP)
 	$(BIN)/manymodes fit src/manymodes/datasets/geyser.csv --target duration_min --output $(DEMO) --overwrite
@@ -31,6 +32,12 @@ bench-uci: $(STAMP)
 
 bench-peers: $(STAMP) $(PEERS)/.installed
 	$(BIN)/python -m benchmarks.peers --python $(PEERS)/bin/python
+
+bench-calibration: $(STAMP)
+	$(BIN)/python -m benchmarks.calibration
+
+bench-active-learning: $(STAMP)
+	$(BIN)/python -m benchmarks.active_learning
 
 ablation: $(STAMP)
 	$(BIN)/python -m benchmarks.ablation

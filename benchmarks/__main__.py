@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import accuracy, memory, rows, speed, steps
+from benchmarks import accuracy, memory, rows, scores, speed, steps
 from benchmarks.figure import Figure, describe_machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -17,6 +17,7 @@ GROUPS: Mapping[str, Sequence[Callable[[], Iterator[Figure]]]] = {
     "steps": steps.ALL,
     "rows": rows.ALL,
     "memory": memory.ALL,
+    "scores": scores.ALL,
     "accuracy": accuracy.ALL,
 }
 

@@ -15,14 +15,14 @@ from benchmarks.figure import Figure
 N_ROWS, N_FILES, F = 20_000_000, 20, 8
 
 # Linux's own record: what getrusage tells counts what the parent process had, too.
-_PEAK = """
+PEAK = """
 from pathlib import Path
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 2**20
 """
 _STREAM = (
-    _PEAK
+    PEAK
     + """
 import sys, time, torch
 import manymodes as mm
@@ -36,7 +36,7 @@ print(peak(), time.perf_counter() - started, before)
 """
 )
 _PREDICT = (
-    _PEAK
+    PEAK
     + """
 import sys, time
 import numpy as np

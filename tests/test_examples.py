@@ -15,7 +15,7 @@ def test_every_example_runs(file, capsys):
 def test_the_readmes_python_runs(tmp_path, monkeypatch):
     text = (EXAMPLES[0].parents[1] / "README.md").read_text()
     blocks = [block.split("```")[0] for block in text.split("```python\n")[1:]]
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     monkeypatch.chdir(tmp_path)
     namespace: dict = {}
     for code in blocks:  # each goes on where the one before ended

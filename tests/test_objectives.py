@@ -14,8 +14,10 @@ from manymodes._checks import InputError
 from manymodes.distributions import (
     DiagonalNormal,
     FullNormal,
+    Gamma,
     Incomplete,
     Laplace,
+    Logistic,
     Mixture,
     PointMass,
     SphericalNormal,
@@ -186,6 +188,25 @@ def test_the_crps_objective_matches_an_independent_library():
         y[:, 0].numpy(), parts.loc[..., 0].numpy(), parts.scale[..., 0].numpy(), mixture.weights.numpy()
     )
     np.testing.assert_allclose(objectives.crps(mixture, y).item(), expected.mean(), rtol=1e-10)
+
+
+@pytest.mark.parametrize("family", [Laplace, Logistic, Gamma], ids=lambda family: family.__name__)
+def test_the_crps_objective_trains_other_families_too(family):
+    generator = torch.Generator().manual_seed(0)
+    raw = torch.randn(2, 1, 2, 1, generator=generator, dtype=torch.float64).requires_grad_()
+    y = 3 + torch.rand(32, 1, generator=generator, dtype=torch.float64)
+    logits = torch.zeros(32, 2, dtype=torch.float64)
+
+    def loss():
+        first, second = (value.exp().expand(32, 2, 1) for value in raw)
+        return objectives.crps(Mixture(Categorical(logits=logits), family(first, second)), y)
+
+    optimizer, before = torch.optim.Adam([raw], lr=0.1), loss().item()
+    for _ in range(25):
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+    assert loss().item() < 0.7 * before
 
 
 def test_energy_is_crps_in_one_dimension():

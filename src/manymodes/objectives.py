@@ -99,9 +99,11 @@ def crps(distribution: Mixture, y: Tensor, weight: Tensor | None = None) -> Tens
     """Mean continuous ranked probability score, summed over target dimensions: robust against far targets.
 
     It sees each target dimension by itself; for the joint density of several, mix it with ``nll`` or take ``energy``.
+    Normal components have a closed form; others, whose integrals are worked out at every step, take many times as long,
+    and cannot be compiled.
 
     Args:
-        distribution: Predictions with normal components.
+        distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
         y: Targets, (N, D), all of them exact.
         weight: Weight of each example, (N,); None weighs all alike.
 
@@ -109,7 +111,7 @@ def crps(distribution: Mixture, y: Tensor, weight: Tensor | None = None) -> Tens
         As ``nll`` does.
 
     Raises:
-        TypeError: Components that are not normal, or targets that are not exact.
+        TypeError: Targets that are not exact.
 
     References:
         Gneiting, Raftery, Westveld and Goldman (2005), Calibrated probabilistic forecasting using ensemble model

@@ -1,7 +1,13 @@
+import math
+
+import pytest
 import torch
 
 from manymodes import metrics
+from manymodes._checks import InputError
+from manymodes.distributions import VonMises
 
+from .references import at, column, mixed
 from .test_scores import make
 
 
@@ -16,3 +22,33 @@ def test_the_median_beats_the_mean_in_absolute_error_on_draws_of_the_prediction(
     mixture, _ = make(n=20_000)
     y = mixture.sample(generator=torch.Generator().manual_seed(11))
     assert metrics.mae(mixture, y).item() < (y - mixture.mean).abs().mean().item()
+
+
+@pytest.mark.parametrize("point", ["mean", "median", "mode"])
+def test_point_errors_are_positive_where_the_prediction_is_too_high(point):
+    mixture, y = make(n=20, d=2)
+    error = metrics.point_error(mixture, y, point)
+    torch.testing.assert_close(error, getattr(mixture, point) - y)
+
+
+def test_errors_of_each_example_average_to_rmse_and_mae():
+    mixture, y = make(n=50, d=2)
+    torch.testing.assert_close(metrics.squared_error(mixture, y).mean(0).sqrt(), metrics.rmse(mixture, y))
+    torch.testing.assert_close(metrics.absolute_error(mixture, y).mean(0), metrics.mae(mixture, y))
+
+
+def test_errors_of_angles_go_the_shorter_way():
+    angle = mixed(VonMises(column(3.0), column(5.0)))
+    for point in ("mean", "mode"):
+        error = metrics.point_error(angle, at(-3.0), point).item()
+        assert error == pytest.approx(6 - 2 * math.pi, abs=1e-6)
+
+
+def test_points_that_are_not_there_are_refused():
+    angle = mixed(VonMises(column(3.0), column(5.0)))
+    with pytest.raises(InputError, match=r"^point must be 'mean' or 'mode' for an angle, which has no median\.$"):
+        metrics.point_error(angle, at(0.0), "median")
+    with pytest.raises(InputError, match=r"^point must be one of 'mean', 'median', 'mode'; got 'centre'\.$"):
+        metrics.point_error(angle, at(0.0), "centre")
+    with pytest.raises(InputError, match=r"^absolute_error needs targets on a line; got an angle\.$"):
+        metrics.absolute_error(angle, at(0.0))

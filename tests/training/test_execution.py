@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 import manymodes as mm
 from manymodes._checks import InputError
-from manymodes.distributions import DiagonalNormal, Poisson, SphericalNormal
+from manymodes.distributions import DiagonalNormal, Laplace, Poisson, SphericalNormal
 from manymodes.nn import MLP, Members, MixtureDensityNetwork, MixtureHead, TableEmbedding, TableScaling
 from manymodes.objectives import mix, regularised
 from manymodes.training import execution
@@ -345,3 +345,11 @@ def test_a_fit_that_goes_on_takes_the_means_it_began_with(tmp_path, monkeypatch)
     fit(net, **settings, checkpoint=Checkpoint(tmp_path))
     for one, other in zip(through.state_dict().values(), net.state_dict().values(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_the_crps_of_other_than_normal_components_is_not_compiled():
+    net = MixtureDensityNetwork(nn.Linear(F, 4), MixtureHead(4, target_dim=1, n_components=2, family=Laplace))
+    assert is_traced(net, mm.objectives.nll)
+    assert not is_traced(net, MIX)
+    with pytest.raises(InputError, match=r"^compile must be False with 'crps', unless components are normal\.$"):
+        chosen(net, MIX, compiled=True)

@@ -214,14 +214,15 @@ class Choices:
             raise _checks.InputError(f"{what} {why}.")
 
     def _refuse_normal_objective(self) -> None:
-        """Refuse an objective that knows normal components only, where there are others."""
+        """Refuse by name an objective that is made for normal components, where there are others."""
         asked = self._model.objective
         if not isinstance(asked, str) or (self._are_normal and not self.atoms):
             return
         other = next((family for family in self.families if family != NORMAL), NORMAL)
         why = "with atoms" if self.atoms else f"for family={other!r}"
-        for name in {"crps", "ngem"}.intersection(re.findall(r"[a-z]+", asked)):
-            raise _checks.InputError(f"objective must not use {name!r} {why}, since it knows normals only; take 'nll'.")
+        reasons = {"crps": "where it is too slow to train with", "ngem": "since it knows normals only"}
+        for name in reasons.keys() & re.findall(r"[a-z]+", asked):
+            raise _checks.InputError(f"objective must not use {name!r} {why}, {reasons[name]}; take 'nll'.")
 
     def _for_single_target(self, name: str, value: T) -> T:
         target_dim = len(self.families)

@@ -48,7 +48,7 @@ class EnsembleMixin(DensityRegressorMixin):
             yield members if network.n_members is not None else members[None]
 
     def predict_uncertainty(self, X: Any) -> Any:
-        """Return how much of each row's uncertainty is noise, and how much the fit left open, as a table of the kind of X.
+        """Return how much of each row's uncertainty is noise, and how much the fit left open: a table of the kind of X.
 
         Its columns are for every target the standard deviations ``y_aleatoric`` (what members agree is random) and
         ``y_epistemic`` (of their means), with the target's name for ``y``, of angles the circular variances; and

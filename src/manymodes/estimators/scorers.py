@@ -20,7 +20,7 @@ from sklearn.utils.validation import _check_sample_weight
 from torch import Tensor
 
 from manymodes import _checks, metrics
-from manymodes.distributions import Incomplete, Normal, Prediction
+from manymodes.distributions import Incomplete, Prediction
 from manymodes.estimators.predictions import DensityRegressorMixin
 
 
@@ -101,16 +101,10 @@ class NegLogScore(DensityScorer):
 @final
 @dataclass(eq=False)
 class NegCRPS(DensityScorer):
-    """Minus the mean ``metrics.crps``, in the units of y, summed over targets.
-
-    That of components that are not normal is estimated without bias from samples, see ``metrics.energy_score``.
-    """
+    """Minus the mean ``metrics.crps``, in the units of y, summed over targets."""
 
     def _of_rows(self, density: Prediction, y: Any) -> Tensor:
-        if isinstance(density.components, Normal):
-            return metrics.crps(density, y)
-        columns = range(density.event_shape[0])
-        return torch.stack([metrics.energy_score(density.marginal(d), y[:, [d]]) for d in columns]).sum(0)
+        return metrics.crps(density, y)
 
 
 @final

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions import Prediction
+from manymodes.distributions.results import Table
 from manymodes.metrics.bands import pointwise_band
 from manymodes.metrics.ranks import Kind, uniforms
 from manymodes.metrics.uniformity import distance_from_uniform, expected_error, uniformity_test
@@ -55,7 +56,7 @@ class GroupCalibration:
 
 
 @dataclass(frozen=True, repr=False)
-class CalibrationBy:
+class CalibrationBy(Table):
     """Calibration of groups of rows, the worst first.
 
     Attributes:
@@ -71,16 +72,6 @@ class CalibrationBy:
     def to_dict(self) -> dict[str, list[Any]]:
         """Return a table of columns: one group of one target dimension a line."""
         return {name: [getattr(group, name) for group in self.groups] for name in GroupCalibration.__annotations__}
-
-    def to_frame(self, backend: Literal["pandas", "polars", "pyarrow"] = "pandas") -> Any:
-        """Return the table of ``to_dict`` as a data frame.
-
-        Args:
-            backend: ``"pandas"``, ``"polars"`` or ``"pyarrow"``, which must be installed.
-        """
-        import narwhals.stable.v2 as narwhals
-
-        return narwhals.from_dict(self.to_dict(), backend=backend).to_native()
 
     def __repr__(self) -> str:
         several = len({group.dim for group in self.groups}) > 1

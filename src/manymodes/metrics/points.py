@@ -2,11 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Literal
+
 from torch import Tensor
 
-from manymodes._checks import InputError
+from manymodes import _checks
 from manymodes.distributions import Prediction
-from manymodes.metrics.targets import refuse_incomplete
+from manymodes.metrics.targets import exact_target
+
+Point = Literal["mean", "median", "mode"]
+
+_POINTS: Mapping[str, Callable[[Prediction], Tensor]] = {
+    "mean": lambda distribution: distribution.mean,
+    "median": lambda distribution: distribution.median,
+    "mode": lambda distribution: distribution.mode,
+}
+
+
+def point_error(distribution: Prediction, y: Tensor, point: Point = "mean") -> Tensor:
+    """Signed error of a point prediction, the point minus the target, in the units of y.
+
+    Positive where the prediction is too high; its mean is the bias. Of angles it is the shorter way around the circle,
+    in [-pi, pi). The mode is the highest one of the joint density, and carries no gradient.
+
+    Args:
+        distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
+        y: Targets, (N, D).
+        point: ``"mean"``, ``"median"`` or ``"mode"``.
+
+    Returns:
+        Errors of each target dimension, (N, D).
+
+    Raises:
+        ValueError: Targets of another shape, another point, or a median of angles, which have none.
+        TypeError: Targets that are not exact.
+    """
+    y = exact_target("point_error", distribution, y)
+    chosen = _checks.one_of("point", point, _POINTS)
+    if point == "median" and "angle" in distribution.components.kinds:
+        raise _checks.InputError("point must be 'mean' or 'mode' for an angle, which has no median.")
+    return distribution.wrapped(chosen(distribution) - y)
+
+
+def squared_error(distribution: Prediction, y: Tensor) -> Tensor:
+    """Squared error of the mean, (N, D), in squared units of y; of angles, the shorter way around. Proper.
+
+    Args:
+        distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
+        y: Targets, (N, D).
+
+    Raises:
+        ValueError: Targets of another shape.
+        TypeError: Targets that are not exact.
+    """
+    return point_error(distribution, exact_target("squared_error", distribution, y)).square()
+
+
+def absolute_error(distribution: Prediction, y: Tensor) -> Tensor:
+    """Absolute error of the median, (N, D), in the units of y. Proper.
+
+    Args:
+        distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,), without angles.
+        y: Targets, (N, D).
+
+    Raises:
+        ValueError: Targets of another shape, or angles.
+        TypeError: Targets that are not exact.
+    """
+    y = exact_target("absolute_error", distribution, y, on_a_line=True)
+    return point_error(distribution, y, "median").abs()
 
 
 def rmse(distribution: Prediction, y: Tensor) -> Tensor:
@@ -22,9 +87,7 @@ def rmse(distribution: Prediction, y: Tensor) -> Tensor:
     Raises:
         TypeError: Targets that are not exact.
     """
-    refuse_incomplete("rmse", y)
-    distribution.check_target(y)
-    error = distribution.wrapped(y - distribution.mean)
+    error = point_error(distribution, exact_target("rmse", distribution, y))
     return error.square().reshape(-1, y.shape[-1]).mean(0).sqrt()
 
 
@@ -42,8 +105,7 @@ def mae(distribution: Prediction, y: Tensor) -> Tensor:
         TypeError: Targets that are not exact.
         ValueError: A target that is an angle.
     """
-    refuse_incomplete("mae", y)
-    distribution.check_target(y)
+    y = exact_target("mae", distribution, y)
     if "angle" in distribution.components.kinds:
-        raise InputError("mae needs targets on a line; got an angle, which has no median. Take rmse.")
-    return (y - distribution.median).abs().reshape(-1, y.shape[-1]).mean(0)
+        raise _checks.InputError("mae needs targets on a line; got an angle, which has no median. Take rmse.")
+    return point_error(distribution, y, "median").abs().reshape(-1, y.shape[-1]).mean(0)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions import Prediction
+from manymodes.distributions.results import Table
 from manymodes.metrics.bands import pointwise_band, share_up_to
 from manymodes.metrics.ranks import Kind, uniforms
 
@@ -22,7 +23,7 @@ LEVELS = tuple(round(0.05 * i, 2) for i in range(1, 20))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Reliability:
+class Reliability(Table):
     """Observed shares beside the probabilities that were predicted.
 
     Attributes:
@@ -52,16 +53,6 @@ class Reliability:
         repeated = {name: getattr(self, name).tolist() * n_dims for name in ("level", "low", "high")}
         dims = torch.arange(n_dims).repeat_interleave(n_levels).tolist()
         return {"dim": dims, "level": repeated.pop("level"), "share": self.share.flatten().tolist(), **repeated}
-
-    def to_frame(self, backend: Literal["pandas", "polars", "pyarrow"] = "pandas") -> Any:
-        """Return the long table of ``to_dict`` as a data frame.
-
-        Args:
-            backend: ``"pandas"``, ``"polars"`` or ``"pyarrow"``, which must be installed.
-        """
-        import narwhals.stable.v2 as narwhals
-
-        return narwhals.from_dict(self.to_dict(), backend=backend).to_native()
 
     def __repr__(self) -> str:
         n_outside, n_all = int(self.outside.sum()), self.outside.numel()

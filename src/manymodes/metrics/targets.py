@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from manymodes.distributions import Incomplete
+from torch import Tensor
+
+from manymodes._checks import InputError
+from manymodes.distributions import Incomplete, Prediction
 
 
 def refuse_incomplete(metric: str, y: object, instead: str = "log_score") -> None:
@@ -13,3 +16,23 @@ def refuse_incomplete(metric: str, y: object, instead: str = "log_score") -> Non
     """
     if isinstance(y, Incomplete):
         raise TypeError(f"y must be a tensor of exact targets for {metric}; got Incomplete, which {instead} takes.")
+
+
+def exact_target(metric: str, distribution: Prediction, y: Tensor, *, on_a_line: bool = False) -> Tensor:
+    """Return exact targets that fit a prediction.
+
+    Args:
+        metric: Who asks.
+        distribution: Predictions, ``batch_shape`` (N,), ``event_shape`` (D,).
+        y: Targets, (N, D).
+        on_a_line: Whether angles are refused.
+
+    Raises:
+        ValueError: Targets of another shape, or angles.
+        TypeError: Targets that are missing, censored or rounded.
+    """
+    refuse_incomplete(metric, y)
+    if on_a_line and "angle" in distribution.components.kinds:
+        raise InputError(f"{metric} needs targets on a line; got an angle.")
+    checked: Tensor = distribution.check_target(y)
+    return checked

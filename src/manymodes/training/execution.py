@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from manymodes import _checks, objectives
-from manymodes.distributions import DiagonalNormal, Laplace, Logistic, SphericalNormal, StudentT
+from manymodes.distributions import DiagonalNormal, Laplace, Logistic, Normal, SphericalNormal, StudentT
 from manymodes.distributions.blueprints import FamilyBlueprint
 from manymodes.nn import Members, MixtureDensityNetwork, Retrieval
 from manymodes.objectives import Objective
@@ -160,7 +160,13 @@ def is_traced(network: MixtureDensityNetwork, objective: Objective) -> bool:
     """Return whether all of a step is known to compile where targets are exact: modules, family and objective."""
     family, names = network.head.family, objectives.parts_of(objective)
     plain = isinstance(family, FamilyBlueprint) and family.family in _TRACED_FAMILIES
-    return is_known(network) and plain and bool(names) and names <= _TRACED_OBJECTIVES
+    return is_known(network) and plain and bool(names) and names <= _TRACED_OBJECTIVES and not _refines(network, names)
+
+
+def _refines(network: MixtureDensityNetwork, names: frozenset[str]) -> bool:
+    """Return whether an objective looks at numbers to refine an integral, which no compiled step can."""
+    family = network.head.family
+    return "crps" in names and not (isinstance(family, FamilyBlueprint) and issubclass(family.family, Normal))
 
 
 def _has_hooks(module: nn.Module) -> bool:
@@ -175,6 +181,8 @@ def _is_compiled(network: MixtureDensityNetwork, objective: Objective, work: Wor
         return can_be and not work.has_time_limit and seconds > _REPAYS
     if not isinstance(asked, bool):
         raise _checks.InputError(f"compile must be True, False or 'auto'; got {asked!r}.")
+    if asked and _refines(network, objectives.parts_of(objective)):
+        raise _checks.InputError("compile must be False with 'crps', unless components are normal.")
     if asked and obstacle:
         raise _checks.InputError(f"compile must be False here, since {obstacle}.")
     return asked

@@ -123,7 +123,7 @@ def test_floors_of_a_head_hold_in_products_and_full_matrices():
             {"family": "gamma", "covariance_type": "full"},
             "covariance_type must be 'diag' for family='gamma'; got 'full'.",
         ),
-        ({"family": "gamma", "objective": "crps"}, "objective must not use 'crps' for family='gamma', since it knows"),
+        ({"family": "gamma", "objective": "crps"}, "objective must not use 'crps' for family='gamma', where it is too"),
         ({"family": "gamma", "retrieval": True}, "retrieval needs the default backbone and normal components"),
         ({"family": "poisson"}, "column 1 of y must be"),
     ],
