@@ -45,6 +45,7 @@ from manymodes.distributions.together import joined, pool
 from manymodes.distributions.transformed import Transformed
 from manymodes.distributions.transforms import Log, Logit, Transform, YeoJohnson
 from manymodes.distributions.truncated import Truncated
+from manymodes.distributions.uncertainty import UncertaintySplit, split_uncertainty
 
 __all__ = [
     "COVARIANCE_TYPES",
@@ -83,6 +84,7 @@ __all__ = [
     "Transform",
     "Transformed",
     "Truncated",
+    "UncertaintySplit",
     "VonMises",
     "YeoJohnson",
     "entropy",
@@ -93,4 +95,5 @@ __all__ = [
     "medoid",
     "mutual_information",
     "pool",
+    "split_uncertainty",
 ]

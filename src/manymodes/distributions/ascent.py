@@ -63,20 +63,23 @@ class Peaks(NamedTuple):
         log_density: Log-densities there, (S, N).
         kept: Which of them are modes, each once, (S, N).
         weight: Weight of the components that climbed there, (S, N).
+        home: Which of them every start belongs to, (S, N), starts in their own order, components first.
     """
 
     location: Tensor
     log_density: Tensor
     kept: Tensor
     weight: Tensor
+    home: Tensor
 
 
-def climb(joint: Joint, free: Tensor) -> Peaks:
+def climb(joint: Joint, free: Tensor, *, ridges: bool = True) -> Peaks:
     """Return the modes that components and ridges climb to; only dimensions that are ``free``, (D,), move smoothly.
 
-    The others are counts: they move by whole steps wherever that climbs.
+    The others are counts: they move by whole steps wherever that climbs. Without ridges only components climb, which
+    costs far less where there are many.
     """
-    starts = _starts(joint)  # (S, N, D)
+    starts = _starts(joint, ridges=ridges)  # (S, N, D)
     n_starts, n_rows, target_dim = starts.shape
     points = starts.reshape(-1, target_dim).clone()
     if not bool(free.all()):
@@ -89,12 +92,12 @@ def climb(joint: Joint, free: Tensor) -> Peaks:
 # --- starts ---
 
 
-def _starts(joint: Joint) -> Tensor:
+def _starts(joint: Joint, *, ridges: bool) -> Tensor:
     means = joint.components.mean  # (N, K, D)
     curvature = joint.components.curvature(means)  # (N, K, D, D)
     nudge = _NUDGE * curvature.diagonal(dim1=-2, dim2=-1).rsqrt().nan_to_num(0.0, 0.0, 0.0)
     n_components = means.shape[-2]
-    mixes = _mixes(n_components, means)
+    mixes = _mixes(n_components, means) if ridges else means.new_zeros(0, n_components)
     if len(mixes) == 0:
         return (means + nudge).movedim(-2, 0)
     unit = curvature.diagonal(dim1=-2, dim2=-1).amax(-2).rsqrt()  # (N, D): no product overflows in these units
@@ -240,7 +243,7 @@ def _merge(joint: Joint, ends: Tensor, free: Tensor) -> Peaks:
     local = [_local(joint, end, free) for end in ends]
     concave = torch.stack([part.concave for part in local])
     kept = torch.zeros_like(concave)
-    total = torch.zeros_like(weight)
+    total, homes = torch.zeros_like(weight), torch.zeros_like(order)
     for j in range(len(ends)):
         gaps = torch.stack(
             [(_around(ends[j] - ends[i], angle).abs() / local[i].unit).amax(-1) for i in range(j + 1)]
@@ -249,7 +252,8 @@ def _merge(joint: Joint, ends: Tensor, free: Tensor) -> Peaks:
         kept[j] = ~near.any(0) & (concave[j] if j else True)
         home = torch.where(kept[: j + 1], gaps, torch.inf).argmin(0, keepdim=True)
         total.scatter_add_(0, home, weight[j : j + 1])
-    return Peaks(ends, log_density, kept, total)
+        homes.scatter_(0, order[j : j + 1], home)
+    return Peaks(ends, log_density, kept, total, homes)
 
 
 def _around(values: Tensor, angle: Tensor) -> Tensor:

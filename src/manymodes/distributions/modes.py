@@ -47,17 +47,23 @@ def _on_the_line(joint: Joint) -> Modes:
 
 def _certified(line: Line, kind: Kind) -> tuple[Tensor, Tensor]:
     """Return all maxima, (N, J), and the probability between the minima beside each."""
+    maximum, low, high = basins(line)
+    mass = line.masses(low, high)
+    return around_the_circle(line, maximum, mass) if kind == "angle" else (maximum, mass)
+
+
+def basins(line: Line) -> tuple[Tensor, Tensor, Tensor]:
+    """Return all maxima of densities and the lower and upper ends of their basins, (N, J) each, NaN where none is."""
     maximum, minimum = find_extrema(line)
     there = ~maximum.isnan()
     low, high = (end.unsqueeze(-1) for end in line.ends())
     left = torch.cat([low, minimum], -1)
     last = torch.arange(maximum.shape[-1], device=low.device) == there.sum(-1, keepdim=True) - 1
     right = torch.where(last, high, torch.nn.functional.pad(minimum, (0, 1), value=torch.nan))
-    mass = line.masses(torch.where(there, left, torch.nan), torch.where(there, right, torch.nan))
-    return _around_the_circle(line, maximum, mass) if kind == "angle" else (maximum, mass)
+    return maximum, torch.where(there, left, torch.nan), torch.where(there, right, torch.nan)
 
 
-def _around_the_circle(line: Line, maximum: Tensor, mass: Tensor) -> tuple[Tensor, Tensor]:
+def around_the_circle(line: Line, maximum: Tensor, mass: Tensor) -> tuple[Tensor, Tensor]:
     """Return maxima of angles: the two ends of [-pi, pi] are one place, and so are maxima there."""
     count = (~maximum.isnan()).sum(-1, keepdim=True)
     number = torch.arange(maximum.shape[-1], device=mass.device)

@@ -4,8 +4,6 @@ r"""Moments of components without a closed form: integrals over probability, by 
 the middle, so that no digits are lost there. Points crowd towards
 u = 0 as exp(-pi sinh t), which absorbs the growth of Q.
 
-Between known places, say the turning points of a density, ``over_panels`` takes Gauss and Legendre's rule.
-
 References:
     Takahasi and Mori (1974), Double exponential formulas for numerical integration, Publ. RIMS 9.
 """
@@ -14,15 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from manymodes.distributions.component import Component
-from manymodes.distributions.limits import filled
 
-_PANEL_NODES = 7
-_VALUES = 2_000_000  # of an integrand at a time, which bounds the memory
 _STEP, _FIRST, _LAST = 0.1, -52, 32
 
 
@@ -51,46 +45,6 @@ def upper_mean(component: Component, value: Tensor) -> Tensor:
     return torch.where(
         below > split, _tail_integral(component.isf, torch.minimum(component.sf(value), 1 - split)), rest
     )
-
-
-def over_panels(
-    edges: Tensor, f: Callable[[Tensor], Tensor], low: Tensor | None = None, high: Tensor | None = None
-) -> Tensor:
-    """Return the integral of f over the line, piece by piece between edges.
-
-    Args:
-        edges: Places, (..., P), in any order; NaN and infinite ones do not count.
-        f: Integrand of places (S..., ..., 1), smooth between edges and nothing beyond them.
-        low: Lower end of the integral, (S..., ..., 1); None for none.
-        high: Upper end, likewise.
-
-    Returns:
-        Integrals, (S..., ..., 1).
-    """
-    ordered = torch.where(edges.isfinite(), edges, torch.nan).sort(-1).values.movedim(-1, 0).unsqueeze(-1)
-    ordered = filled(ordered, torch.inf)
-    last = torch.where(ordered == torch.inf, -torch.inf, ordered).amax(0)
-    ordered = torch.minimum(ordered, last)  # what fills up makes panels of no width
-    n_axes = max((end.dim() for end in (low, high) if end is not None), default=0)
-    ordered = ordered.reshape(len(ordered), *(1,) * max(n_axes - ordered.dim() + 1, 0), *ordered.shape[1:])
-    if low is not None:
-        ordered = torch.maximum(ordered, low)
-    if high is not None:
-        ordered = torch.minimum(ordered, high)
-    total = torch.zeros_like(ordered[0])
-    n_panels = max(1, _VALUES // max(_PANEL_NODES * total.numel(), 1))  # at a time
-    for low_edges, high_edges in zip(ordered[:-1].split(n_panels), ordered[1:].split(n_panels), strict=True):
-        total = total + _gauss_legendre(f, low_edges, high_edges)
-    return total
-
-
-def _gauss_legendre(f: Callable[[Tensor], Tensor], low: Tensor, high: Tensor) -> Tensor:
-    """Return the sum over panels of the integral of f from low to high, (P, ...) both."""
-    nodes, shares = (torch.from_numpy(part).to(low) for part in np.polynomial.legendre.leggauss(_PANEL_NODES))
-    nodes, shares = (part.reshape(-1, *(1,) * low.dim()) for part in (nodes, shares))
-    half = 0.5 * (high - low)
-    values = f((0.5 * (high + low) + nodes * half).flatten(0, 1))
-    return (shares * half * values.reshape(nodes.shape[0], *half.shape)).sum((0, 1))
 
 
 def _integral(component: Component, g: Callable[[Tensor], Tensor]) -> Tensor:

@@ -13,7 +13,6 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar, NamedTuple, Self, final
 
 import torch
@@ -24,10 +23,10 @@ from torch.types import _size
 from manymodes.distributions.caching import cached
 from manymodes.distributions.component import Change, Component, Factorised, Kind
 from manymodes.distributions.concatenation import Concatenation
+from manymodes.distributions.integrals import integral
 from manymodes.distributions.limits import around
 from manymodes.distributions.mixture import Mixture
 from manymodes.distributions.pit_map import PITMap
-from manymodes.distributions.quadrature import over_panels
 
 _STEPS = (1e-15, 1e-12, 1e-9, 1e-7, 1e-5, 1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1)  # in both tails of components
 _GRID = (1e-18, *(level / 80 for level in range(1, 41)))  # and of the mixture: probabilities
@@ -113,20 +112,19 @@ class Remapped(Factorised):
     @property
     def mean(self) -> Tensor:
         """Means, (..., K, 1)."""
-        return self._known(self._sum(lambda y: y), self._own.mean)
+        return self._known(self._moment(1), self._own.mean)
 
     def central_moment(self, order: int) -> Tensor:
         """Return E[(Y - mean)^order], (..., K, 1); infinite where it does not exist."""
-        mean = self.mean
-        return self._known(self._sum(lambda y: (y - mean) ** order), self._own.central_moment(order))
+        return self._known(self._moment(order, self.mean), self._own.central_moment(order))
 
     def lower_mean(self, value: Tensor) -> Tensor:
         """Return E[Y 1{Y <= value}]."""
-        return self._known(self._sum(lambda y: y, high=value), self._own.mean)
+        return self._known(self._moment(1, high=value), self._own.mean)
 
     def upper_mean(self, value: Tensor) -> Tensor:
         """Return E[Y 1{Y > value}]."""
-        return self._known(self._sum(lambda y: y, low=value), self._own.mean)
+        return self._known(self._moment(1, low=value), self._own.mean)
 
     # --- life and samples ---
 
@@ -267,23 +265,49 @@ class Remapped(Factorised):
         at = levels.reshape(-1, *(1,) * (len(self.batch_shape) + 1))
         return (self.mixture.isf if upper else self.mixture.icdf)(at).squeeze(-1).movedim(0, -1)
 
-    def _sum(self, f: Callable[[Tensor], Tensor], low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
-        """Return E[f(Y)] of what lies above ``low`` and at most at ``high``, by quadrature between turning points."""
-        if self.kinds == ("count",):
-            return self._sum_over_integers(f, low, high)
-        edges = self.turning_points().squeeze(-2)
-        return over_panels(edges, lambda y: f(y) * self.marginal_log_prob(y).exp(), low, high)
+    def _moment(
+        self, order: int, centre: Tensor | None = None, *, low: Tensor | None = None, high: Tensor | None = None
+    ) -> Tensor:
+        """Return E[(Y - centre)^order] of what lies above ``low`` and at most at ``high``, (S..., ..., K, 1)."""
+        shape = torch.broadcast_shapes(
+            (*self.batch_shape, 1), *(end.shape for end in (centre, low, high) if end is not None)
+        )
+        ends = [
+            torch.full_like(self.logits[..., :1], default) if end is None else end
+            for end, default in ((centre, 0.0), (low, -torch.inf), (high, torch.inf))
+        ]
+        about, first, last = (end.double().expand(shape).flatten() for end in ends)
+        owner = torch.arange(self.batch_shape.numel(), device=about.device).reshape(*self.batch_shape, 1)
+        owner = owner.expand(shape).flatten()
+        alone = self.transformed(lambda value: value.double().reshape(-1, 1, value.shape[-1]))
+        sums = alone._sum_over_integers if self.kinds == ("count",) else alone._integral
+        return sums(order, about, first, last, owner).reshape(shape).to(self.logits.dtype)
 
-    def _sum_over_integers(self, f: Callable[[Tensor], Tensor], low: Tensor | None, high: Tensor | None) -> Tensor:
+    def _integral(self, order: int, centre: Tensor, low: Tensor, high: Tensor, owner: Tensor) -> Tensor:
+        """Return moments between ends, (R,), of the components, (B, 1), that ``owner`` names, by quadrature."""
+        places = self.turning_points().flatten(1)
+        ends = (torch.where(places.isfinite(), places, far) for far in (torch.inf, -torch.inf))
+        lowest, highest = next(ends).amin(-1)[owner], next(ends).amax(-1)[owner]
+        borders = torch.stack([low.clamp(lowest, highest), high.clamp(lowest, highest)])
+        within = places[owner].T
+        within = torch.where((within > borders[0]) & (within < borders[1]), within, torch.nan)
+
+        def integrand(y: Tensor, row: Tensor) -> Tensor:
+            here = self.transformed(lambda value: value[owner[row]])
+            density = here.marginal_log_prob(y[..., None, None]).exp().flatten(-3)
+            return (y - centre[row]) ** order * density
+
+        return integral(integrand, within, borders, self.logits.shape[-1])
+
+    def _sum_over_integers(self, order: int, centre: Tensor, low: Tensor, high: Tensor, owner: Tensor) -> Tensor:
+        """Return the same moments of counts, (R,)."""
         tiny = _levels(_GRID[:1], self.logits)
         first, last = int(self._places(tiny, upper=False).min()), int(self._places(tiny, upper=True).max())
-        total = self.logits.new_zeros(())
-        n_axes = max(len(self.batch_shape) + 1, *(end.dim() for end in (low, high) if end is not None), 0)
+        total = torch.zeros_like(centre)
         for start in range(first, last + 1, _INTEGERS):
-            y = torch.arange(start, min(start + _INTEGERS, last + 1), device=self.logits.device).to(self.logits)
-            y = y.reshape(-1, *(1,) * n_axes)
-            inside = (y > (-torch.inf if low is None else low)) & (y <= (torch.inf if high is None else high))
-            total = total + torch.where(inside, f(y) * self.marginal_log_prob(y).exp(), 0.0).sum(0)
+            y = torch.arange(start, min(start + _INTEGERS, last + 1), device=centre.device).to(centre).unsqueeze(-1)
+            probability = self.marginal_log_prob(y[..., None, None]).exp().flatten(-3)[:, owner]  # (Q, R)
+            total = total + torch.where((y > low) & (y <= high), (y - centre) ** order * probability, 0.0).sum(0)
         return total
 
     def _known(self, moment: Tensor, inner: Tensor) -> Tensor:

@@ -11,7 +11,25 @@ import torch
 from torch import Tensor
 
 
-class _Ragged:
+class Table:
+    """What can be seen as a table. Abstract."""
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Return the columns of the table by name."""
+        raise NotImplementedError
+
+    def to_frame(self, backend: Literal["pandas", "polars", "pyarrow"] = "pandas") -> Any:
+        """Return the table of ``to_dict`` as a data frame.
+
+        Args:
+            backend: ``"pandas"``, ``"polars"`` or ``"pyarrow"``, which must be installed.
+        """
+        import narwhals.stable.v2 as narwhals
+
+        return narwhals.from_dict(self.to_dict(), backend=backend).to_native()
+
+
+class _Ragged(Table):
     """Tensors (..., J) or (..., J, D) of which ``mask``, (..., J), says what is meant."""
 
     mask: Tensor
@@ -46,16 +64,6 @@ class _Ragged:
         known = {"low": place, "high": place, "location": place, "spread": [0.0] * n, "log_density": [math.inf] * n}
         columns = ["row", *self._columns(), "kind"]
         return {name: atoms.get(name, known.get(name, [])) for name in columns}
-
-    def to_frame(self, backend: Literal["pandas", "polars", "pyarrow"] = "pandas") -> Any:
-        """Return the long table of ``to_dict`` as a data frame.
-
-        Args:
-            backend: ``"pandas"``, ``"polars"`` or ``"pyarrow"``, which must be installed.
-        """
-        import narwhals.stable.v2 as narwhals
-
-        return narwhals.from_dict(self.to_dict(), backend=backend).to_native()
 
     def reshaped(self, batch_shape: torch.Size) -> Self:
         """Return the same with its rows, flattened before, in a batch shape."""

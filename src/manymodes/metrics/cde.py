@@ -12,11 +12,11 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.distributions import Normal, Prediction
 from manymodes.distributions.families.normal import IndependentNormal
+from manymodes.distributions.integrals import integral
 from manymodes.distributions.lattice import stretches
 from manymodes.distributions.limits import around
 from manymodes.distributions.line import Line
 from manymodes.metrics.cdf_distance import known_places
-from manymodes.metrics.integrals import integral
 from manymodes.metrics.targets import exact_target
 
 _PAIRS = 2**20  # numbers worked on at a time

@@ -3,7 +3,7 @@ r"""The squared distance between a predicted cdf and that of a target, integrate
 .. math:: \int \left(F(z) - 1\{y \le z\}\right)^2 dz = \int_{-\infty}^y F(z)^2 dz + \int_y^\infty (1 - F(z))^2 dz
 
 No large numbers are subtracted, so far and narrow components keep their digits. On the line the integrals are refined
-to 1e-10, see ``metrics.integrals``; of counts they are sums over integers. Angles are in ``metrics.circular``.
+to 1e-10, see ``distributions.integrals``; of counts they are sums over integers. Angles are in ``metrics.circular``.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions import Prediction
+from manymodes.distributions.integrals import integral
 from manymodes.distributions.lattice import Stretch, stretches
 from manymodes.distributions.line import Line
 from manymodes.metrics.circular import circular_crps
-from manymodes.metrics.integrals import integral
 
 _TAILS = (1e-13, 1e-6, 0.01, 0.1)  # probabilities in both tails of every component, whose quantiles begin the search
 _DEEP = (1e-120, 1e-240)  # where it shows whether there is a mean

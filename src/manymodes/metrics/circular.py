@@ -26,8 +26,8 @@ from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions import VonMises
+from manymodes.distributions.integrals import integral
 from manymodes.distributions.line import Line
-from manymodes.metrics.integrals import integral
 
 _NARROW = 1e5  # concentration above which the integral is cheaper
 _REST = 80.0  # moments of orders above sqrt(80 kappa) are below exp(-40)

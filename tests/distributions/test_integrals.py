@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
-from manymodes.metrics.integrals import integral
+from manymodes.distributions.integrals import integral
 
-from .references import DOUBLE
+DOUBLE = {"dtype": torch.float64}
 
 ENDS = torch.tensor([[0.0], [1.0]], **DOUBLE)
 NOWHERE = torch.empty(0, 1, **DOUBLE)
