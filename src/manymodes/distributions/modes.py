@@ -19,20 +19,33 @@ _SEAM, _SAME_HEIGHT = 0.01, 1e-9  # of angles and of log-densities: maxima so ne
 _ROWS = 5_000  # of joint densities at a time, which bounds the memory
 
 
-def find_modes(logits: Tensor, components: Component) -> Modes:
-    """Return the modes of mixtures, (N, K) or any batch shape; worked out in double precision, without a gradient."""
+def find_modes(logits: Tensor, components: Component, *, spread_of: tuple[Tensor, Component] | None = None) -> Modes:
+    """Return the modes of mixtures, (N, K) or any batch shape; worked out in double precision, without a gradient.
+
+    Args:
+        logits: Log-weights.
+        components: Components.
+        spread_of: Log-weights and components on the line whose spread is told of; None for those of the mixture itself.
+    """
     with torch.no_grad():
-        dtype, batch_shape = logits.dtype, logits.shape[:-1]
-        rows = components.expand(logits.shape).transformed(lambda value: value.reshape(-1, *value.shape[-2:]).double())
-        joint = Joint(logits.reshape(-1, logits.shape[-1]).double(), rows)
-        modes = _on_the_line(joint) if components.event_shape[0] == 1 else _joint(joint)
-        return _cast(modes.reshaped(batch_shape), dtype)
+        joint = _flat(logits, components)
+        if components.event_shape[0] == 1:
+            modes = _on_the_line(joint, None if spread_of is None else _flat(*spread_of))
+        else:
+            modes = _joint(joint)
+        return _cast(modes.reshaped(logits.shape[:-1]), logits.dtype)
+
+
+def _flat(logits: Tensor, components: Component) -> Joint:
+    """Return mixtures of one batch axis, in double precision."""
+    rows = components.expand(logits.shape).transformed(lambda value: value.reshape(-1, *value.shape[-2:]).double())
+    return Joint(logits.reshape(-1, logits.shape[-1]).double(), rows)
 
 
 # --- one dimension ---
 
 
-def _on_the_line(joint: Joint) -> Modes:
+def _on_the_line(joint: Joint, origin: Joint | None) -> Modes:
     parts = take_apart(Line.of(*joint))
     none = joint.logits.new_zeros(len(joint.logits), 0)
     if parts.spread is None:
@@ -41,7 +54,8 @@ def _on_the_line(joint: Joint) -> Modes:
     mask = ~location.isnan()
     log_density = parts.spread.log_prob(filled(location.T, 0.0)).T + parts.share.unsqueeze(-1)
     mass = mass * parts.share.exp().unsqueeze(-1)
-    spread = _line_spread(parts.spread, location)
+    told_of = parts.spread if origin is None else take_apart(Line.of(*origin)).spread
+    spread = _line_spread(told_of or parts.spread, location)
     return _sorted(location.unsqueeze(-1), log_density, mass, spread.unsqueeze(-1), mask, parts.atoms)
 
 
@@ -114,13 +128,6 @@ def _sorted(location: Tensor, log_density: Tensor, mass: Tensor, spread: Tensor,
         mask=mask,
         atoms=atoms,
     )
-
-
-def spread_at(logits: Tensor, components: Component, location: Tensor) -> Tensor:
-    """Return standard deviations, (..., J, 1), of the components that make a density on the line at (..., J, 1)."""
-    with torch.no_grad():
-        line = Line.of(logits, components)
-        return _line_spread(line, location.reshape(len(line), -1)).reshape(location.shape)
 
 
 def _line_spread(line: Line, location: Tensor) -> Tensor:

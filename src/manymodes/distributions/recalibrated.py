@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, final
 
 import torch
@@ -18,7 +17,7 @@ from manymodes.distributions.concatenation import Concatenation
 from manymodes.distributions.families.point_mass import PointMass
 from manymodes.distributions.incomplete import Incomplete
 from manymodes.distributions.mixture import Mixture
-from manymodes.distributions.modes import spread_at
+from manymodes.distributions.modes import find_modes
 from manymodes.distributions.pit_map import PITMap
 from manymodes.distributions.prediction import Prediction
 from manymodes.distributions.product import Product
@@ -98,8 +97,7 @@ class Recalibrated(Prediction):
             raise _checks.InputError(
                 "modes of a recalibrated density need one target dimension; take a marginal, a conditional, or base."
             )
-        modes = super().modes()
-        return replace(modes, spread=spread_at(self.base.logits, self.base.components, modes.location))
+        return find_modes(self.logits, self.components, spread_of=(self.base.logits, self.base.components))
 
     # --- density and samples ---
 

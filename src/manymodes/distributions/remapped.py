@@ -28,7 +28,7 @@ from manymodes.distributions.limits import around
 from manymodes.distributions.mixture import Mixture
 from manymodes.distributions.pit_map import PITMap
 
-_STEPS = (1e-15, 1e-12, 1e-9, 1e-7, 1e-5, 1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1)  # in both tails of components
+_STEPS = (1e-15, 1e-6, 0.01, 0.1)  # in both tails of components
 _GRID = (1e-18, *(level / 80 for level in range(1, 41)))  # and of the mixture: probabilities
 
 
@@ -96,26 +96,25 @@ class Remapped(Factorised):
         """Return turning points before the map, its knots and jumps, and a grid so fine that the density turns once."""
         with torch.no_grad():
             own = self._own.turning_points().flatten(-3)  # (..., K, P)
-            knots = self.pit_map.knots[1:-1].to(own)
-            sides = torch.cat([(1 - _BESIDE) * knots, knots, (1 + _BESIDE) * knots])  # a knot is a kink
-            points = [own, self._places(sides, upper=False)]
-            points += around(self.atoms.place)
-            for upper in (False, True):
-                points.append(self._places(_levels(_GRID, own), upper=upper))
-                steps = _levels(_STEPS, own).reshape(-1, *(1,) * (own.dim() + 1))
-                quantiles = (self._own.isf if upper else self._own.icdf)(steps)
-                points.append(quantiles.squeeze(-1).movedim(0, -1).flatten(-2))
-            return torch.cat(points, -1).unsqueeze(-2)
+            grid = [self._places(_levels(_GRID, own), upper=upper) for upper in (False, True)]
+            return torch.cat([own, self._kinks(), *grid], -1).unsqueeze(-2)
 
     # --- moments ---
 
-    @property
+    @cached
     def mean(self) -> Tensor:
         """Means, (..., K, 1)."""
         return self._known(self._moment(1), self._own.mean)
 
+    @cached
+    def variance(self) -> Tensor:
+        """Variances, (..., K, 1)."""
+        return self._known(self._moment(2, self.mean), self._own.central_moment(2))
+
     def central_moment(self, order: int) -> Tensor:
         """Return E[(Y - mean)^order], (..., K, 1); infinite where it does not exist."""
+        if order == 2:
+            return self.variance
         return self._known(self._moment(order, self.mean), self._own.central_moment(order))
 
     def lower_mean(self, value: Tensor) -> Tensor:
@@ -260,6 +259,12 @@ class Remapped(Factorised):
         pit_map = self.pit_map.mirrored if upper else self.pit_map
         return (self.mixture.isf if upper else self.mixture.icdf)(pit_map.inverse(level))
 
+    def _kinks(self) -> Tensor:
+        """Return where the density may jump or have a kink, with places beside, (..., K, Q): knots, and atoms."""
+        knots = self.pit_map.knots[1:-1].to(self.logits)
+        knots = torch.cat([(1 - _BESIDE) * knots, knots, (1 + _BESIDE) * knots])
+        return torch.cat([self._places(knots, upper=False), *around(self.atoms.place)], -1)
+
     def _places(self, levels: Tensor, *, upper: bool) -> Tensor:
         """Return quantiles of the mixtures before the map at levels (Q,), (..., K, Q)."""
         at = levels.reshape(-1, *(1,) * (len(self.batch_shape) + 1))
@@ -285,7 +290,11 @@ class Remapped(Factorised):
 
     def _integral(self, order: int, centre: Tensor, low: Tensor, high: Tensor, owner: Tensor) -> Tensor:
         """Return moments between ends, (R,), of the components, (B, 1), that ``owner`` names, by quadrature."""
-        places = self.turning_points().flatten(1)
+        with torch.no_grad():
+            steps = _levels(_STEPS, self.logits).reshape(-1, *(1,) * (self.logits.dim() + 1))
+            quantiles = torch.cat([self._own.icdf(steps), self._own.isf(steps)])  # (Q, B, 1, J, 1)
+            own = [self._own.turning_points().flatten(1), quantiles.movedim(0, -1).flatten(1)]
+            places = torch.cat([*own, self._kinks().flatten(1)], 1)
         ends = (torch.where(places.isfinite(), places, far) for far in (torch.inf, -torch.inf))
         lowest, highest = next(ends).amin(-1)[owner], next(ends).amax(-1)[owner]
         borders = torch.stack([low.clamp(lowest, highest), high.clamp(lowest, highest)])
