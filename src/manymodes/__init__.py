@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
-    from manymodes import datasets, distributions, estimators, metrics, nn, objectives, plots
+    from manymodes import calibration, datasets, decisions, distributions, estimators, metrics, nn, objectives, plots
     from manymodes.estimators import MDNRegressor, load
     from manymodes.training import History, fit
 
@@ -24,12 +24,24 @@ _HOMES = {
     "fit": "manymodes.training",
     "History": "manymodes.training",
 }
-_MODULES = ("datasets", "distributions", "estimators", "metrics", "nn", "objectives", "plots")
+_MODULES = (
+    "calibration",
+    "datasets",
+    "decisions",
+    "distributions",
+    "estimators",
+    "metrics",
+    "nn",
+    "objectives",
+    "plots",
+)
 
 __all__ = [
     "History",
     "MDNRegressor",
+    "calibration",
     "datasets",
+    "decisions",
     "distributions",
     "estimators",
     "fit",

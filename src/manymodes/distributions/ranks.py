@@ -15,13 +15,15 @@ References:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from torch.types import _size
 
 from manymodes import _checks
 from manymodes.distributions.atoms import take_apart
+from manymodes.distributions.component import Component
 from manymodes.distributions.lattice import stretches
 from manymodes.distributions.levels import above
 from manymodes.distributions.line import Line
@@ -29,12 +31,39 @@ from manymodes.distributions.regions import slopes_beside
 from manymodes.distributions.results import Atoms
 from manymodes.distributions.turning import find_extrema
 
-if TYPE_CHECKING:
-    from manymodes.distributions.prediction import Prediction
-
 _CHUNK = 2**20  # values of (targets, components) at a time, which bounds the memory
 _MOST_SAMPLES = 2**25  # numbers in the samples at a time, likewise
 _RUN = 500  # samples of each row whose densities are worked out at a time
+
+
+class Ranked(Protocol):
+    """What ranks are asked of: a ``Prediction``, which is made with the help of this file."""
+
+    batch_shape: torch.Size
+    event_shape: torch.Size
+
+    @property
+    def logits(self) -> Tensor:
+        """Log-weights, (N, K)."""
+
+    @property
+    def components(self) -> Component:
+        """Components, ``batch_shape`` (N, K)."""
+
+    def check_target(self, value: Any) -> Any:
+        """Return targets, or refuse them."""
+
+    def wrapped(self, value: Tensor) -> Tensor:
+        """Return targets with angles taken around the circle."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return log-densities, (S..., N)."""
+
+    def sample(self, sample_shape: _size = (), *, generator: torch.Generator | None = None) -> Tensor:
+        """Return samples, (S..., N, D)."""
+
+    def __getitem__(self, index: Any) -> Ranked:
+        """Return some rows."""
 
 
 class Ranks(NamedTuple):
@@ -50,7 +79,7 @@ class Ranks(NamedTuple):
 
 
 def find_ranks(
-    prediction: Prediction, y: Tensor, *, n_samples: int = 10_000, generator: torch.Generator | None = None
+    prediction: Ranked, y: Tensor, *, n_samples: int = 10_000, generator: torch.Generator | None = None
 ) -> Ranks:
     """Return the ranks of targets (S..., N, D), (S..., N); see ``Prediction.highest_density_rank``."""
     _checks.instance("y", y, Tensor)
@@ -67,7 +96,7 @@ def find_ranks(
         return Ranks(*(end.reshape(shape).to(prediction.logits.dtype) for end in ranks))
 
 
-def _by_samples(prediction: Prediction, y: Tensor, n_samples: int, generator: torch.Generator | None) -> Ranks:
+def _by_samples(prediction: Ranked, y: Tensor, n_samples: int, generator: torch.Generator | None) -> Ranks:
     """Return ranks among samples, those of as many rows at once as memory should hold."""
     if generator is None:
         generator = torch.Generator(prediction.logits.device).manual_seed(0)
