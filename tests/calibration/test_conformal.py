@@ -1,5 +1,6 @@
 """Conformal sets: coverage whatever the model, small where it is right."""
 
+import json
 import math
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch.distributions import Categorical
 
 from manymodes._checks import InputError
-from manymodes.calibration import fit_conformal
+from manymodes.calibration import ConformalSets, fit_conformal
 from manymodes.distributions import (
     Concatenation,
     DiagonalNormal,
@@ -54,7 +55,7 @@ def test_listed_intervals_hold_the_targets_that_belong_to_the_set(kind):
     region = sets.predict(some)
     agree = region.contains(y) == sets.contains(some, y)
     assert agree.double().mean() > 0.995  # but for the row whose score is the threshold
-    assert bool((region.mass.sum(-1) - sets.thresholds[0]).abs().max() < 1e-6)
+    assert bool((region.mass.sum(-1) - sets.levels[0]).abs().max() < 1e-6)
 
 
 def test_regions_of_bimodal_predictions_are_unions_and_shorter_than_intervals():
@@ -75,7 +76,7 @@ def test_groups_are_covered_one_by_one():
     for label in ("left", "right"):
         own = torch.tensor([other == label for other in labels[new]])
         assert held[own].double().mean().item() == pytest.approx(0.9, abs=4 * math.sqrt(0.09 * 2 / int(own.sum())))
-    assert sets.thresholds["left"] > 0.95 > 0.7 > sets.thresholds["right"]
+    assert sets.levels["left"] > 0.95 > 0.7 > sets.levels["right"]
 
 
 def test_adaptive_sets_cover_wherever_predictions_are_narrow_or_wide():
@@ -132,11 +133,75 @@ def test_recalibrated_predictions_have_sets_too():
     assert sets.predict(bent).contains(y).double().mean().item() == pytest.approx(0.9, abs=0.01)
 
 
-def test_a_model_that_is_sure_and_wrong_gets_the_whole_line():
+@pytest.mark.parametrize("kind", ["region", "central"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [0.2, 0.05])
+def test_a_model_that_is_far_too_sure_gets_sets_of_the_right_size(kind, dtype, scale):
+    y = torch.randn(3000, 1, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    sure = Mixture(
+        Categorical(torch.ones(3000, 1)),
+        DiagonalNormal(torch.zeros(3000, 1, 1, dtype=dtype), torch.full((3000, 1, 1), scale, dtype=dtype)),
+    )
+    sets = fit_conformal(sure[:1500], y[:1500], 0.9, kind=kind)
+    new, targets = sure[1500:], y[1500:]
+    assert sets.contains(new, targets).double().mean().item() == pytest.approx(0.9, abs=4 * math.sqrt(0.09 / 750))
+    region = sets.predict(new)
+    assert bool((region.contains(targets) == sets.contains(new, targets)).double().mean() > 0.998)
+    assert length(region).double().mean().item() == pytest.approx(2 * 1.645, rel=0.08)  # the central 90 % of the truth
+
+
+def test_far_too_sure_predictions_of_several_dimensions_do_not_get_everything():
+    generator = torch.Generator().manual_seed(0)
+    scale_tril = 0.1 * torch.eye(2, dtype=DOUBLE).expand(400, 1, 2, 2)
+    sure = Mixture(Categorical(torch.ones(400, 1)), FullNormal(torch.zeros(400, 1, 2, dtype=DOUBLE), scale_tril))
+    y = torch.randn(400, 2, generator=generator, dtype=DOUBLE)
+    sets = fit_conformal(sure[:200], y[:200], 0.8)
+    assert sets.contains(sure[200:], y[200:]).double().mean().item() == pytest.approx(0.8, abs=0.12)
+    assert not bool(sets.contains(sure[200:], y[200:] + 20).any())
+
+
+@pytest.mark.parametrize("kind", ["region", "central"])
+def test_where_nothing_of_a_density_is_left_sets_are_everything(kind):
     far = Mixture(Categorical(torch.ones(50, 1)), DiagonalNormal(torch.zeros(50, 1, 1), torch.full((50, 1, 1), 1e-3)))
-    region = fit_conformal(far, torch.full((50, 1), 5.0), 0.9).predict(far)
+    region = fit_conformal(far, torch.full((50, 1), 50.0), 0.9, kind=kind).predict(far)
     assert bool((region.low[:, 0] == -torch.inf).all())
     assert bool((region.high[:, 0] == torch.inf).all())
+
+
+def test_counts_beyond_all_that_is_told_get_everything():
+    few = Mixture(Categorical(torch.ones(50, 1)), Poisson(torch.full((50, 1, 1), 0.5, dtype=DOUBLE)))
+    sets = fit_conformal(few, torch.full((50, 1), 400.0, dtype=DOUBLE), 0.9)
+    assert bool(sets.predict(few).contains(torch.full((50, 1), 400.0, dtype=DOUBLE)).all())
+    assert bool(sets.contains(few, torch.full((50, 1), 400.0, dtype=DOUBLE)).all())
+
+
+def test_adaptive_sets_of_few_rows_use_them_all():
+    some, _, y = simulated(10)
+    assert fit_conformal(some, y, 0.9, adaptive=True).thresholds == fit_conformal(some, y, 0.9).thresholds
+
+
+def test_adaptive_sets_of_counts_with_few_spreads_know_every_row():
+    generator = torch.Generator().manual_seed(0)
+    rate = torch.tensor([1.0, 8.0], dtype=DOUBLE)[torch.randint(2, (2000,), generator=generator)][:, None, None]
+    counts = Mixture(Categorical(torch.ones(2000, 1)), Poisson(rate))
+    sets = fit_conformal(counts, counts.sample(generator=generator), 0.9, adaptive=True)
+    other = Mixture(Categorical(torch.ones(2, 1)), Poisson(torch.tensor([[[0.05]], [[500.0]]], dtype=DOUBLE)))
+    assert sets.predict(other).mask.shape[0] == 2
+
+
+def test_predictions_that_carry_gradients_have_sets():
+    some, _, y = simulated(50)
+    loc = some.components.loc.clone().requires_grad_()
+    traced = Mixture(some.mixture_distribution, DiagonalNormal(loc, some.components.scale))
+    for kind in ("region", "central"):
+        sets = fit_conformal(traced, y, 0.8, kind=kind)
+        assert not sets.predict(traced).low.requires_grad
+
+
+def test_sets_survive_json():
+    some, _, y = simulated(300)
+    sets = fit_conformal(some, y, 0.9, groups=["a"] * 150 + ["b"] * 150)
+    assert ConformalSets.from_dict(json.loads(json.dumps(sets.to_dict()))) == sets
 
 
 @pytest.mark.parametrize(
@@ -173,6 +238,11 @@ def test_a_model_that_is_sure_and_wrong_gets_the_whole_line():
             lambda p, y: fit_conformal(p, y).predict(p, groups=["a"] * 100),
             "groups must be left out, since the fit had none; got some.",
         ),
+        (
+            lambda p, y: fit_conformal(p, torch.where(torch.arange(100)[:, None] == 4, torch.nan, y)),
+            "y must hold numbers for fit_conformal; got NaN in row 5. Drop rows with missing targets.",
+        ),
+        (lambda p, y: fit_conformal(p[:0], y[:0]), "y must have at least 1 row for fit_conformal; got 0."),
         (
             lambda p, y: fit_conformal(p, y[:1]),
             "y must have shape (100, 1) to match distribution; got (1, 1).",

@@ -118,6 +118,23 @@ def test_slopes_stay_above_the_floor_and_no_density_becomes_zero():
     assert bool((correction(wrong).log_prob(far) >= wrong.log_prob(far) - 2.4).all())
 
 
+def test_several_dimensions_keep_their_modes_unless_maps_are_asked_for():
+    generator = torch.Generator().manual_seed(0)
+    base = Mixture(Categorical(torch.ones(200, 1)), DiagonalNormal(*torch.ones(2, 200, 1, 2, dtype=DOUBLE)))
+    correction = fit_recalibration(base, 1 + 2 * torch.randn(200, 2, generator=generator, dtype=DOUBLE))
+    assert correction.maps is None
+    assert correction(base).modes().count.tolist() == [1] * 200
+    assert correction.spread == pytest.approx(2.0, rel=0.15)
+
+
+def test_right_counts_whose_targets_come_from_a_usual_seed_are_hardly_changed():
+    counts = Mixture(Categorical(torch.ones(2000, 1)), Poisson(torch.ones(2000, 1, 1, dtype=DOUBLE)))
+    level = torch.rand(2000, 1, generator=torch.Generator().manual_seed(0), dtype=DOUBLE)
+    correction = fit_recalibration(counts, counts.icdf(level))
+    y = counts.sample(generator=torch.Generator().manual_seed(5))
+    assert (correction(counts).log_prob(y) - counts.log_prob(y)).mean() > -0.004
+
+
 def test_a_correction_survives_json():
     correction = Recalibration(1.25, 0.8, (PITMap(torch.tensor([0.0, 0.3, 1.0]), torch.tensor([1.0, 2.0, 0.5])),))
     wrong, _, y = simulated(50)
@@ -140,7 +157,7 @@ def test_a_fit_depends_on_its_generator_alone():
         (
             lambda p, y: fit_recalibration(p[:10], y[:10]),
             InputError,
-            "y must have at least 20 rows to fit a recalibration; got 10.",
+            "y must have at least 20 rows for fit_recalibration; got 10.",
         ),
         (
             lambda p, y: fit_recalibration(p, y, kind="isotonic"),
@@ -150,7 +167,7 @@ def test_a_fit_depends_on_its_generator_alone():
         (
             lambda p, y: fit_recalibration(p, y[:50]),
             InputError,
-            "y must have shape (..., 100, 1) to match batch_shape + event_shape; got (50, 1).",
+            "y must have shape (100, 1) to match distribution; got (50, 1).",
         ),
         (
             lambda p, y: fit_recalibration(p, y, min_slope=0.0),
@@ -160,8 +177,7 @@ def test_a_fit_depends_on_its_generator_alone():
         (
             lambda p, y: fit_recalibration(p, Incomplete.missing(torch.full_like(y, torch.nan)), kind="spline"),
             TypeError,
-            "y must be a tensor of exact targets for fit_recalibration; got Incomplete, "
-            "which kind='temperature' takes.",
+            "y must be a tensor of exact targets for fit_recalibration; got Incomplete, which no correction takes.",
         ),
         (
             lambda p, y: fit_recalibration(y, y),

@@ -1,13 +1,16 @@
 r"""Sets that hold a new target with a guaranteed probability, whatever the model is worth.
 
-Every held-out row gets a score s: the smallest level at which its own set would have held its target. With n of them,
-the set at the level
+Every held-out row gets a score s: how large its own set had to be to hold its target. With n of them, sets of the size
 
 .. math:: \hat{s} = \text{the } \lceil (n + 1) \alpha \rceil\text{-th smallest score}
 
-holds the target of a new row with probability at least :math:`\alpha`, if rows are exchangeable; where scores hardly
+hold the target of a new row with probability at least :math:`\alpha`, if rows are exchangeable; where scores hardly
 tie, with at most :math:`\alpha + 1 / (n + 1)`. The sets are central intervals, or the highest-density regions of the
 prediction: unions of intervals where it has several modes.
+
+Sizes are told by what the prediction holds outside, :math:`s = -\log(1 - \text{level})` in nats, which keeps its digits
+however sure of itself the model is. Regions whose level cannot be told from 1 are those where the density exceeds
+that of the border of the last one that can, less the nats that s is beyond.
 
 The probability is over all rows. Within groups of rows that are named beforehand it is held in every group, and with
 ``adaptive=True`` within groups by the predicted spread, whose borders come from rows that are not used for scores.
@@ -21,9 +24,9 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self, final
 
 import numpy as np
 import torch
@@ -31,16 +34,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from manymodes import _checks
-from manymodes.distributions import Atoms, Prediction, Region
+from manymodes.calibration.held_out import held_out_targets
+from manymodes.calibration.sets import KINDS, Kind
+from manymodes.distributions import Prediction, Region
+from manymodes.distributions.randomness import default_generator
+from manymodes.metrics.spread import log_spread
 
 Labels = NDArray[Any]
-Score = Callable[[Prediction, Tensor], Tensor]
 
 _SHARE_FOR_BORDERS = 0.25  # of the rows, which say where groups by spread begin
-_MOST_GROUPS = 5
-_ROWS_PER_GROUP = 40
-_WHOLE = 1 - 1e-12  # levels from here on stand for everything
-_NUDGE = 1e-9  # of levels
+_MOST_GROUPS, _ROWS_PER_GROUP = 5, 40
 
 
 def fit_conformal(
@@ -82,22 +85,16 @@ def fit_conformal(
     """
     _checks.instance("distribution", distribution, Prediction)
     level = _checks.number_between("level", level, 0.0, 1.0)
-    score = _checks.one_of("kind", kind, _SCORES)
-    y = distribution.check_target(y)
-    _checks.matches_shape("y", y.shape, (*distribution.batch_shape, *distribution.event_shape), "to match distribution")
+    sets = _checks.one_of("kind", kind, KINDS)
+    y = held_out_targets("fit_conformal", distribution, y, "no conformal set", at_least=1)
     if groups is not None and adaptive:
         raise _checks.InputError("groups must be left out with adaptive=True, which makes its own; got both.")
-    labels = _labels(groups, len(y))
-    borders, rows = torch.empty(0, dtype=torch.float64), torch.arange(len(y))
-    if adaptive:
-        borders, rows = _borders(distribution, level, generator)
-        labels = _by_spread(distribution, borders)
-    scores = score(distribution, y).double().cpu().numpy()
-    thresholds = {
-        label: _threshold(scores[rows][labels[rows] == label], level, label if len(set(labels.tolist())) > 1 else None)
-        for label in np.unique(labels).tolist()
-    }
-    return ConformalSets(level, kind, thresholds, tuple(borders.tolist()), groups is not None)
+    with torch.no_grad():
+        borders, rows = _borders(distribution, level, generator) if adaptive else ((), torch.arange(len(y)))
+        labels = _by_spread(distribution, borders) if adaptive else _labels(groups, len(y))
+        scores = sets.score(distribution, y).double().cpu().numpy()
+    thresholds = _thresholds(scores[rows], labels[rows], level)
+    return ConformalSets(level, kind, thresholds, borders, groups is not None)
 
 
 @final
@@ -108,9 +105,8 @@ class ConformalSets:
     Attributes:
         level: The probability.
         kind: ``"region"`` or ``"central"``.
-        thresholds: For every group, the level at which the prediction's own sets hold as much; one group where none
-            were asked for. Above ``level`` where the model is too sure of itself.
-        borders: Predicted spreads, relative to that of the median row, where groups by spread begin.
+        thresholds: For every group, how large sets must be, in nats; one group where none were asked for.
+        borders: Predicted spreads, see ``metrics.log_spread``, where groups by spread begin.
         grouped: Whether the groups are the user's.
     """
 
@@ -119,6 +115,11 @@ class ConformalSets:
     thresholds: dict[Any, float]
     borders: tuple[float, ...] = ()
     grouped: bool = False
+
+    @property
+    def levels(self) -> dict[Any, float]:
+        """For every group, the level of the prediction's own sets that hold enough: higher where it is too sure."""
+        return {label: -math.expm1(-threshold) for label, threshold in self.thresholds.items()}
 
     def predict(self, distribution: Prediction, *, groups: Any = None) -> Region:
         """Return the sets of new rows as unions of intervals, (N, J), with what the prediction says they hold.
@@ -136,16 +137,8 @@ class ConformalSets:
                 f"distribution must have one target dimension to list intervals; got {distribution.event_shape[0]}. "
                 "For several, see contains."
             )
-        levels = self._levels(distribution, groups)
-        whole = levels >= _WHOLE
-        # What a set holds to the last digit, an integer say, rounding shall not take out.
-        eps = torch.finfo(distribution.logits.dtype).eps
-        levels = (levels + max(_NUDGE, 8 * eps)).to(distribution.logits).clamp_max(1 - eps)
-        if self.kind == "central":
-            region = _central(distribution, levels)
-        else:
-            region = distribution.highest_density_region(levels)
-        return _with_everything(region, whole)
+        with torch.no_grad():
+            return self._sets.region(distribution, self._of_rows(distribution, groups))
 
     def contains(self, distribution: Prediction, y: Tensor, *, groups: Any = None) -> Tensor:
         """Return which targets, (N, D), lie in the sets of their rows, (N,); for any number of dimensions.
@@ -155,53 +148,63 @@ class ConformalSets:
             y: Targets, (N, D).
             groups: Labels of the rows, (N,), where the fit had some.
         """
-        score = _SCORES[self.kind](distribution, distribution.check_target(y)).double()
-        return score <= self._levels(distribution, groups).to(score.device)
+        with torch.no_grad():
+            y = held_out_targets("contains", distribution, y, "no conformal set", at_least=0)
+            score = self._sets.score(distribution, y).double()
+            return score <= self._of_rows(distribution, groups).to(score.device)
 
-    def _levels(self, distribution: Prediction, groups: Any) -> Tensor:
+    def to_dict(self) -> dict[str, Any]:
+        """Return the sets as numbers, texts and lists, to be kept in a file of JSON."""
+        groups = [[label, threshold] for label, threshold in self.thresholds.items()]
+        return {
+            "level": self.level, "kind": self.kind, "thresholds": groups, "borders": list(self.borders),
+            "grouped": self.grouped,
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Return the sets that ``to_dict`` wrote."""
+        thresholds = dict(values["thresholds"])
+        return cls(values["level"], values["kind"], thresholds, tuple(values["borders"]), values["grouped"])
+
+    @property
+    def _sets(self) -> Kind:
+        return KINDS[self.kind]
+
+    def _of_rows(self, distribution: Prediction, groups: Any) -> Tensor:
+        """Return the threshold of every row, (N,)."""
         _checks.instance("distribution", distribution, Prediction)
-        n_rows = distribution.batch_shape.numel()
         if (groups is not None) != self.grouped:
             rule = "be given, since the fit had some" if self.grouped else "be left out, since the fit had none"
             raise _checks.InputError(f"groups must {rule}; got {'none' if groups is None else 'some'}.")
-        labels = _labels(groups, n_rows)
-        if self.borders:
-            labels = _by_spread(distribution, torch.tensor(self.borders, dtype=torch.float64))
-        unknown = [label for label in np.unique(labels).tolist() if label not in self.thresholds]
+        n_rows = distribution.batch_shape.numel()
+        labels = _by_spread(distribution, self.borders) if self.borders else _labels(groups, n_rows)
+        names, number = np.unique(labels, return_inverse=True)
+        unknown = [name for name in names.tolist() if name not in self.thresholds]
         if unknown:
             known = _checks.quoted(list(self.thresholds)[:10])
             raise _checks.InputError(f"groups must be among those of the fit, {known}; got {unknown[0]!r}.")
-        return torch.tensor([self.thresholds[label] for label in labels.tolist()], dtype=torch.float64)
+        values = np.array([self.thresholds[name] for name in names.tolist()], dtype=np.float64)
+        return torch.from_numpy(values[number])
 
 
-# --- scores: the smallest level at which a set holds its target ---
+def _thresholds(scores: NDArray[np.float64], labels: Labels, level: float) -> dict[Any, float]:
+    """Return for every group the score whose rank gives the level, or refuse too few of them."""
+    names, number = np.unique(labels, return_inverse=True)
+    order = np.lexsort((scores, number))
+    runs = np.split(scores[order], np.cumsum(np.bincount(number))[:-1])
+    found = {}
+    for name, run in zip(names.tolist(), runs, strict=True):
+        rank = math.ceil((len(run) + 1) * level - 1e-9)
+        if rank > len(run):
+            where = f" in every group, and group {name!r} has {len(run)}" if len(names) > 1 else f"; got {len(run)}"
+            raise _checks.InputError(f"y must have at least {_needed(level)} rows for level={level:g}{where}.")
+        found[name] = float(run[rank - 1])
+    return found
 
 
-def _central_score(distribution: Prediction, y: Tensor) -> Tensor:
-    if distribution.event_shape != (1,):
-        raise _checks.InputError(
-            f"kind must be 'region' for several target dimensions; got 'central' for {distribution.event_shape[0]}."
-        )
-    below, above = distribution.cdf(y), distribution.exceedance(y)  # both count what lies on the target
-    return (1 - 2 * torch.minimum(below, above)).clamp_min(0.0).squeeze(-1)
-
-
-def _region_score(distribution: Prediction, y: Tensor) -> Tensor:
-    return distribution.highest_density_rank(y)
-
-
-_SCORES: dict[str, Score] = {"region": _region_score, "central": _central_score}
-
-
-def _threshold(scores: NDArray[np.float64], level: float, label: Any) -> float:
-    """Return the score whose rank gives the level, or refuse too few of them."""
-    rank = math.ceil((len(scores) + 1) * level - 1e-9)
-    if rank > len(scores):
-        needed = math.ceil(level / (1 - level) - 1e-9)
-        where = "" if label is None else f" in every group, and group {label!r} has {len(scores)}"
-        got = f"; got {len(scores)}" if label is None else ""
-        raise _checks.InputError(f"y must have at least {needed} rows for level={level:g}{where}{got}.")
-    return float(np.partition(scores, rank - 1)[rank - 1])
+def _needed(level: float) -> int:
+    return math.ceil(level / (1 - level) - 1e-9)
 
 
 # --- groups ---
@@ -215,54 +218,27 @@ def _labels(groups: Any, n_rows: int) -> Labels:
     return labels
 
 
-def _borders(distribution: Prediction, level: float, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-    """Return spreads where groups begin, and the rows, sorted, that are left for scores."""
+def _borders(
+    distribution: Prediction, level: float, generator: torch.Generator | None
+) -> tuple[tuple[float, ...], Tensor]:
+    """Return spreads where groups begin, and the rows that are left for scores: all where there is one group."""
     n_rows = distribution.batch_shape.numel()
-    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    generator = default_generator(generator, torch.device("cpu"))
     order = torch.randperm(n_rows, generator=generator, device=generator.device).cpu()
-    for_borders, rest = order[: int(_SHARE_FOR_BORDERS * n_rows)], order[int(_SHARE_FOR_BORDERS * n_rows) :]
-    fewest = max(_ROWS_PER_GROUP, 2 * math.ceil(level / (1 - level)))
-    n_groups = min(_MOST_GROUPS, max(len(rest) // fewest, 1))
-    levels = torch.arange(1, n_groups, dtype=torch.float64) / n_groups
-    return torch.quantile(_spread(distribution)[for_borders], levels) if n_groups > 1 else levels, rest.sort().values
+    for_borders, rest = order.split([int(_SHARE_FOR_BORDERS * n_rows), n_rows - int(_SHARE_FOR_BORDERS * n_rows)])
+    spread = log_spread(distribution).double().cpu()
+    fewest = max(_ROWS_PER_GROUP, 2 * _needed(level))
+    n_groups = min(_MOST_GROUPS, len(rest) // fewest)
+    wanted = np.quantile(spread[for_borders].numpy(), np.arange(1, n_groups) / n_groups) if n_groups > 1 else []
+    borders: list[float] = []
+    for border in sorted(set(map(float, wanted))):  # predictions may have few spreads
+        within = int(((spread[rest] >= (borders[-1] if borders else -math.inf)) & (spread[rest] < border)).sum())
+        if min(within, int((spread[rest] >= border).sum())) >= _needed(level):
+            borders.append(border)
+    return tuple(borders), rest.sort().values if borders else torch.arange(n_rows)
 
 
-def _by_spread(distribution: Prediction, borders: Tensor) -> Labels:
-    labels: Labels = torch.searchsorted(borders, _spread(distribution), right=True).numpy()
+def _by_spread(distribution: Prediction, borders: Sequence[float]) -> Labels:
+    spread = log_spread(distribution).double().cpu().numpy()
+    labels: Labels = np.searchsorted(np.asarray(borders, dtype=np.float64), spread, side="right")
     return labels
-
-
-def _spread(distribution: Prediction) -> Tensor:
-    """Return the length of the middle half of the prediction, summed in logarithms over dimensions, (N,)."""
-    length = (distribution.icdf(0.75) - distribution.icdf(0.25)).double()
-    return length.clamp_min(torch.finfo(torch.float64).tiny).log().sum(-1).cpu()
-
-
-# --- sets ---
-
-
-def _central(distribution: Prediction, levels: Tensor) -> Region:
-    tail = 0.5 * (1 - levels).unsqueeze(-1)
-    low, high = distribution.icdf(tail), distribution.isf(tail)
-    none = low[..., :0]
-    return Region(
-        low, high, distribution.probability(low, high), torch.ones_like(low, dtype=torch.bool),
-        torch.full_like(levels, torch.nan), Atoms(none, none, none.bool()),
-    )  # fmt: skip
-
-
-def _with_everything(region: Region, whole: Tensor) -> Region:
-    """Return the region, which is the whole line in some rows."""
-    if not bool(whole.any()):
-        return region
-    if not region.mask.shape[-1]:  # atoms only
-        none = torch.full_like(region.log_level, torch.nan).unsqueeze(-1)
-        region = replace(region, low=none, high=none, mass=torch.zeros_like(none), mask=torch.zeros_like(none).bool())
-    first = torch.zeros_like(region.mask)
-    first[..., 0] = True
-    rows = whole.unsqueeze(-1)
-    mask = torch.where(rows, first, region.mask)
-    low = torch.where(rows, torch.where(first, -torch.inf, torch.nan), region.low)
-    high = torch.where(rows, torch.where(first, torch.inf, torch.nan), region.high)
-    mass = torch.where(rows, first.to(region.mass), region.mass)
-    return replace(region, low=low, high=high, mass=mass, mask=mask)

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from manymodes import _checks, metrics
 from manymodes.calibration import pit_maps
+from manymodes.calibration.held_out import held_out_targets
 from manymodes.calibration.temperature import fit_temperature
 from manymodes.distributions import Mixture, PITMap, Prediction, Recalibrated
-from manymodes.metrics.targets import refuse_incomplete
+from manymodes.distributions.randomness import default_generator
 
 LEAST_ROWS = 20
 _KINDS = {"auto": pit_maps.best, "beta": pit_maps.beta, "spline": pit_maps.spline, "temperature": None}
@@ -95,9 +96,9 @@ def fit_recalibration(
         y: Their targets, (N, D).
         kind: ``"temperature"``, two numbers, after which predictions stay mixtures of the same family; ``"beta"``, maps
             of the conditional cdfs with three parameters, for shift, spread and skewness; ``"spline"``, any smooth
-            monotone maps, as fine as the rows allow; ``"auto"``, a temperature, then the maps that score best on folds
-            of the rows, each only where it gains more than a standard error, or anything and a test says that the
-            prediction is not calibrated.
+            monotone maps, as fine as the rows allow; ``"auto"``, a temperature, then for a single
+            target the map that scores best on folds of the rows, each only where it gains more than a standard error,
+            or anything and a test says that the prediction is not calibrated.
         min_slope: Least slope of maps, in (0, 1): densities fall to no less than this share.
         generator: Source of randomness for folds and for what is spread over jumps of a cdf; None takes a fixed seed.
 
@@ -118,19 +119,14 @@ def fit_recalibration(
     _checks.instance("distribution", distribution, Mixture)
     fit = _checks.one_of("kind", kind, _KINDS)
     min_slope = _checks.number_between("min_slope", min_slope, 0.0, 1.0)
-    y = distribution.check_target(y)
-    _checks.matches_shape("y", y.shape, (*distribution.batch_shape, *distribution.event_shape), "to match distribution")
-    if len(y) < LEAST_ROWS:
-        raise _checks.InputError(f"y must have at least {LEAST_ROWS} rows to fit a recalibration; got {len(y)}.")
-    if kind != "temperature":
-        refuse_incomplete("fit_recalibration", y, "kind='temperature'")
+    y = held_out_targets("fit_recalibration", distribution, y, "no correction", at_least=LEAST_ROWS)
     if fit is not None and kind != "auto":
         Recalibrated(distribution, [PITMap.identity()] * distribution.event_shape[0])  # refuses angles
     temperature = spread = 1.0
     if kind == "temperature" or (kind == "auto" and _can_widen(distribution)):
         temperature, spread = fit_temperature(distribution, y)
     found = Recalibration(temperature, spread)
-    if fit is None or (kind == "auto" and "angle" in distribution.components.kinds):
+    if fit is None or (kind == "auto" and (y.shape[-1] > 1 or "angle" in distribution.components.kinds)):
         return found
     levels = _levels(found(distribution), y, generator)
     maps = tuple(pit_maps.floored(fit(column), min_slope) for column in levels)
@@ -149,8 +145,7 @@ def _can_widen(distribution: Mixture) -> bool:
 
 def _levels(distribution: Prediction, y: Tensor, generator: torch.Generator | None) -> list[pit_maps.Array]:
     """Return the conditional PIT of every target dimension, (N,) each, its rows shuffled."""
-    if generator is None:
-        generator = torch.Generator(y.device).manual_seed(0)
+    generator = default_generator(generator, y.device)
     with torch.no_grad():
         levels = [metrics.pit(given, target, generator=generator) for given, target in _in_turn(distribution, y)]
     order = torch.randperm(len(y), generator=generator, device=generator.device)

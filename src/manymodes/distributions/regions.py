@@ -20,7 +20,7 @@ from torch import Tensor
 
 from manymodes.distributions.atoms import take_apart
 from manymodes.distributions.lattice import smallest_set, stretches
-from manymodes.distributions.levels import Slopes, solve
+from manymodes.distributions.levels import Slopes, above, solve
 from manymodes.distributions.limits import filled
 from manymodes.distributions.line import Line
 from manymodes.distributions.results import Atoms, Region
@@ -69,6 +69,14 @@ def _intervals(line: Line, level: Tensor) -> tuple[Tensor, Tensor, Tensor, Tenso
     log_level, ends = solve(line, slopes, level, torch.minimum(least, most), most)
     low, high = _joined(line, peak, valley, ends, log_level)
     return low, high, line.masses(low, high), log_level
+
+
+def above_level(line: Line, log_level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return low, high and mass of the intervals, (N, J) each, where a density on the line exceeds a log-level, (N,)."""
+    peak, valley = find_extrema(line, share=0.3 * torch.finfo(log_level.dtype).eps ** 0.5)
+    ends, _, _ = above(line, slopes_beside(line, peak, valley, log_level), log_level)
+    low, high = _joined(line, peak, valley, ends, log_level)
+    return low, high, line.masses(low, high)
 
 
 def slopes_beside(line: Line, peak: Tensor, valley: Tensor, least: Tensor) -> Slopes:
