@@ -118,7 +118,17 @@ def _average(records: list[Record]) -> Record:
             average[name]["gained error"] = float(by_fit.std(ddof=1) / math.sqrt(_FITS))
         else:
             average[name] = float(np.mean([record[name] for record in records]))
+            if name.endswith("covered"):
+                values = np.array([record[name] for record in records])
+                average[f"{name} error"] = float(values.reshape(_FITS, -1).mean(1).std(ddof=1) / math.sqrt(_FITS))
+                bound = 2 * _binomial_error(records[0]["n"])
+                average[f"{name} within"] = float(np.mean(np.abs(values - _LEVEL) <= bound))
     return average
+
+
+def _binomial_error(n: float) -> float:
+    """Return the standard error of the share covered: both the rows that correct and those that judge are random."""
+    return math.sqrt(_LEVEL * (1 - _LEVEL) * 2 / n)
 
 
 def _rows(table: str) -> tuple[np.ndarray, np.ndarray]:
@@ -134,17 +144,19 @@ def _markdown(record: Record) -> str:
     names = [name for name in TABLES if name in tables]
     lines = [f"Made by `python -m benchmarks.calibration`. {record['machine']}", "", str(__doc__).split("\n\n", 1)[1]]
     lines += ["## Conformal sets of 90 %", ""]
-    lines += [
-        "| table | test rows | regions cover | binomial error | intervals cover | length of regions / intervals |"
-    ]
-    lines += ["|---|---|---|---|---|---|"]
+    lines += ["Means over 50 splits, with standard errors over the fits; a single split has the binomial error.", ""]
+    lines += ["| table | test rows | regions cover | binomial error | within two of them | intervals cover | lengths |"]
+    lines += ["|---|---|---|---|---|---|---|"]
     for name in names:
         found = tables[name]
-        error = math.sqrt(_LEVEL * (1 - _LEVEL) * 2 / found["n"])  # rows that correct are random, too
         ratio = found["region length"] / found["central length"] if "central length" in found else math.nan
         central = f"{found['central covered']:.1%}" if "central covered" in found else "-"
         one = f"{ratio:.2f}" if math.isfinite(ratio) else "-"
-        lines.append(f"| {name} | {found['n']:.0f} | {found['region covered']:.1%} | {error:.1%} | {central} | {one} |")
+        covered = f"{found['region covered']:.1%} ± {found['region covered error']:.1%}"
+        error, within = _binomial_error(found["n"]), found["region covered within"]
+        lines.append(
+            f"| {name} | {found['n']:.0f} | {covered} | {error:.1%} | {within:.0%} of splits | {central} | {one} |"
+        )
     for kind in ("as it is", "too narrow", "one normal"):
         lines += ["", f"## Recalibration of the model {_WORDS[kind]}", ""]
         lines += [

@@ -24,6 +24,7 @@ from manymodes.distributions import (
     Recalibrated,
     StudentT,
     VonMises,
+    entropy,
     joined,
 )
 
@@ -347,3 +348,18 @@ def test_many_rows_at_once_give_what_single_rows_give():
     torch.testing.assert_close(together.mean[7:8], alone.mean)
     torch.testing.assert_close(together.modes().location[7, : alone.modes().mask.shape[-1]], alone.modes().location[0])
     torch.testing.assert_close(together.highest_density_region(0.9).total_mass, torch.full((20,), 0.9, dtype=DOUBLE))
+
+
+def test_moments_that_vanish_are_found_and_do_not_keep_the_search_busy():
+    base = Mixture(weights([0.5, 0.5]), DiagonalNormal(column(-2.0, 2.0), column(0.5, 0.5)))
+    symmetric = PITMap(torch.tensor([0.0, 0.5, 1.0]), torch.tensor([2.0, 1.0, 2.0]))
+    density = Recalibrated(base, [symmetric])
+    assert density.mean.item() == pytest.approx(0.0, abs=1e-8)
+    assert density.skewness.item() == pytest.approx(0.0, abs=1e-8)
+
+
+def test_the_entropy_is_that_of_the_recalibrated_density():
+    density = Recalibrated(normals(), [BENT])
+    expected = integral(density, lambda y: -float(density.log_prob(torch.tensor([[y]], dtype=DOUBLE))))
+    found = entropy(density, standard_error=0.005)
+    assert abs(found.value.item() - expected) < 4 * found.standard_error.item()

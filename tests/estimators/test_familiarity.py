@@ -94,3 +94,18 @@ def test_a_warm_start_knows_the_rows_of_both_fits():
     assert far.tolist() == [False, True, False]
     x = torch.from_numpy(np.concatenate([first, second]))
     assert model.familiarity_.share_of_training_rows(x, torch.sin(x)) == 1.0
+
+
+@pytest.mark.parametrize(("n_rows", "n_features"), [(200, 20), (200, 50), (1000, 20)])
+def test_ordinary_rows_of_wide_tables_are_seldom_far(n_rows, n_features):
+    rng = np.random.default_rng(9)
+    known = learned(rng.normal(size=(n_rows, n_features)))
+    share = known.is_far(torch.from_numpy(rng.normal(size=(4000, n_features)))).double().mean()
+    assert share < 0.06
+
+
+def test_where_nothing_tells_whether_rows_are_known_that_is_said():
+    rng = np.random.default_rng(10)
+    known = learned(rng.normal(size=(200_000, 1)))
+    few = torch.from_numpy(rng.normal(size=(3, 1)))
+    assert np.isnan(known.share_of_training_rows(few, few))

@@ -71,8 +71,8 @@ def test_training_rows_are_warned_of():
     with pytest.warns(UserWarning, match="X and y") as caught:
         RecalibratedRegressor(model, cv="prefit", random_state=0).fit(X, y)
     assert str(caught[0].message) == (
-        "X and y must be rows that the estimator was not fitted to; about 100% of them are rows of its fit, on which its "
-        "predictions look better than they are. Hand in others, or use folds, cv=5."
+        "X and y must be rows that the estimator was not fitted to; about 100% of them are rows of its fit, on which "
+        "its predictions look better than they are. Hand in others, or use folds, cv=5."
     )
 
 
@@ -141,6 +141,13 @@ def test_bad_settings_get_one_sentence(settings, message):
     with pytest.raises(InputError) as error:
         RecalibratedRegressor(UnconditionalDensity(), **settings).fit(X, y)
     assert str(error.value) == message
+
+
+def test_rows_of_a_group_are_never_on_both_sides_of_a_fold():
+
+    groups = np.repeat(np.arange(6), 10)
+    folds = list(RecalibratedRegressor(UnconditionalDensity(), cv=3)._folds(60, 0, groups))
+    assert all(not set(groups[learns]) & set(groups[judged]) for learns, judged in folds)
 
 
 def test_what_predicts_no_densities_is_refused():

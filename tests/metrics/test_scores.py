@@ -7,7 +7,7 @@ from torch.distributions import Categorical
 
 from manymodes import metrics
 from manymodes._checks import InputError
-from manymodes.distributions import DiagonalNormal, Incomplete, Mixture, SphericalNormal
+from manymodes.distributions import DiagonalNormal, Incomplete, Mixture, SphericalNormal, VonMises
 from manymodes.distributions.families import FullNormal, LowRankNormal
 
 SETTINGS = ("variogram_score", "quantile_weighted_crps", "pinball_loss")  # need more than targets, or of them
@@ -186,3 +186,30 @@ def test_metrics_of_exact_targets_refuse_incomplete_ones(metric):
     assert (
         str(caught.value) == f"y must be a tensor of exact targets for {name}; got Incomplete, which log_score takes."
     )
+
+
+def test_the_crps_of_angles_is_not_strictly_proper_and_nobody_says_it_is():
+    loc = torch.tensor([[[0.0], [torch.pi - 1e-12]]], dtype=torch.float64)
+    two = Mixture(Categorical(torch.ones(1, 2)), VonMises(loc, torch.full_like(loc, 20.0)))
+    even = Mixture(Categorical(torch.ones(1, 1)), VonMises(loc[:, :1], torch.full_like(loc[:, :1], 1e-12)))
+    y = two.sample((4000,), generator=torch.Generator().manual_seed(0)).reshape(-1, 1)
+    own, other = (metrics.crps(density.expand((4000,)), y).mean().item() for density in (two, even))
+    assert own == pytest.approx(other, abs=1e-3)
+    table = metrics.score_table(two.expand((5,)), y[:5])
+    marks = dict(zip(table.score, table.strictly_proper, strict=True))
+    assert marks["log_score"]
+    assert not marks["crps"]
+
+
+def test_an_event_at_its_end_happened_in_any_precision():
+    density = Mixture(Categorical(torch.ones(1, 1)), DiagonalNormal(*torch.ones(2, 1, 1, 1, dtype=torch.float64)))
+    y = torch.tensor([[0.1]], dtype=torch.float64)
+    expected = (1 - density.exceedance(y)).square()
+    torch.testing.assert_close(metrics.brier_score(density, y, low=0.1), expected)
+
+
+def test_targets_that_are_missing_have_no_score_of_an_event_and_no_coverage():
+    density = Mixture(Categorical(torch.ones(1, 1)), DiagonalNormal(*torch.ones(2, 1, 1, 1)), validate_args=False)
+    y = torch.tensor([[torch.nan]])
+    assert bool(metrics.brier_score(density, y, low=0.0).isnan().all())
+    assert bool(metrics.coverage(density, y).isnan().all())

@@ -17,6 +17,8 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.distributions.families.normal import IndependentNormal
 from manymodes.distributions.mixture import Mixture
+from manymodes.distributions.prediction import Prediction
+from manymodes.distributions.randomness import default_generator
 
 _ROUND = 64  # samples of each component at a time
 
@@ -44,7 +46,7 @@ class Estimate:
 
 @torch.no_grad()
 def entropy(
-    distribution: Mixture,
+    distribution: Prediction,
     *,
     standard_error: float = 0.01,
     max_samples: int = 100_000,
@@ -64,6 +66,8 @@ def entropy(
     Returns:
         The entropy of each prediction, (N,).
     """
+    if not isinstance(distribution, Mixture):
+        return _of_samples(distribution, standard_error, max_samples, generator)
     weights, logits = distribution.weights, distribution.logits
     try:
         own = distribution.components.entropy()
@@ -79,6 +83,23 @@ def entropy(
     known = torch.where(weights > 0, weights * (own - logits), 0.0).sum(-1)
     rest = _expectation(distribution, overlap, standard_error, max_samples, generator)
     return Estimate(known + rest.value, rest.standard_error, rest.n_samples)
+
+
+def _of_samples(
+    distribution: Prediction, standard_error: float, max_samples: int, generator: torch.Generator | None
+) -> Estimate:
+    """Return the mean of -log p over samples of the whole, for what has no components to take them from."""
+    standard_error = _checks.positive("standard_error", standard_error)
+    max_samples = _checks.integer_at_least("max_samples", max_samples, 2)
+    generator = default_generator(generator, distribution.logits.device)
+    heights: list[Tensor] = []
+    while True:
+        size = min(8 * _ROUND, max_samples - sum(map(len, heights)))
+        heights.append(-distribution.log_prob(distribution.sample((size,), generator=generator)))
+        values = torch.cat(heights)
+        error = values.std(0) / len(values) ** 0.5
+        if len(values) >= max_samples or bool((error <= standard_error).all()):
+            return Estimate(values.mean(0), error, len(values))
 
 
 def entropy_bounds(distribution: Mixture) -> tuple[Tensor, Tensor]:

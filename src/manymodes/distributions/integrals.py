@@ -75,8 +75,8 @@ class _Panels(NamedTuple):
 def integral(f: Integrand, places: Tensor, borders: Tensor, width: int = 1) -> Tensor:
     """Return the integrals of every row from its first to its last place, (R,).
 
-    A relative error of 1e-10 is aimed at. Where the integrand carries a gradient, so does the integral: that of the sum
-    over the panels found, whose places are constants.
+    An error of 1e-10 of the integral of absolute values is aimed at. Where the integrand carries a gradient, so does
+    the integral: that of the sum over the panels found, whose places are constants.
 
     Args:
         f: Integrand of places (Q, P) and the rows (P,) they belong to, at least piecewise smooth.
@@ -119,20 +119,23 @@ def _refined(f: Integrand, panels: _Panels, places: Tensor, borders: Tensor, wid
     """Return the integrals, (R,), and the panels that make them."""
     ordered, _ = _known(places, borders)
     done, kept = torch.zeros_like(ordered[0]), []
+    size_done = torch.zeros_like(done)  # of the integrand's absolute values, beside which errors are judged
     for _ in range(_MOST_CUTS):
         if not len(panels.row):
             break
         results = [_rule(f, chunk) for chunk in panels.chunks(width)]
-        value, error = (torch.cat(parts) for parts in zip(*results, strict=True))
-        total = done.index_add(0, panels.row, value)
+        value, error, size = (torch.cat(parts) for parts in zip(*results, strict=True))
+        total = size_done.index_add(0, panels.row, size)
         halves = _halves(panels, ordered)
         # A panel with no number inside cannot be cut, and what is not a number cannot be mended.
-        open_ = (
-            (error > _ENOUGH * total[panels.row].abs()) & (halves[0].high > panels.low) & (halves[1].low < panels.high)
-        )
+        open_ = (error > _ENOUGH * total[panels.row]) & (halves[0].high > panels.low) & (halves[1].low < panels.high)
         kept.append(panels.take(~open_))
         done = done.index_add(0, panels.row[~open_], value[~open_])
+        size_done = size_done.index_add(0, panels.row[~open_], size[~open_])
         panels = _joined([half.take(open_) for half in halves])
+    if len(panels.row):  # what is left is as good as it gets
+        rest = torch.cat([_rule(f, chunk)[0] for chunk in panels.chunks(width)])
+        done, kept = done.index_add(0, panels.row, rest), [*kept, panels]
     return done, _joined(kept) if kept else panels
 
 
@@ -153,8 +156,8 @@ def _joined(parts: list[_Panels]) -> _Panels:
     return _Panels(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 
-def _rule(f: Integrand, panels: _Panels) -> tuple[Tensor, Tensor]:
-    """Return integrals over panels, and the errors they are believed to have, (P,) each."""
+def _rule(f: Integrand, panels: _Panels) -> tuple[Tensor, Tensor, Tensor]:
+    """Return integrals over panels, the errors they are believed to have, and those of absolute values, (P,) each."""
     nodes, shares, coarse, ends = (part.to(panels.low) for part in _RULE)
     half = 0.5 * panels.high - 0.5 * panels.low
     places = 0.5 * panels.low + 0.5 * panels.high + nodes.unsqueeze(-1) * half
@@ -164,7 +167,7 @@ def _rule(f: Integrand, panels: _Panels) -> tuple[Tensor, Tensor]:
     spread = shares @ (values - 0.5 * fine).abs()
     error = spread * (200 * gap / spread.clamp_min(torch.finfo(gap.dtype).tiny)).clamp_max(1.0) ** 1.5
     hidden = (1 - _NODES[0]) * (ends @ values).abs().sum(0)
-    return half * fine, half * torch.maximum(error, hidden)
+    return half * fine, half * torch.maximum(error, hidden), half * (shares @ values.abs())
 
 
 def _mirrored(values: tuple[float, ...], sign: float) -> Tensor:

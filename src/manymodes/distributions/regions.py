@@ -72,7 +72,7 @@ def _intervals(line: Line, level: Tensor) -> tuple[Tensor, Tensor, Tensor, Tenso
 
 
 def above_level(line: Line, log_level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return low, high and mass of the intervals, (N, J) each, where a density on the line exceeds a log-level, (N,)."""
+    """Return low, high and mass of intervals, (N, J) each, where a density on the line exceeds a log-level, (N,)."""
     peak, valley = find_extrema(line, share=0.3 * torch.finfo(log_level.dtype).eps ** 0.5)
     ends, _, _ = above(line, slopes_beside(line, peak, valley, log_level), log_level)
     low, high = _joined(line, peak, valley, ends, log_level)

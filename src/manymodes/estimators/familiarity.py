@@ -22,11 +22,10 @@ from manymodes.training.randomness import seeded
 _ROWS = 2000  # that centres and their reach are learned from
 _CENTRES, _ROWS_PER_CENTRE = 64, 3
 _QUANTILE = 0.99  # of the distances of rows from the centres of others: beyond is far
-_MARGIN = 0.01  # of a range, that a number may lie outside
 _FARTHEST = 10.0  # standard deviations: one wild value does not decide
 _LEAST_RADIUS = 0.1  # of the usual one
 _MOST_LEVELS = 50  # of categories that count in distances
-_SKETCH = 256
+_SKETCH = 4096
 _PREFIX = "familiarity."
 
 
@@ -42,8 +41,9 @@ class Familiarity:
         levels: Number of levels of columns that hold categories, 0 of others, (F,).
         centres: Centres of the rows, (C, V), in the units of ``_points``.
         radius: Mean distance of the rows around each centre, (C,): where rows are dense, near is nearer.
+        margin: Share of its range by which the worst column of one row in a hundred exceeds that of others, ().
         reach: Radii from the nearest centre that one row in a hundred exceeds, ().
-        sketch: The smallest fingerprints of the rows and their targets, ascending, (at most 256,).
+        sketch: The smallest fingerprints of the rows and their targets, ascending, (at most 4,096,).
     """
 
     low: Tensor
@@ -53,6 +53,7 @@ class Familiarity:
     levels: Tensor
     centres: Tensor
     radius: Tensor
+    margin: Tensor
     reach: Tensor
     sketch: Tensor
 
@@ -81,8 +82,8 @@ class Familiarity:
         centres = spread_centres(learns, max(1, min(_CENTRES, len(learns) // _ROWS_PER_CENTRE)), generator)
         radius = _radius(learns, centres)
         return cls(
-            low=torch.where(known, x, torch.inf).amin(0),
-            high=torch.where(known, x, -torch.inf).amax(0),
+            **_range(x),
+            margin=_usual_excess(x, generator),
             loc=loc,
             scale=scale,
             levels=levels,
@@ -105,6 +106,7 @@ class Familiarity:
             high=torch.maximum(own.high, other.high),
             centres=torch.cat([own.centres, other.centres]),
             radius=torch.cat([own.radius, other.radius]),
+            margin=torch.maximum(own.margin, other.margin),
             reach=torch.maximum(own.reach, other.reach),
             sketch=_smallest(torch.cat([own.sketch, other.sketch]).numpy()),
         )
@@ -112,17 +114,17 @@ class Familiarity:
     def is_far(self, x: Tensor) -> Tensor:
         """Return which rows, (N, F), lie outside the range of a column, or farther from all centres than nearly all."""
         x = x.double()
-        margin = _MARGIN * (self.high - self.low)
-        outside = (x < self.low - margin) | (x > self.high + margin)
         points = _points(x, self.loc, self.scale, self.levels)
-        return outside.any(-1) | (_radii(points, self.centres, self.radius) > self.reach)
+        return (_excess(x, self.low, self.high) > self.margin) | (
+            _radii(points, self.centres, self.radius) > self.reach
+        )
 
     def share_of_training_rows(self, x: Tensor, y: Tensor) -> float:
-        """Return the share of rows (N, F) with targets (N, D) that are training rows, as the sketch tells it."""
+        """Return the share of rows (N, F) with targets (N, D) that are training rows; NaN where nothing tells."""
         prints = np.unique(_fingerprints(x.double(), y))
         comparable = prints[prints <= int(self.sketch[-1])] if len(self.sketch) == _SKETCH else prints
         if not len(comparable):
-            return 0.0
+            return float("nan")
         return float(np.isin(comparable, self.sketch.numpy()).mean())
 
     def to_tensors(self) -> dict[str, Tensor]:
@@ -148,6 +150,30 @@ class Familiarity:
 def is_of_familiarity(name: str) -> bool:
     """Return whether a tensor of a model file is part of this summary, and none of the network's."""
     return name.startswith(_PREFIX)
+
+
+def _range(x: Tensor) -> dict[str, Tensor]:
+    """Return the smallest and the largest value of every column, gaps aside."""
+    known = ~x.isnan()
+    return {
+        "low": torch.where(known, x, torch.inf).amin(0),
+        "high": torch.where(known, x, -torch.inf).amax(0),
+    }
+
+
+def _excess(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Return how far the worst column of each row lies outside its range, in ranges, (N,)."""
+    width = (high - low).clamp_min(torch.finfo(x.dtype).tiny)
+    beyond = torch.maximum(low - x, x - high) / width
+    return beyond.nan_to_num(0.0, posinf=torch.inf).clamp_min(0.0).amax(-1)
+
+
+def _usual_excess(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the excess over the range of one half of the rows that one in a hundred of the other half has."""
+    order = torch.randperm(len(x), generator=generator)
+    first, second = x[order[: (len(x) + 1) // 2]], x[order[(len(x) + 1) // 2 :]][:_ROWS]
+    excess = _excess(second, **_range(first))
+    return torch.quantile(torch.where(excess.isfinite(), excess, 0.0), _QUANTILE)
 
 
 def _points(x: Tensor, loc: Tensor, scale: Tensor, levels: Tensor) -> Tensor:

@@ -65,7 +65,8 @@ class RecalibratedRegressor(DensityRegressorMixin, BaseEstimator):  # type: igno
             X: Features, (N, F).
             y: Targets, (N,) or (N, D), all of them known.
             **fit_params: Handed to the fit on all rows; those with one entry a row, such as ``sample_weight`` or
-                ``groups``, row by row to those on folds, too.
+                ``groups``, row by row to those on folds, too. Folds are of whole ``groups``. Weights count in the fits,
+                not in the correction.
 
         Returns:
             The estimator itself.
@@ -80,7 +81,10 @@ class RecalibratedRegressor(DensityRegressorMixin, BaseEstimator):  # type: igno
         with restored_on_failure(self):
             if self.cv == "prefit":
                 check_is_fitted(self.estimator)
-                _checks.matches_shape("fit_params", (len(fit_params),), (0,), "with cv='prefit'")
+                if fit_params:
+                    raise _checks.InputError(
+                        f"{_checks.quoted(fit_params)} must be left out with cv='prefit', which fits no model."
+                    )
                 self.estimator_ = self.estimator
                 density, targets = self._judged(self.estimator, X, y)
                 self._warn_of_training_rows(X, y)
@@ -140,7 +144,7 @@ class RecalibratedRegressor(DensityRegressorMixin, BaseEstimator):  # type: igno
         """Return predictions of all rows, each by a model that did not see it, and their targets, in one order."""
         n_all = n_rows(X)
         parts, targets, order = [], [], []
-        for learns, judged in self._folds(n_all, seed):
+        for learns, judged in self._folds(n_all, seed, fit_params.get("groups")):
             own = {name: _of_rows(value, learns, n_all) for name, value in fit_params.items()}
             model = clone(self.estimator).fit(take_rows(X, learns), take_rows(y, learns), **own)
             density, target = self._judged(model, take_rows(X, judged), take_rows(y, judged))
@@ -151,13 +155,15 @@ class RecalibratedRegressor(DensityRegressorMixin, BaseEstimator):  # type: igno
             raise _checks.InputError("cv must hold out every row once; got folds that do not.")
         return _joined_folds(parts), torch.cat(targets)
 
-    def _folds(self, n_all: int, seed: int | None) -> Any:
-        from sklearn.model_selection import KFold  # with rows in random order, as check_cv does not
+    def _folds(self, n_all: int, seed: int | None, groups: Any) -> Any:
+        from sklearn.model_selection import GroupKFold, KFold  # rows in random order, as check_cv has them not
 
         cv = self.cv
         if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
-            cv = KFold(_checks.integer_at_least("cv", cv, 2, n_all), shuffle=True, random_state=seed)
-        return check_cv(cv).split(np.empty((n_all, 1)))
+            n_folds = _checks.integer_at_least("cv", cv, 2, n_all)
+            whole = groups is not None
+            cv = GroupKFold(n_folds) if whole else KFold(n_folds, shuffle=True, random_state=seed)
+        return check_cv(cv).split(np.empty((n_all, 1)), groups=groups)
 
     def _judged(self, model: Any, X: Any, y: Any) -> tuple[Mixture, Tensor]:
         targets = model._scored_targets(X, y)

@@ -59,7 +59,7 @@ def coverage(distribution: Prediction, y: Tensor, level: float = 0.9) -> Tensor:
         level: Probability that the interval holds, in (0, 1).
 
     Returns:
-        Indicators for each target dimension by itself, (N, D).
+        Indicators for each target dimension by itself, (N, D); NaN where the target is.
 
     Raises:
         ValueError: Targets of another shape, or a level outside (0, 1).
@@ -72,7 +72,7 @@ def coverage(distribution: Prediction, y: Tensor, level: float = 0.9) -> Tensor:
     else:
         low, high = distribution.central_interval(level)
         inside = (y >= low) & (y <= high)
-    return inside.to(distribution.mean.dtype)
+    return torch.where(y.isnan(), torch.nan, inside.to(distribution.logits.dtype))
 
 
 def between(low: Tensor, high: Tensor, generator: torch.Generator | None) -> Tensor:

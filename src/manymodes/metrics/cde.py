@@ -36,9 +36,10 @@ def cde_loss(
 
     Exact for normal components of any covariance. In one dimension by quadrature, with a relative error of the integral
     below 1e-8 for bounded densities; infinite where the integral is, as for a gamma density of shape 1/2 or less. Next
-    to a weaker pole it is as good at 0; elsewhere numbers are too coarse to come near, and it may miss some per cent.
-    For others in several dimensions the integral is the mean of p over samples, whose standard error is that of p(Y)
-    over sqrt(n_samples), and carries no gradient: neither does the loss.
+    to a weaker pole numbers are too coarse to come near enough: at 0 it misses 2 % for a gamma density of shape .51,
+    and less than 1e-8 from .55 on; elsewhere some per cent. For others in several dimensions the integral is the mean
+    of p over samples, whose standard error is that of p(Y) over sqrt(n_samples), and carries no gradient: neither does
+    the loss.
 
     Args:
         distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,), without atoms.

@@ -71,6 +71,10 @@ def _carries_gradient(distribution: Prediction, y: Tensor) -> bool:
         raise _checks.InputError(
             "energy_score has no gradient for counts and atoms; take log_score, or score under torch.no_grad()."
         )
+    if carries and not isinstance(distribution, Mixture) and distribution.event_shape[0] > 1:
+        raise _checks.InputError(
+            "energy_score has no gradient for recalibrated densities of several dimensions; use torch.no_grad()."
+        )
     return carries
 
 

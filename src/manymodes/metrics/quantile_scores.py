@@ -106,5 +106,6 @@ def brier_score(
     """
     y = distribution.wrapped(exact_target("brier_score", distribution, y))
     probability = distribution.probability(low, high)
-    happened = (y >= torch.as_tensor(low, device=y.device)) & (y <= torch.as_tensor(high, device=y.device))
-    return (probability - happened.to(probability.dtype)).square()
+    first, last = (torch.as_tensor(end, dtype=y.dtype, device=y.device) for end in (low, high))
+    happened = ((y >= first) & (y <= last)).to(probability.dtype)
+    return torch.where(y.isnan(), torch.nan, (probability - happened).square())

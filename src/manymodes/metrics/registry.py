@@ -29,7 +29,8 @@ class Score:
     Attributes:
         function: Function of predictions, targets and maybe settings that returns scores, (N,) or (N, D).
         sees: What it judges: the ``"joint"`` distribution, (N,), or each target dimension by itself, ``"marginal"``.
-        strictly_proper: Whether of what it sees only the true distribution minimises it.
+        strictly_proper: Whether of what it sees only the true distribution minimises it; of angles the CRPS is proper
+            only, since half circles do not tell all distributions apart.
         units: Its units, where ``"y"`` stands for those of the targets.
         on_a_line: Whether it is refused for angles.
     """

@@ -46,8 +46,9 @@ def crps(distribution: Prediction, y: Tensor) -> Tensor:
     atoms among them, by quadrature whose relative error is below 1e-8, see ``metrics.cdf_distance``. Distances between
     angles are those around the circle, in radians. Infinite where the prediction has no finite mean.
 
-    In the units of y; lower is better. Strictly proper in one dimension, among distributions with a finite mean; in
-    several, only for the marginals, see ``energy_score``. Carries the gradient in y and in all parameters but the
+    In the units of y; lower is better. Strictly proper in one dimension, among distributions with a finite mean, but of
+    angles only proper: half circles do not tell all distributions apart. In several, only for the marginals, see
+    ``energy_score``. Carries the gradient in y and in all parameters but the
     places of atoms; that of components that are not normal takes memory for all rows at once.
 
     Args:
@@ -70,7 +71,9 @@ def crps(distribution: Prediction, y: Tensor) -> Tensor:
 
 
 def marginal_crps(distribution: Prediction, y: Tensor) -> Tensor:
-    """Continuous ranked probability score of each target dimension by itself, (N, D), see ``crps``. Strictly proper.
+    """Continuous ranked probability score of each target dimension by itself, (N, D), see ``crps``.
+
+    Strictly proper; of angles only proper.
 
     Args:
         distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).

@@ -36,6 +36,7 @@ class ScoreTable(Table):
         standard_error: Standard error of the mean, (Q,).
         n_rows: Number of rows.
         confidence: Probability that each confidence interval of a difference holds the true one.
+        angles: Targets whose CRPS is proper, but not strictly: that of angles, and ``"all"`` where there are any.
         against: Mean of the other prediction, (Q,); None without one, and so is what follows.
         difference: Mean of the paired differences, this prediction's score less the other's, (Q,): below 0 this one is
             better.
@@ -50,6 +51,7 @@ class ScoreTable(Table):
     standard_error: Tensor
     n_rows: int
     confidence: float
+    angles: frozenset[str] = frozenset()
     against: Tensor | None = None
     difference: Tensor | None = None
     difference_standard_error: Tensor | None = None
@@ -59,7 +61,10 @@ class ScoreTable(Table):
     @property
     def strictly_proper(self) -> tuple[bool, ...]:
         """Whether only the true distribution minimises each line's score, of what it sees."""
-        return tuple(name in SCORES and SCORES[name].strictly_proper for name in self.score)
+        return tuple(
+            name in SCORES and SCORES[name].strictly_proper and not (name == "crps" and target in self.angles)
+            for name, target in zip(self.score, self.target, strict=True)
+        )
 
     def to_dict(self) -> dict[str, list[Any]]:
         """Return the table as columns, one entry a line."""
@@ -137,20 +142,36 @@ def score_table(
         "y", y.shape, (*distribution.batch_shape, *distribution.event_shape), "to match the predictions"
     )
     _checks.rows_at_least(y.shape[:-1].numel(), 1, "a table of scores")
+    missing = y.isnan().any(-1).flatten()
+    if bool(missing.any()):
+        row = _checks.row(int(missing.nonzero()[0]))
+        raise _checks.InputError(f"y must hold numbers for a table of scores; got NaN in {row}.")
     targets = _names(names, y.shape[-1])
     if against is not None:
         _checks.instance("against", against, Prediction)
         shape = (*against.batch_shape, *against.event_shape)
         _checks.matches_shape("the targets of against", shape, tuple(y.shape), "to match y")
+        _refuse_other_measure(distribution, against)
     labels, columns = zip(*_scores(distribution, y, targets, _lines(distribution, against)), strict=True)
     own = torch.stack(columns)  # (Q, N)
     score, target = zip(*labels, strict=True)
     mean, error = _mean_and_error(own)
-    table = ScoreTable(score, target, mean, error, own.shape[1], confidence)
+    lines = _lines(distribution, against)
+    angles = frozenset(["all", *(name for name, plain in zip(targets, lines, strict=True) if not plain)])
+    table = ScoreTable(score, target, mean, error, own.shape[1], confidence, frozenset() if all(lines) else angles)
     if against is None:
         return table
     other = torch.stack([column for _, column in _scores(against, y, targets, _lines(distribution, against))])
     return _compared(table, own, other)
+
+
+def _refuse_other_measure(distribution: Prediction, against: Prediction) -> None:
+    """Refuse to compare probabilities of counts or atoms with densities: units would decide which is better."""
+    if distribution.has_density != against.has_density:
+        raise _checks.InputError(
+            "against must have densities where the prediction has, and counts or atoms where it has; their log scores "
+            "cannot be compared. Take crps or energy_score of each."
+        )
 
 
 def _compared(table: ScoreTable, own: Tensor, other: Tensor) -> ScoreTable:
