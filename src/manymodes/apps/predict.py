@@ -69,7 +69,7 @@ def _note_of_training_rows(model: Any, columns: Columns, targets: NDArray[np.flo
         return None
     X = {name: columns[name] for name in model.feature_names_in_}
     share = fitted.share_of_training_rows(X, targets)
-    if share <= _MANY:
+    if not share > _MANY:  # NaN where nothing tells
         return None
     return f"Mind: about {share:.0%} of these rows are rows of the fit, on which the model looks better than it is."
 
