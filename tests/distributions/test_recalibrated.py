@@ -363,3 +363,11 @@ def test_the_entropy_is_that_of_the_recalibrated_density():
     expected = integral(density, lambda y: -float(density.log_prob(torch.tensor([[y]], dtype=DOUBLE))))
     found = entropy(density, standard_error=0.005)
     assert abs(found.value.item() - expected) < 4 * found.standard_error.item()
+
+
+def test_predictions_by_different_maps_are_not_joined():
+    first, second = Recalibrated(normals(), [BENT]), Recalibrated(normals(), [SKEWED])
+    for other in (second, normals()):
+        with pytest.raises(InputError) as error:
+            joined([first, other])
+        assert str(error.value) == "mixtures must all be recalibrated by the same maps where the first one is."

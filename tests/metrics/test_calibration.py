@@ -99,3 +99,11 @@ def test_the_pit_is_the_cdf_where_a_target_has_a_density_whatever_the_others_are
     y = drawn(mixture)
     assert torch.equal(pit(mixture, y)[:, 0], mixture.cdf(y)[:, 0])
     assert (pit(mixture, y)[:, 1] < mixture.cdf(y)[:, 1]).all()
+
+
+def test_rounding_of_many_weights_never_lifts_a_pit_above_one():
+    generator = torch.Generator().manual_seed(11)
+    weights = torch.rand(2000, 40, generator=generator, dtype=torch.float64)
+    loc = torch.zeros(2000, 40, 1, dtype=torch.float64)
+    density = Mixture(Categorical(weights), DiagonalNormal(loc, loc + 1))
+    assert bool((metrics.pit(density, torch.full((2000, 1), 1e3, dtype=torch.float64)) <= 1).all())

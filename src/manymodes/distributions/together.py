@@ -54,7 +54,10 @@ def joined(mixtures: Sequence[Mixture] | Sequence[Prediction]) -> Prediction:
         ValueError: No prediction.
     """
     if mixtures and isinstance(mixtures[0], Recalibrated):
-        return Recalibrated(joined([cast(Recalibrated, part).base for part in mixtures]), mixtures[0].maps)
+        maps = mixtures[0].maps
+        if not all(isinstance(part, Recalibrated) and part.maps == maps for part in mixtures):
+            raise _checks.InputError("mixtures must all be recalibrated by the same maps where the first one is.")
+        return Recalibrated(joined([cast(Recalibrated, part).base for part in mixtures]), maps)
     return _joined(cast(Sequence[Mixture], mixtures))
 
 

@@ -41,6 +41,7 @@ class EnsembleMixin(DensityRegressorMixin):
             X: Features, (N, F).
             batch_size: Rows at a time.
         """
+        check_is_fitted(self)
         batch_size = _checks.integer_at_least("batch_size", batch_size, 1)
         network = self.network_.eval()
         for x in self._open(X, 0).batches(batch_size):

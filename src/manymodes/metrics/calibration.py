@@ -39,10 +39,10 @@ def pit(distribution: Prediction, y: Tensor, *, generator: torch.Generator | Non
     """
     refuse_incomplete("pit", y)
     y = distribution.wrapped(distribution.check_target(y))
-    at = distribution.cdf(y)
+    at = distribution.cdf(y).clamp(0.0, 1.0)  # weights may add up to a rounding error more than 1
     if distribution.has_density:
         return at
-    before = distribution.cdf(torch.nextafter(y.detach(), torch.full_like(y, -torch.inf)))
+    before = distribution.cdf(torch.nextafter(y.detach(), torch.full_like(y, -torch.inf))).clamp(0.0, 1.0)
     groups = distribution.components.groups
     jumps = [any(group.kinds[d] in ("count", "atom") for group in groups) for d in range(y.shape[-1])]
     return torch.where(torch.tensor(jumps, device=at.device), between(before, at, generator), at)
