@@ -10,7 +10,6 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
-from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.distributions import Categorical
@@ -156,7 +155,7 @@ class RecalibratedRegressor(DensityRegressorMixin, BaseEstimator):  # type: igno
         return _joined_folds(parts), torch.cat(targets)
 
     def _folds(self, n_all: int, seed: int | None, groups: Any) -> Any:
-        from sklearn.model_selection import GroupKFold, KFold  # rows in random order, as check_cv has them not
+        from sklearn.model_selection import GroupKFold, KFold, check_cv  # draws random numbers when imported
 
         cv = self.cv
         if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
