@@ -25,7 +25,10 @@ from manymodes.distributions import (
     StudentT,
     VonMises,
     entropy,
+    entropy_bounds,
     joined,
+    kl_divergence,
+    mutual_information,
 )
 
 DOUBLE = torch.float64
@@ -371,3 +374,39 @@ def test_predictions_by_different_maps_are_not_joined():
         with pytest.raises(InputError) as error:
             joined([first, other])
         assert str(error.value) == "mixtures must all be recalibrated by the same maps where the first one is."
+
+
+def test_moments_about_a_centre_of_zero_are_those_of_the_base_where_nothing_is_corrected():
+    base = Mixture(weights([1.0]), DiagonalNormal(column(0.0), column(1.0)))
+    density = Recalibrated(base, [PITMap.identity()])
+    assert density.mean.item() == pytest.approx(0.0, abs=1e-9)
+    assert density.variance.item() == pytest.approx(1.0, rel=1e-9)
+    assert density.central_moment(3).item() == pytest.approx(0.0, abs=1e-8)
+    assert density.skewness.item() == pytest.approx(0.0, abs=1e-8)
+
+
+def test_divergence_and_mutual_information_are_sampled_from_the_recalibrated_density():
+    density, base = Recalibrated(normals(), [BENT]), normals()
+    found = kl_divergence(density, base, standard_error=0.005)
+
+    def gain(y: float) -> float:
+        place = torch.tensor([[y]], dtype=DOUBLE)
+        return float(density.log_prob(place) - base.log_prob(place))
+
+    expected = integral(density, gain)
+    assert abs(found.value.item() - expected) < 4 * found.standard_error.item()
+    two = Mixture(weights([1.0]), DiagonalNormal(torch.zeros(1, 1, 2, dtype=DOUBLE), torch.ones(1, 1, 2, dtype=DOUBLE)))
+    apart = mutual_information(Recalibrated(two, [BENT, SKEWED]), 0)
+    assert apart.value.item() == pytest.approx(0.0, abs=1e-9)  # dimensions that tell nothing of each other
+    with pytest.raises(TypeError, match=r"^distribution must be a Mixture; take entropy, which samples; got Rec"):
+        entropy_bounds(density)
+
+
+def test_the_energy_score_of_several_recalibrated_dimensions_refuses_a_gradient():
+    loc = torch.zeros(1, 1, 2, dtype=DOUBLE, requires_grad=True)
+    density = Recalibrated(Mixture(weights([1.0]), DiagonalNormal(loc, torch.ones(1, 1, 2, dtype=DOUBLE))), [BENT] * 2)
+    y = torch.zeros(1, 2, dtype=DOUBLE)
+    with pytest.raises(InputError, match="^energy_score has no gradient for recalibrated densities of several dim"):
+        metrics.energy_score(density, y)
+    with torch.no_grad():
+        assert metrics.energy_score(density, y).isfinite().all()

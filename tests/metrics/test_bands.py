@@ -1,16 +1,20 @@
 """Histograms and distribution functions of PITs, and the bands that hold all of them at once."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
 from manymodes._checks import InputError
-from manymodes.metrics import bands
+from manymodes.distributions import Mixture
+from manymodes.metrics import bands, calibration_by, calibration_error, coverage_curve
 from manymodes.metrics.bands import pit_ecdf, pit_histogram, pointwise_band, simultaneous_band
 from manymodes.metrics.calibration import pit
 
 from .simulated import bimodal, drawn, normal, shifted, stretched, without_a_mode
+from .test_scores import make
 
 
 def inside(counts: np.ndarray, band: tuple[torch.Tensor, torch.Tensor]) -> float:
@@ -132,5 +136,30 @@ def test_too_few_rows_are_refused_and_the_number_needed_is_said():
         pit_histogram(mixture[:0], y[:0])
     with pytest.raises(InputError, match=r"^y must have at least 2 rows for a distribution function; got 1\.$"):
         pit_ecdf(mixture[:1], y[:1])
-    with pytest.raises(InputError, match=r"^level must be a number > 0 and < 1; got 1\.0\.$"):
-        pit_ecdf(mixture, y, level=1.0)
+    with pytest.raises(InputError, match=r"^band must be a number > 0 and < 1; got 1\.0\.$"):
+        pit_ecdf(mixture, y, band=1.0)
+
+
+def test_histograms_and_distribution_functions_are_long_tables():
+    mixture, _ = make(n=50, d=2)
+    y = drawn(mixture)
+    frame, histogram = pit_histogram(mixture, y, n_bins=5).to_frame(), pit_histogram(mixture, y, n_bins=5)
+    assert list(frame.columns) == ["dim", "start", "end", "count", "low", "high"]
+    assert frame["count"].tolist() == histogram.count.flatten().tolist()
+    assert frame["dim"].tolist() == [0] * 5 + [1] * 5
+    frame, found = pit_ecdf(mixture, y).to_frame(), pit_ecdf(mixture, y)
+    assert list(frame.columns) == ["dim", "place", "share", "low", "high"]
+    assert frame["share"].tolist() == found.share.flatten().tolist()
+
+
+@pytest.mark.parametrize(
+    "found", [pit_histogram, pit_ecdf, coverage_curve, calibration_error, partial(calibration_by, n_bins=2)]
+)
+def test_ranks_by_density_are_taken_among_as_many_samples_as_asked(found, monkeypatch):
+    mixture, _ = make(n=60, d=2)
+    asked = []
+    sample = Mixture.sample
+    y = drawn(mixture)
+    monkeypatch.setattr(Mixture, "sample", lambda self, shape=(), **k: asked.append(shape) or sample(self, shape, **k))
+    found(mixture, y, kind="region", n_samples=30)
+    assert {shape[0] for shape in asked} == {30}

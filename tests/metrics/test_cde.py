@@ -128,3 +128,9 @@ def test_atoms_and_mixed_measures_are_refused():
     with pytest.raises(InputError) as caught:
         metrics.cde_loss(mixed(counts, 0.5, 0.5), at(1.0))
     assert str(caught.value) == "cde_loss needs components of one measure; got counts beside a density."
+
+
+def test_a_pole_that_is_nearly_too_strong_is_integrated_as_well_as_numbers_allow():
+    for shape, error in ((0.505, 1e-3), (0.51, 1e-6)):
+        expected = math.exp(math.lgamma(2 * shape - 1) - 2 * math.lgamma(shape)) * 2 ** (1 - 2 * shape)
+        assert square(mixed(Gamma(column(shape), column(1.0)))) == pytest.approx(expected, rel=error)

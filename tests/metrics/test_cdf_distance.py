@@ -10,7 +10,6 @@ from scipy import stats
 from torch.distributions import Categorical
 
 from manymodes import metrics
-from manymodes._checks import InputError
 from manymodes.distributions import (
     Beta,
     Concatenation,
@@ -36,7 +35,7 @@ from manymodes.metrics import circular
 from manymodes.metrics.cdf_distance import squared_distance
 
 from ..distributions.registry import FAMILIES, every_family, over, quadrature
-from .references import DOUBLE, alone, at, cdf_distance, column, integral, knots, mixed
+from .references import DOUBLE, alone, at, cdf_distance, column, knots, mixed
 
 on_the_line = over(*(family for family in FAMILIES if not family.discrete and not family.angular))
 
@@ -205,69 +204,6 @@ def test_crps_of_a_recalibrated_prediction_is_that_of_its_own_cdf():
     torch.testing.assert_close(metrics.crps(same, at(0.5)), metrics.crps(base, at(0.5)))
 
 
-# --- angles ---
-
-
-def test_crps_of_angles_matches_its_definition_by_distances_around_the_circle():
-    generator = torch.Generator().manual_seed(0)
-    loc = 6 * torch.rand(6, 3, 1, generator=generator, **DOUBLE) - 3
-    mixture = Mixture(Categorical(torch.rand(6, 3, generator=generator, **DOUBLE)), VonMises(loc, 5 * loc.abs() + 0.2))
-    y = torch.tensor([-3.1, -1.0, 0.0, 0.5, 3.0, 9.0], **DOUBLE)[:, None]
-    n = 1200  # the distance has a corner, which costs about 2 / n^2
-    places = (torch.arange(n, **DOUBLE) / n - 0.5) * 2 * math.pi
-    mass = mixture.log_prob(places.reshape(-1, 1, 1).expand(-1, 6, 1)).exp().T * 2 * math.pi / n
-    distance = (torch.remainder(places - places[:, None] + math.pi, 2 * math.pi) - math.pi).abs()
-    to_target = (torch.remainder(places - y + math.pi, 2 * math.pi) - math.pi).abs()
-    expected = (mass * to_target).sum(-1) - 0.5 * torch.einsum("ni,nj,ij->n", mass, mass, distance)
-    torch.testing.assert_close(metrics.crps(mixture, y), expected, rtol=0, atol=1e-5)
-
-
-def test_series_and_integral_agree_for_angles(monkeypatch):
-    generator = torch.Generator().manual_seed(0)
-    loc = 6 * torch.rand(40, 4, 1, generator=generator, **DOUBLE) - 3
-    concentration = 10 ** (10 * torch.rand(40, 4, 1, generator=generator, **DOUBLE) - 5)
-    mixture = Mixture(
-        Categorical(torch.rand(40, 4, generator=generator, **DOUBLE)),
-        Concatenation(VonMises(loc[:, :1], concentration[:, :1]), VonMises(loc[:, 1:], concentration[:, 1:])),
-    )
-    y = mixture.sample(generator=generator)
-    series = metrics.crps(mixture, y)
-    monkeypatch.setattr(circular, "_NARROW", 0.0)
-    torch.testing.assert_close(metrics.crps(mixture, y), series, rtol=1e-9, atol=0)
-    monkeypatch.setattr(circular, "_NARROW", 10.0)
-    torch.testing.assert_close(metrics.crps(mixture, y), series, rtol=1e-9, atol=0)
-
-
-def test_atoms_beside_angles_count():
-    components = Concatenation(PointMass(column(2.0)), VonMises(column(-1.0), column(1e-9)))
-    got = metrics.crps(mixed(components, 0.25, 0.75), at(2.0 - math.pi)).item()
-    # Distances from the target: pi to the atom, pi / 2 on average to what is even; those of pairs are 0 or pi / 2.
-    expected = 0.25 * math.pi + 0.75 * math.pi / 2 - 0.5 * (1 - 0.25**2) * math.pi / 2
-    assert got == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.parametrize("concentration", [1e3, 1e5, 1e8])
-@pytest.mark.parametrize("loc", [0.3, 3.1415, -3.0])
-def test_crps_of_a_narrow_angle_is_that_of_a_normal(concentration, loc):
-    width = concentration**-0.5
-    got = metrics.crps(mixed(VonMises(column(loc), column(concentration))), at(loc + 0.7 * width))
-    expected = scoringrules.crps_normal(0.7 * width, 0.0, width)
-    assert got.item() == pytest.approx(expected, rel=0.5 / concentration)
-
-
-def test_crps_of_a_uniform_angle_is_a_quarter_of_pi():
-    got = metrics.crps(mixed(VonMises(column(1.0), column(1e-9))), at(2.0))
-    assert got.item() == pytest.approx(math.pi / 4, rel=1e-9)
-
-
-def test_turning_the_circle_changes_no_crps():
-    loc, concentration = column(0.3, -2.0), column(3.0, 40.0)
-    expected = metrics.crps(mixed(VonMises(loc, concentration), 0.4, 0.6), at(1.0))
-    for turn in (0.5, 2.0, 3.0, -2.5):
-        turned = mixed(VonMises(loc + turn, concentration), 0.4, 0.6)
-        torch.testing.assert_close(metrics.crps(turned, at(1.0 + turn)), expected)
-
-
 # --- what has no mean, or lies nowhere ---
 
 
@@ -290,11 +226,6 @@ def test_crps_is_finite_for_every_heavy_tail_with_a_mean():
 def test_crps_of_an_infinite_target_is_infinite_for_other_families_too(y):
     assert metrics.crps(mixed(Laplace(column(0.0), column(1.0))), at(y)).item() == torch.inf
     assert metrics.crps(mixed(Poisson(column(2.0))), at(y)).item() == torch.inf
-
-
-def test_an_infinite_angle_is_refused():
-    with pytest.raises(InputError, match=r"^y must be finite where a target is an angle\.$"):
-        metrics.crps(mixed(VonMises(column(0.0), column(1.0))), at(torch.inf))
 
 
 def test_components_without_weight_do_not_count():
@@ -352,113 +283,6 @@ def test_the_gradient_of_crps_reaches_weights_and_targets(family, narrow, monkey
         return metrics.crps(Mixture(Categorical(logits=logits), family(loc, width)), y)
 
     assert torch.autograd.gradcheck(score, [logits, y])
-
-
-# --- weights on places and levels ---
-
-
-def test_without_weights_the_weighted_scores_are_the_crps():
-    mixture = mixed(Concatenation(PointMass(column(0.0)), Laplace(column(1.0), column(0.5))), 0.3, 0.7)
-    expected = metrics.crps(mixture, at(0.4))[:, None]
-    torch.testing.assert_close(metrics.threshold_weighted_crps(mixture, at(0.4)), expected)
-    torch.testing.assert_close(metrics.quantile_weighted_crps(mixture, at(0.4), torch.ones_like), expected)
-
-
-@pytest.mark.parametrize("y", [-3.0, 0.5, 1.7, 9.0])
-@pytest.mark.parametrize(("low", "high"), [(0.0, 2.0), (1.0, np.inf), (-np.inf, 1.0), (4.0, 5.0)])
-def test_threshold_weighted_crps_matches_scipys_cdf(y, low, high):
-    mixture = mixed(StudentT(column(4.0), column(0.3), column(0.7)))
-    rv = stats.t(4, 0.3, 0.7)
-    got = metrics.threshold_weighted_crps(mixture, at(y), low=low, high=high, weight=lambda z: 1 / (1 + z.square()))
-    expected = cdf_distance(rv.cdf, rv.sf, knots(rv), y, weight=lambda z: 1 / (1 + z**2), low=low, high=high)
-    assert got.item() == pytest.approx(expected, rel=1e-8, abs=1e-14)
-
-
-def test_ranges_that_share_the_line_share_the_crps():
-    mixture, y = mixed(DiagonalNormal(column(-1.0, 2.0), column(0.5, 1.0)), 0.3, 0.7), at(0.7)
-    parts = [
-        metrics.threshold_weighted_crps(mixture, y, low=a, high=b) for a, b in ((-np.inf, 0), (0, 1.5), (1.5, np.inf))
-    ]
-    torch.testing.assert_close(sum(parts)[:, 0], metrics.crps(mixture, y))
-
-
-def test_threshold_weighted_crps_of_counts_weighs_the_cells_between_integers():
-    count = stats.poisson(3.7)
-    got = metrics.threshold_weighted_crps(mixed(Poisson(column(3.7))), at(5.0), low=2.5, weight=lambda z: (-z).exp())
-    expected = cdf_distance(
-        count.cdf, count.sf, np.append(np.arange(80), 2.5), 5.0, weight=lambda z: np.exp(-z), low=2.5
-    )
-    assert got.item() == pytest.approx(expected, rel=1e-10)
-
-
-def test_quantile_weighted_crps_is_the_weighted_integral_of_pinball_losses():
-    mixture, y = mixed(DiagonalNormal(column(-1.0, 2.0), column(0.5, 1.0)), 0.3, 0.7), at(0.7)
-    density = lambda z: mixture.log_prob(torch.from_numpy(z).reshape(-1, 1, 1)).exp().reshape(z.shape).numpy()  # noqa: E731
-    level = lambda z: mixture.cdf(torch.from_numpy(z).reshape(-1, 1, 1)).reshape(z.shape).numpy()  # noqa: E731
-    edges = np.append(knots(stats.norm(-1, 0.5), stats.norm(2, 1)), 0.7)
-    for weight in (torch.square, lambda a: a * (1 - a), lambda a: (2 * a - 1) ** 2):
-
-        def losses(q, weight=weight):  # the quantiles q are integrated over, so levels count with the density
-            a = level(q)
-            v = weight(torch.from_numpy(a)).numpy()
-            return 2 * v * ((q >= 0.7) - a) * (q - 0.7) * density(q)
-
-        got = metrics.quantile_weighted_crps(mixture, y, weight)
-        assert got.item() == pytest.approx(integral(losses, edges), rel=1e-9)
-
-
-def test_weighted_scores_of_counts_are_those_of_their_cdf():
-    count = stats.poisson(3.7)
-    got = metrics.quantile_weighted_crps(mixed(Poisson(column(3.7))), at(5.0), torch.square)
-    expected = cdf_distance(
-        count.cdf,
-        count.sf,
-        np.arange(80),
-        5.0,
-        below=lambda p: p**4 / 2,
-        above=lambda q: q**2 * (1 - 4 * q / 3 + q**2 / 2),
-    )
-    assert got.item() == pytest.approx(expected, rel=1e-10)
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (
-            lambda m, y: metrics.threshold_weighted_crps(m, y, low=1.0, high=1.0),
-            InputError,
-            "high must be a number > 1; got 1.0.",
-        ),
-        (
-            lambda m, y: metrics.threshold_weighted_crps(m, y, low=torch.nan),
-            InputError,
-            "low must be a number >= -inf; got nan.",
-        ),
-        (
-            lambda m, y: metrics.threshold_weighted_crps(m, y, weight=lambda z: -torch.ones_like(z)),
-            InputError,
-            "weight must return numbers >= 0; got -1.",
-        ),
-        (
-            lambda m, y: metrics.quantile_weighted_crps(m, y, 0.5),
-            TypeError,
-            "weight must be a function of a tensor; got float.",
-        ),
-    ],
-)
-def test_weights_that_cannot_be_are_refused(call, error, message):
-    with pytest.raises(error) as caught:
-        call(mixed(Laplace(column(0.0), column(1.0))), at(0.3))
-    assert str(caught.value) == message
-
-
-@pytest.mark.parametrize("name", ["threshold_weighted_crps", "quantile_weighted_crps"])
-def test_weighted_scores_of_angles_are_refused(name):
-    call = getattr(metrics, name)
-    arguments = (torch.square,) if name.startswith("quantile") else ()
-    with pytest.raises(InputError) as caught:
-        call(mixed(VonMises(column(0.0), column(1.0))), at(0.0), *arguments)
-    assert str(caught.value) == f"{name} needs targets on a line; got an angle."
 
 
 # --- propriety ---

@@ -93,6 +93,14 @@ def test_pairs_are_one_to_one_and_the_nearest_come_first():
     assert alone.distance[0, 0].isnan()
 
 
+def test_agreement_is_a_table_of_rows():
+    found = mode_agreement(normals([[0.0, 5.0], [0.0, 5.0]]), answers([[0.02, 5.0], [3.0, NONE]]), 0.3)
+    frame = found.to_frame()
+    assert list(frame.columns) == ["row", "precision", "recall", "n_found", "n_true"]
+    assert frame["recall"].tolist() == found.recall.tolist()
+    assert frame["n_true"].tolist() == [2, 1]
+
+
 def test_pairs_are_those_of_a_plain_greedy_search():
     generator = torch.Generator().manual_seed(0)
     loc = 3 * torch.randn(40, 5, 2, generator=generator, dtype=torch.float64)

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -52,3 +53,19 @@ def test_points_that_are_not_there_are_refused():
         metrics.point_error(angle, at(0.0), "centre")
     with pytest.raises(InputError, match=r"^absolute_error needs targets on a line; got an angle\.$"):
         metrics.absolute_error(angle, at(0.0))
+
+
+def test_the_squared_error_of_angles_is_lowest_on_average_at_the_mean_direction():
+    truth = mixed(VonMises(column(0.0, 2.2), column(4.0, 9.0)), 0.6, 0.4)
+    y = torch.linspace(-math.pi, math.pi, 4001, dtype=torch.float64)[1:, None]
+    share = truth.expand((4000,)).log_prob(y).exp() * 2 * math.pi / 4000
+
+    def average(loc: float) -> float:
+        other = mixed(VonMises(column(loc), column(5.0))).expand((4000,))
+        return (share * metrics.squared_error(other, y)[:, 0]).sum().item()
+
+    best = truth.mean.item()
+    grid = np.linspace(best - 3, best + 3, 61)
+    averages = [average(loc) for loc in grid]
+    assert grid[int(np.argmin(averages))] == pytest.approx(best)
+    assert average(0.01) == pytest.approx(average(0.01 - 2 * math.pi))

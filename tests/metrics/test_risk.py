@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from manymodes._checks import InputError
+from manymodes.decisions import reject
 from manymodes.metrics.risk import risk_coverage
 
 
@@ -73,3 +74,19 @@ def test_rows_that_do_not_fit_are_refused():
         risk_coverage([[1.0, 2.0]] * 2, [1.0, 2.0])
     with pytest.raises(InputError, match=r"^coverage must be a number > 0 and <= 1; got 0\.0\.$"):
         risk_coverage([1.0], [1.0]).at(0.0)
+
+
+def test_the_rows_answered_are_those_that_are_not_left_to_a_person():
+    generator = torch.Generator().manual_seed(5)
+    for n_rows in (7, 10, 33):
+        uncertainty, error = torch.rand(2, n_rows, generator=generator, dtype=torch.float64)
+        curve = risk_coverage(error, uncertainty)
+        for share in (0.05, 0.1, 0.25, 0.5):
+            answered = ~reject(uncertainty, share)
+            assert curve.at(1 - share) == pytest.approx(error[answered].mean().item())
+
+
+def test_a_curve_is_a_table():
+    frame = risk_coverage([1.0, 2.0, 4.0], [0.1, 0.3, 0.2]).to_frame()
+    assert list(frame.columns) == ["coverage", "risk", "oracle"]
+    assert frame["risk"].tolist() == pytest.approx([1.0, 2.5, 7 / 3])

@@ -7,7 +7,7 @@ from torch.distributions import Categorical
 
 from manymodes import metrics
 from manymodes._checks import InputError
-from manymodes.distributions import DiagonalNormal, Incomplete, Mixture, SphericalNormal, VonMises
+from manymodes.distributions import DiagonalNormal, Incomplete, Laplace, Mixture, SphericalNormal, VonMises
 from manymodes.distributions.families import FullNormal, LowRankNormal
 
 SETTINGS = ("variogram_score", "quantile_weighted_crps", "pinball_loss")  # need more than targets, or of them
@@ -213,3 +213,27 @@ def test_targets_that_are_missing_have_no_score_of_an_event_and_no_coverage():
     y = torch.tensor([[torch.nan]])
     assert bool(metrics.brier_score(density, y, low=0.0).isnan().all())
     assert bool(metrics.coverage(density, y).isnan().all())
+
+
+MISSING = {
+    "crps": metrics.marginal_crps,
+    "weighted": metrics.threshold_weighted_crps,
+    "interval": metrics.interval_score,
+    "pinball": lambda density, y: metrics.pinball_loss(density, y, 0.3),
+    "squared": metrics.squared_error,
+    "pit": metrics.pit,
+    "rank": lambda density, y: metrics.hpd_rank(density, y)[:, None],
+}
+
+
+@pytest.mark.parametrize("family", [DiagonalNormal, Laplace])
+@pytest.mark.parametrize("name", MISSING)
+def test_what_is_missing_has_no_score(name, family):
+    both = Mixture(Categorical(torch.ones(2, 1)), family(*torch.ones(2, 2, 1, 1)), validate_args=False)
+    scores = MISSING[name](both, torch.tensor([[torch.nan], [0.5]]))
+    assert scores.isnan().tolist() == [[True], [False]]
+
+
+def test_a_missing_angle_has_no_crps():
+    density = Mixture(Categorical(torch.ones(1, 1)), VonMises(*torch.ones(2, 1, 1, 1)), validate_args=False)
+    assert bool(metrics.crps(density, torch.tensor([[torch.nan]])).isnan())

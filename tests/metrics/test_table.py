@@ -7,7 +7,7 @@ from torch.distributions import Categorical
 
 from manymodes import metrics
 from manymodes._checks import InputError
-from manymodes.distributions import Laplace, Mixture, Product, VonMises
+from manymodes.distributions import Laplace, Mixture, Poisson, Product, VonMises
 from manymodes.metrics import SCORES, score_table
 
 from .references import DOUBLE
@@ -154,5 +154,29 @@ def test_scores_have_the_shape_of_what_they_see(name):
     mixture, y = make(d=2)
     settings = {"quantile_weighted_crps": (torch.square,), "pinball_loss": (0.3,)}.get(name, ())
     values = SCORES[name].function(mixture, y, *settings)
-    assert values.shape == ((6,) if SCORES[name].sees == "joint" or name == "crps" else (6, 2))
+    assert values.shape == ((6, 2) if SCORES[name].per_dimension else (6,))
     assert math.isfinite(values.sum())
+
+
+def test_log_scores_of_other_measures_are_not_compared():
+    loc = torch.linspace(0.5, 3, 20, **DOUBLE).reshape(20, 1, 1)
+    weights = Categorical(torch.ones(20, 1, **DOUBLE))
+    counts = Mixture(weights, Product(Poisson(loc), Laplace(loc, loc)))
+    reals = Mixture(weights, Product(Laplace(loc, loc), Laplace(loc, loc)))
+    swapped = Mixture(weights, Product(Laplace(loc, loc), Poisson(loc)))
+    y = torch.arange(20, **DOUBLE)[:, None].expand(20, 2).contiguous()
+    for other in (reals, swapped):
+        table = score_table(counts, y, against=other)
+        where = lines(table)
+        for column in (table.difference, table.difference_low, table.difference_high):
+            assert column.isnan().tolist() == [name == "log_score" for name in table.score]
+        assert table.against[where["log_score", "all"]].isfinite()
+    assert score_table(counts, y, against=counts).difference.isfinite().all()
+
+
+def test_a_missing_target_is_named():
+    mixture, y = make(n=5)
+    y[3] = torch.nan
+    mixture = Mixture(mixture.mixture_distribution, mixture.components, validate_args=False)
+    with pytest.raises(InputError, match=r"^y must hold numbers for a table of scores; got NaN in row 4\.$"):
+        score_table(mixture, y)

@@ -98,7 +98,7 @@ def test_several_histograms_are_outlines(density, narrow, y, ax):
 
 
 def test_the_distribution_function_is_drawn_less_the_diagonal(narrow, y, ax):
-    plots.pit(narrow, y, kind="ecdf", ax=ax)
+    plots.pit(narrow, y, style="ecdf", ax=ax)
     expected = pit_ecdf(narrow, y)
     curve = ax.get_lines()[1]
     np.testing.assert_allclose(curve.get_ydata()[1:-1], expected.share[0] - expected.place)
@@ -106,7 +106,7 @@ def test_the_distribution_function_is_drawn_less_the_diagonal(narrow, y, ax):
 
 
 def test_ranks_by_density_take_the_place_of_pits(narrow, y, ax):
-    plots.pit(narrow, y, rank=True, n_bins=5, ax=ax)
+    plots.pit(narrow, y, kind="region", n_bins=5, ax=ax)
     expected = pit_histogram(narrow, y, n_bins=5, kind="region")
     bars = sorted(ax.patches, key=lambda bar: bar.get_x())
     np.testing.assert_allclose([bar.get_height() for bar in bars], expected.count[0] / 40)
@@ -159,5 +159,7 @@ def test_kinds_that_are_none_are_refused(density, y, ax):
         plots.coverage(density, y, kinds=["both"], ax=ax)
     with pytest.raises(InputError, match=r"^kinds must hold 'central', 'region' or both; got none\.$"):
         plots.coverage(density, y, kinds=[], ax=ax)
-    with pytest.raises(InputError, match=r"^kind must be one of 'ecdf', 'histogram'; got 'bars'\.$"):
-        plots.pit(density, y, kind="bars", ax=ax)
+    with pytest.raises(InputError, match=r"^style must be one of 'ecdf', 'histogram'; got 'bars'\.$"):
+        plots.pit(density, y, style="bars", ax=ax)
+    with pytest.raises(InputError, match=r"^kind must be one of 'central', 'region'; got 'rank'\.$"):
+        plots.pit(density, y, kind="rank", ax=ax)

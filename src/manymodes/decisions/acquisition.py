@@ -21,6 +21,7 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.decisions.partial import expected_excess, on_a_line, per_row
 from manymodes.distributions import Mixture, Prediction
+from manymodes.distributions.randomness import default_generator
 from manymodes.distributions.uncertainty import listed
 
 
@@ -84,6 +85,5 @@ def thompson(
     with torch.no_grad():
         means = torch.stack([member.mean.squeeze(-1) for member in found])  # (M, N)
     favourite = (means if upper else -means).argmax(-1)
-    if generator is None:
-        generator = torch.Generator(means.device).manual_seed(0)
+    generator = default_generator(generator, means.device)
     return favourite[torch.randint(len(found), (n,), generator=generator, device=means.device)]

@@ -28,6 +28,7 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.decisions.partial import expected_excess, on_a_line, per_row, positive_per_row
 from manymodes.distributions import Estimate, Prediction
+from manymodes.distributions.randomness import default_generator
 
 Cost = Callable[[Tensor, Tensor], Tensor]
 
@@ -221,8 +222,7 @@ def _quantiles(distribution: Prediction, n_samples: int, size: int) -> Points:
 def _samples(distribution: Prediction, n_samples: int, generator: torch.Generator | None, size: int) -> Points:
     """Yield samples of the joint density, (S, N, D)."""
     device = distribution.logits.device
-    if generator is None:
-        generator = torch.Generator(device).manual_seed(0)
+    generator = default_generator(generator, device)
     weight = torch.full(distribution.batch_shape, 1 / n_samples, dtype=torch.float64, device=device)
     for start in range(0, n_samples, size):
         count = min(size, n_samples - start)

@@ -67,7 +67,9 @@ def entropy(
         The entropy of each prediction, (N,).
     """
     if not isinstance(distribution, Mixture):
-        return _of_samples(distribution, standard_error, max_samples, generator)
+        return _expectation(
+            distribution, lambda y, _: -distribution.log_prob(y), standard_error, max_samples, generator
+        )
     weights, logits = distribution.weights, distribution.logits
     try:
         own = distribution.components.entropy()
@@ -83,23 +85,6 @@ def entropy(
     known = torch.where(weights > 0, weights * (own - logits), 0.0).sum(-1)
     rest = _expectation(distribution, overlap, standard_error, max_samples, generator)
     return Estimate(known + rest.value, rest.standard_error, rest.n_samples)
-
-
-def _of_samples(
-    distribution: Prediction, standard_error: float, max_samples: int, generator: torch.Generator | None
-) -> Estimate:
-    """Return the mean of -log p over samples of the whole, for what has no components to take them from."""
-    standard_error = _checks.positive("standard_error", standard_error)
-    max_samples = _checks.integer_at_least("max_samples", max_samples, 2)
-    generator = default_generator(generator, distribution.logits.device)
-    heights: list[Tensor] = []
-    while True:
-        size = min(8 * _ROUND, max_samples - sum(map(len, heights)))
-        heights.append(-distribution.log_prob(distribution.sample((size,), generator=generator)))
-        values = torch.cat(heights)
-        error = values.std(0) / len(values) ** 0.5
-        if len(values) >= max_samples or bool((error <= standard_error).all()):
-            return Estimate(values.mean(0), error, len(values))
 
 
 def entropy_bounds(distribution: Mixture) -> tuple[Tensor, Tensor]:
@@ -118,6 +103,7 @@ def entropy_bounds(distribution: Mixture) -> tuple[Tensor, Tensor]:
     References:
         Kolchinsky and Tracey (2017), Estimating mixture entropy with pairwise distances, Entropy 19, eqs. 10 to 12.
     """
+    _checks.instance("distribution", distribution, Mixture, "; take entropy, which samples")
     weights, logits, own = distribution.weights, distribution.logits, distribution.components.entropy()
     components = distribution.components
     if isinstance(components, IndependentNormal):
@@ -129,8 +115,8 @@ def entropy_bounds(distribution: Mixture) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def kl_divergence(
-    first: Mixture,
-    second: Mixture,
+    first: Prediction,
+    second: Prediction,
     *,
     standard_error: float = 0.01,
     max_samples: int = 100_000,
@@ -157,7 +143,7 @@ def kl_divergence(
 
 @torch.no_grad()
 def mutual_information(
-    distribution: Mixture,
+    distribution: Prediction,
     dims: int | list[int],
     *,
     standard_error: float = 0.01,
@@ -186,18 +172,22 @@ def mutual_information(
 
 
 def _expectation(
-    distribution: Mixture,
+    distribution: Prediction,
     f: Callable[[Tensor, Tensor], Tensor],
     standard_error: float,
     max_samples: int,
     generator: torch.Generator | None,
 ) -> Estimate:
-    """Return the mean of f(y, component), for y (S, N, D) of components (S, N), by stratified sampling."""
+    """Return the mean of f(y, component), for y (S, N, D) of components (S, N), by stratified sampling.
+
+    Samples of what is no mixture are those of the whole, and their component is 0.
+    """
     _checks.positive("standard_error", standard_error)
     _checks.integer_at_least("max_samples", max_samples, 2)
+    generator = default_generator(generator, distribution.logits.device)
+    if not isinstance(distribution, Mixture):
+        return _of_samples(distribution, f, standard_error, max_samples, generator)
     weights, n_components = distribution.weights, distribution.n_components
-    if generator is None:
-        generator = torch.Generator(weights.device).manual_seed(0)
     total, squares, n = torch.zeros_like(weights), torch.zeros_like(weights), 0
     with torch.no_grad():
         while True:
@@ -216,6 +206,27 @@ def _expectation(
             error = torch.where(value.isfinite(), error, 0.0)  # one infinite value settles it
             if n >= max_samples or bool((error <= standard_error).all()):
                 return Estimate(value, error, n)
+
+
+def _of_samples(
+    distribution: Prediction,
+    f: Callable[[Tensor, Tensor], Tensor],
+    standard_error: float,
+    max_samples: int,
+    generator: torch.Generator,
+) -> Estimate:
+    """Return the mean of f(y, 0) over samples of the whole, as ``_expectation`` does."""
+    total = distribution.logits.new_zeros(distribution.batch_shape)
+    squares, n = total, 0
+    while True:
+        y = distribution.sample((min(8 * _ROUND, max_samples - n),), generator=generator)
+        values = f(y, torch.zeros(y.shape[:-1], dtype=torch.long, device=y.device))
+        total, squares, n = total + values.sum(0), squares + values.square().sum(0), n + len(values)
+        mean = total / n
+        error = ((squares / n - mean.square()).clamp_min(0.0) / max(n - 1, 1)).sqrt()
+        error = torch.where(mean.isfinite(), error, 0.0)
+        if n >= max_samples or bool((error <= standard_error).all()):
+            return Estimate(mean, error, n)
 
 
 def _pairwise(components: IndependentNormal) -> tuple[Tensor, Tensor]:

@@ -50,7 +50,7 @@ _COARSE_SHARES = (  # of every other node
 _GUARD = 1 - 1e-8  # next to the ends, where much of an integral may hide
 _START = 13  # panels of a row to begin with
 _ENOUGH = 1e-10  # of a row's integral: the error of a panel that does not matter
-_MOST_CUTS = 200
+_MOST_CUTS = 1100  # to the smallest numbers beside 0, where a pole may stand
 _VALUES = 2**18  # numbers worked on at a time, so few that they stay in the cache
 
 

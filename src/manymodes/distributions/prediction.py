@@ -14,6 +14,7 @@ from manymodes import _checks
 from manymodes.distributions.incomplete import Incomplete
 from manymodes.distributions.modes import find_modes
 from manymodes.distributions.per_dimension import PerDimension
+from manymodes.distributions.randomness import default_generator
 from manymodes.distributions.ranks import find_ranks
 from manymodes.distributions.results import Modes
 
@@ -67,8 +68,7 @@ class Prediction(PerDimension, Distribution):
         """
         _checks.number_between("level", level, 0.0, 1.0)
         _checks.integer_at_least("n_samples", n_samples, 1)
-        if generator is None:
-            generator = torch.Generator(self.logits.device).manual_seed(0)
+        generator = default_generator(generator, self.logits.device)
         with torch.no_grad():
             heights = self.log_prob(self.sample((n_samples,), generator=generator))
             return heights.sort(0).values[min(int((1 - level) * n_samples), n_samples - 1)]

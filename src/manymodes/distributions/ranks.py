@@ -27,8 +27,10 @@ from manymodes.distributions.component import Component
 from manymodes.distributions.lattice import stretches
 from manymodes.distributions.levels import above
 from manymodes.distributions.line import Line
+from manymodes.distributions.randomness import default_generator
 from manymodes.distributions.regions import slopes_beside
 from manymodes.distributions.results import Atoms
+from manymodes.distributions.shapes import slices
 from manymodes.distributions.turning import find_extrema
 
 _CHUNK = 2**20  # values of (targets, components) at a time, which bounds the memory
@@ -98,8 +100,7 @@ def find_ranks(
 
 def _by_samples(prediction: Ranked, y: Tensor, n_samples: int, generator: torch.Generator | None) -> Ranks:
     """Return ranks among samples, those of as many rows at once as memory should hold."""
-    if generator is None:
-        generator = torch.Generator(prediction.logits.device).manual_seed(0)
+    generator = default_generator(generator, prediction.logits.device)
     at = prediction.log_prob(y)
     batch = prediction.batch_shape
     if not batch or not batch.numel():
@@ -107,7 +108,7 @@ def _by_samples(prediction: Ranked, y: Tensor, n_samples: int, generator: torch.
     size = max(1, _MOST_SAMPLES * batch[0] // (n_samples * batch.numel() * y.shape[-1]))
     n_axes = len(batch)
     parts = []
-    for rows in _slices(batch[0], size):
+    for rows in slices(batch[0], size):
         some = prediction[rows]
         samples = some.sample((n_samples,), generator=generator)
         heights = torch.cat([some.log_prob(run) for run in samples.split(_RUN)])
@@ -147,7 +148,7 @@ def _among_atoms(atoms: Atoms, y: Tensor, beside: Ranks) -> Ranks:
 
 def _density(line: Line, y: Tensor) -> Ranks:
     width = len(line.logits) * len(y)
-    parts = [_denser(line.take(rows), y[:, rows]) for rows in _slices(len(line), max(1, _CHUNK // width))]
+    parts = [_denser(line.take(rows), y[:, rows]) for rows in slices(len(line), max(1, _CHUNK // width))]
     rank = torch.cat(parts, -1)
     return Ranks(rank, rank)
 
@@ -177,7 +178,3 @@ def _counts(line: Line, y: Tensor) -> Ranks:
         parts.append([torch.where(there, end, 1.0) for end in ends])
     low, high = (torch.cat(ends, -1) for ends in zip(*parts, strict=True))
     return Ranks(low, high)
-
-
-def _slices(n: int, size: int) -> list[slice]:
-    return [slice(start, min(start + size, n)) for start in range(0, n, size)]

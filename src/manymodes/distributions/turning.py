@@ -22,6 +22,7 @@ from torch import Tensor
 from manymodes.distributions.limits import filled
 from manymodes.distributions.line import Line
 from manymodes.distributions.roots import bracketed_root
+from manymodes.distributions.shapes import slices
 
 _HALVINGS = 10
 _MOST_CUTS = 24  # beside a pole, cuts by ratio come first, some ten from the smallest number to 1
@@ -52,7 +53,7 @@ def find_extrema(line: Line, *, share: float = 0.0) -> Extrema:
         share: How near is near enough, as a share of the distance between turning points; 0 for the last digits.
     """
     width = len(line.take(slice(0, 1)).turning_points()) * len(line.logits)
-    parts = [_extrema(line.take(rows), share) for rows in _slices(len(line), max(1, _CHUNK // width))]
+    parts = [_extrema(line.take(rows), share) for rows in slices(len(line), max(1, _CHUNK // width))]
     longest = max((part.maximum.shape[-1] for part in parts), default=1)
     maxima, minima = zip(*((_fill(p.maximum, longest), _fill(p.minimum, longest - 1)) for p in parts), strict=True)
     return Extrema(torch.cat(maxima), torch.cat(minima))
@@ -318,7 +319,3 @@ def _padded(row: Tensor, place: Tensor, n_rows: int) -> Tensor:
 
 def _fill(places: Tensor, width: int) -> Tensor:
     return torch.nn.functional.pad(places, (0, max(width, 0) - places.shape[-1]), value=torch.nan)
-
-
-def _slices(n: int, size: int) -> list[slice]:
-    return [slice(start, min(start + size, n)) for start in range(0, max(n, 1), size)]

@@ -37,6 +37,7 @@ from manymodes.distributions.lattice import peaks, stretches
 from manymodes.distributions.line import Line
 from manymodes.distributions.mixture import Mixture
 from manymodes.distributions.modes import around_the_circle, basins
+from manymodes.distributions.randomness import default_generator
 from manymodes.distributions.results import Table
 from manymodes.distributions.together import pool
 
@@ -143,8 +144,7 @@ def split_uncertainty(
     _checks.boolean("modes", modes)
     found = listed(members)
     device, dtype = found[0].logits.device, found[0].logits.dtype
-    if generator is None:
-        generator = torch.Generator(device).manual_seed(0)
+    generator = default_generator(generator, device)
     parts = []
     with torch.no_grad():
         for some in row_runs(found, n_samples):

@@ -7,9 +7,8 @@ from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions import Prediction
+from manymodes.distributions.randomness import default_generator
 from manymodes.metrics.targets import refuse_incomplete
-
-_SEED = 1729  # not 0: targets may have been drawn with that, and what is drawn here must not depend on them
 
 
 def pit(distribution: Prediction, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
@@ -77,7 +76,6 @@ def coverage(distribution: Prediction, y: Tensor, level: float = 0.9) -> Tensor:
 
 def between(low: Tensor, high: Tensor, generator: torch.Generator | None) -> Tensor:
     """Return numbers drawn between two others."""
-    if generator is None:
-        generator = torch.Generator(low.device).manual_seed(_SEED)
+    generator = default_generator(generator, low.device)
     share = torch.rand(low.shape, generator=generator, dtype=low.dtype, device=low.device)
     return low + share * (high - low)

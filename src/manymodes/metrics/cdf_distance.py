@@ -86,7 +86,9 @@ def squared_distance(distribution: Prediction, y: Tensor, weighing: Weighing = P
     columns = []
     for d, target in enumerate(y.double().expand(shape).unbind(-1)):
         line = Line.of(double.logits, double.components.marginal([d]))
-        columns.append(_of_lines(line, target.flatten(), weighing).reshape(shape[:-1]))
+        missing = target.isnan()
+        scores = _of_lines(line, torch.where(missing, 0.0, target).flatten(), weighing).reshape(shape[:-1])
+        columns.append(torch.where(missing, torch.nan, scores))
     return torch.stack(columns, -1).to(dtype)
 
 

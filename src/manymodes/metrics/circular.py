@@ -7,6 +7,9 @@ With :math:`S_t = [t, t + \pi)`, which separates two angles for a share of all t
     = \int_0^\pi \left(P(S_t) - 1\{y \in S_t\}\right)^2 dt
     = \frac2\pi \sum_{n = 1, 3, \dots} \frac{|\phi_n - e^{i n y}|^2}{n^2}.
 
+Only odd moments count, since half circles are all that is looked at: two equal heaps on opposite sides score like what
+is spread evenly. So the score is proper, but not strictly.
+
 The series is summed for von Mises components that are not very narrow, since their moments vanish soon; the sum of
 :math:`n^{-2}`, which does not, is :math:`\pi^2 / 8`. For all others it is the integral.
 

@@ -8,6 +8,7 @@ from torch.distributions import Categorical
 
 from manymodes import _checks
 from manymodes.distributions import Component, DiagonalNormal, Mixture, Normal, Prediction, SphericalNormal
+from manymodes.distributions.randomness import default_generator
 from manymodes.metrics.scores import crps
 from manymodes.metrics.targets import refuse_incomplete
 
@@ -56,8 +57,7 @@ def energy_score(
         raise _checks.InputError("energy_score needs targets on a line; got an angle. Take log_score.")
     if isinstance(distribution.components, Normal) and distribution.event_shape == (1,):
         return crps(distribution, y)
-    if generator is None:
-        generator = torch.Generator(y.device).manual_seed(0)
+    generator = default_generator(generator, y.device)
     estimate = _with_gradient if _carries_gradient(distribution, y) else _without_gradient
     n_rounds = max(min(-(-n_samples * y.numel() // _ROUND), n_samples // 2), 1)
     sizes = [n_samples // n_rounds + (i < n_samples % n_rounds) for i in range(n_rounds)]

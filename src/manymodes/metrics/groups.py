@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ from manymodes.distributions import Prediction
 from manymodes.distributions.results import Table
 from manymodes.metrics.bands import pointwise_band
 from manymodes.metrics.ranks import Kind, uniforms
+from manymodes.metrics.spread import log_spread
 from manymodes.metrics.uniformity import distance_from_uniform, expected_error, uniformity_test
 
 _ROWS_A_BIN = 20  # from which a p-value of the smooth test is what it says
@@ -31,7 +31,7 @@ class GroupCalibration:
         dim: Target dimension; 0 for ranks by density.
         n_rows: Number of rows.
         coverage: Share of targets inside the central interval, or the region, of the level asked.
-        coverage_low: Lower end of the binomial band in which 95 % of calibrated shares lie.
+        coverage_low: Lower end of the binomial band of the shares of calibrated predictions.
         coverage_high: Upper end, likewise.
         mean_pit: Mean PIT, or rank; 0.5 when predictions are calibrated.
         calibration_error: Mean distance of the distribution function from the diagonal.
@@ -63,11 +63,13 @@ class CalibrationBy(Table):
         groups: One entry for each group and target dimension, the smallest p-values first.
         by: What makes the groups: ``"by"``, or ``"predicted spread"``.
         level: Level of the coverage.
+        band: Probability of the band of the coverage.
     """
 
     groups: tuple[GroupCalibration, ...]
     by: str
     level: float
+    band: float
 
     def to_dict(self) -> dict[str, list[Any]]:
         """Return a table of columns: one group of one target dimension a line."""
@@ -92,6 +94,8 @@ def calibration_by(
     n_bins: int = 5,
     kind: Kind = "central",
     level: float = 0.9,
+    band: float = 0.95,
+    n_samples: int = 10_000,
     generator: torch.Generator | None = None,
 ) -> CalibrationBy:
     """Return calibration in groups of rows: of a feature, or of the predicted spread.
@@ -103,30 +107,33 @@ def calibration_by(
     Args:
         distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
         y: Targets, (N, D).
-        by: Numbers or labels, (N,); None takes the standard deviation of each prediction, of several target dimensions
-            the product of all.
+        by: Numbers or labels, (N,); None takes the length of the middle half of each prediction, of several target
+            dimensions the product of all.
         n_bins: Number of bins.
         kind: ``"central"`` for PITs of each target dimension, ``"region"`` for ranks by density, see ``hpd_rank``.
         level: Level of the coverage, in (0, 1).
-        generator: Source of randomness of PIT values of counts and atoms; None takes a fixed seed.
+        band: Probability of the band of the coverage, in (0, 1).
+        n_samples: Samples of each prediction that ranks by density in several dimensions are taken among.
+        generator: Source of randomness at counts and atoms, and of ranks by density; None takes a fixed seed.
 
     Raises:
-        ValueError: Targets of another shape, groups that do not fit the rows, fewer than 20 rows a bin, a label of
-            fewer than 5 rows, or spreads that are not finite.
+        ValueError: Targets of another shape, groups that do not fit the rows, fewer than 20 rows a bin, or a label
+            of fewer than 5 rows.
 
     References:
         Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6.
     """
     level = _checks.number_between("level", level, 0.0, 1.0)
+    band = _checks.number_between("band", band, 0.0, 1.0)
     n_bins = _checks.integer_at_least("n_bins", n_bins, 1)
-    u = uniforms(distribution, y, kind, generator)
+    u = uniforms(distribution, y, kind, generator, n_samples)
     names, number = _grouped(_spread(distribution) if by is None else by, len(u), n_bins)
-    found = [_of_group(name, u[number == i], kind, level) for i, name in enumerate(names)]
+    found = [_of_group(name, u[number == i], kind, level, band) for i, name in enumerate(names)]
     flat = [entry for entries in found for entry in entries]
     adjusted = holm([entry["p_value"] for entry in flat])
     groups = [GroupCalibration(**entry, adjusted_p_value=p) for entry, p in zip(flat, adjusted, strict=True)]
     groups.sort(key=lambda group: (group.p_value, -group.calibration_error))
-    return CalibrationBy(tuple(groups), "predicted spread" if by is None else "by", level)
+    return CalibrationBy(tuple(groups), "predicted spread" if by is None else "by", level, band)
 
 
 def holm(p_values: list[float]) -> list[float]:
@@ -139,12 +146,12 @@ def holm(p_values: list[float]) -> list[float]:
     return [float(value) for value in out]
 
 
-def _of_group(name: str, u: Tensor, kind: Kind, level: float) -> list[dict[str, Any]]:
+def _of_group(name: str, u: Tensor, kind: Kind, level: float, band: float) -> list[dict[str, Any]]:
     """Return what is known of a group's numbers (n, C), one entry for each column."""
     _checks.rows_at_least(len(u), _FEWEST, f"group {name!r}")
     tested = uniformity_test(u, kind=kind)
     inside = ((2 * u - 1).abs() if kind == "central" else u) <= level
-    low, high = pointwise_band(len(u), torch.tensor([level], dtype=torch.float64), 0.95)
+    low, high = pointwise_band(len(u), torch.tensor([level], dtype=torch.float64), band)
     errors = distance_from_uniform(u.T.numpy())
     return [
         {
@@ -166,13 +173,8 @@ def _of_group(name: str, u: Tensor, kind: Kind, level: float) -> list[dict[str, 
 
 def _spread(distribution: Prediction) -> NDArray[np.float64]:
     """Return how wide each prediction is, (N,)."""
-    stddev = distribution.stddev.detach().double().cpu()
-    if not bool(stddev.isfinite().all()):
-        raise _checks.InputError(
-            "by must be given where standard deviations are not finite; take the width of an interval, say."
-        )
-    # In single precision, so that spreads which differ by rounding are one.
-    spread: NDArray[np.float64] = stddev.prod(-1).float().flatten().numpy().astype(np.float64)
+    # Logarithms in single precision, so that spreads which differ by rounding are one.
+    spread: NDArray[np.float64] = log_spread(distribution).float().double().exp().flatten().cpu().numpy()
     return spread
 
 
@@ -194,12 +196,17 @@ def _grouped(by: Any, n_rows: int, n_bins: int) -> tuple[list[str], Tensor]:
     ends = np.quantile(kept.astype(float), np.arange(1, n_bins) / n_bins)
     number = np.searchsorted(np.unique(ends), kept.astype(float), side="left")
     there, number = np.unique(number, return_inverse=True)
-    names = []
-    for i in range(len(there)):
-        low, high = kept[number == i].min(), kept[number == i].max()
-        names.append(f"{low:.4g} to {high:.4g}")
-    return names, torch.from_numpy(number)
+    ends = np.array([[kept[number == i].min(), kept[number == i].max()] for i in range(len(there))], dtype=float)
+    digits = _digits(ends)
+    return [f"{low:.{digits}g} to {high:.{digits}g}" for low, high in ends.tolist()], torch.from_numpy(number)
+
+
+def _digits(ends: NDArray[np.float64]) -> int:
+    """Return how many digits tell all ends of bins apart, at least 4."""
+    different = np.unique(ends).tolist()
+    enough = (n for n in range(4, 17) if len({f"{end:.{n}g}" for end in different}) == len(different))
+    return next(enough, 17)
 
 
 def _label(label: Any) -> str:
-    return f"{label:g}" if isinstance(label, float) and math.isfinite(label) else str(label)
+    return str(label).removesuffix(".0") if isinstance(label, float) else str(label)

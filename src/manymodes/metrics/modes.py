@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions import Modes, Prediction
+from manymodes.distributions.results import Table
 
 MIN_MASS = 0.05
 _ROWS = 20_000  # at a time, which bounds the memory
@@ -67,7 +68,7 @@ def mode_votes(distribution: Prediction, *, min_mass: float = MIN_MASS, dim: int
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ModeAgreement:
+class ModeAgreement(Table):
     """Modes that were found beside those that are there.
 
     Attributes:
@@ -96,6 +97,12 @@ class ModeAgreement:
     def exact(self) -> Tensor:
         """Which rows found every true mode, and no other, (N,)."""
         return self.complete & (self.precision == 1)
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Return a table: one row of a flattened batch a line, without what is told of each true mode."""
+        names = ("precision", "recall", "n_found", "n_true")
+        columns = {name: getattr(self, name).flatten().tolist() for name in names}
+        return {"row": list(range(self.recall.numel())), **columns}
 
     def summary(self) -> dict[str, float]:
         """Return averages over rows, those without an answer left out."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal
 
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions import Prediction
+from manymodes.distributions.randomness import default_generator
 from manymodes.distributions.ranks import find_ranks
 from manymodes.metrics.calibration import between, pit
 from manymodes.metrics.targets import refuse_incomplete
@@ -45,19 +48,28 @@ def hpd_rank(
         likelihood-free cosmological inference, Astronomy and Computing 30, section 3.2.
     """
     refuse_incomplete("hpd_rank", y)
+    # One for samples and what is drawn between: those of the same seed would depend on each other.
+    generator = default_generator(generator, distribution.logits.device)
     ranks = find_ranks(distribution, y, n_samples=n_samples, generator=generator)
-    return between(ranks.low, ranks.high, generator)
+    return torch.where(y.isnan().any(-1), torch.nan, between(ranks.low, ranks.high, generator))
 
 
-def uniforms(distribution: Prediction, y: Tensor, kind: Kind, generator: torch.Generator | None = None) -> Tensor:
+def uniforms(
+    distribution: Prediction,
+    y: Tensor,
+    kind: Kind,
+    generator: torch.Generator | None = None,
+    n_samples: int = 10_000,
+) -> Tensor:
     """Return what should be uniform, (N, C), in double precision: PITs, C = D, or ranks by density, C = 1.
 
     Raises:
         ValueError: Another kind, or targets that are not numbers.
     """
-    of_kind = _checks.one_of("kind", kind, {"central": pit, "region": hpd_rank})
+    of_kind: Mapping[str, Callable[..., Tensor]] = {"central": pit, "region": partial(hpd_rank, n_samples=n_samples)}
+    find = _checks.one_of("kind", kind, of_kind)
     with torch.no_grad():
-        values = of_kind(distribution, y, generator=generator)
+        values = find(distribution, y, generator=generator)
     values = values.reshape(-1, y.shape[-1] if kind == "central" else 1).double().cpu()
     if bool(values.isnan().any()):
         row = int(values.isnan().any(-1).nonzero()[0])

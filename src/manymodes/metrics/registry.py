@@ -28,11 +28,12 @@ class Score:
 
     Attributes:
         function: Function of predictions, targets and maybe settings that returns scores, (N,) or (N, D).
-        sees: What it judges: the ``"joint"`` distribution, (N,), or each target dimension by itself, ``"marginal"``.
+        sees: What it judges: the ``"joint"`` distribution, or each target dimension by itself, ``"marginal"``.
         strictly_proper: Whether of what it sees only the true distribution minimises it; of angles the CRPS is proper
             only, since half circles do not tell all distributions apart.
         units: Its units, where ``"y"`` stands for those of the targets.
         on_a_line: Whether it is refused for angles.
+        per_dimension: Whether it returns a score of each target dimension, (N, D), rather than one of all, (N,).
     """
 
     function: Callable[..., Tensor]
@@ -40,14 +41,15 @@ class Score:
     strictly_proper: bool
     units: str
     on_a_line: bool = False
+    per_dimension: bool = True
 
 
 SCORES: Mapping[str, Score] = {
-    "log_score": Score(log_score, "joint", True, "nats"),
-    "energy_score": Score(energy_score, "joint", True, "y", on_a_line=True),
-    "variogram_score": Score(variogram_score, "joint", False, "y^(2 p)", on_a_line=True),
-    "cde_loss": Score(cde_loss, "joint", True, "1 / y^D"),
-    "crps": Score(crps, "marginal", True, "y"),
+    "log_score": Score(log_score, "joint", True, "nats", per_dimension=False),
+    "energy_score": Score(energy_score, "joint", True, "y", on_a_line=True, per_dimension=False),
+    "variogram_score": Score(variogram_score, "joint", False, "y^(2 p)", on_a_line=True, per_dimension=False),
+    "cde_loss": Score(cde_loss, "joint", True, "1 / y^D", per_dimension=False),
+    "crps": Score(crps, "marginal", True, "y", per_dimension=False),
     "marginal_crps": Score(marginal_crps, "marginal", True, "y"),
     "threshold_weighted_crps": Score(threshold_weighted_crps, "marginal", False, "y", on_a_line=True),
     "quantile_weighted_crps": Score(quantile_weighted_crps, "marginal", False, "y", on_a_line=True),

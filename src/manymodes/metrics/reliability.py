@@ -16,7 +16,7 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.distributions import Prediction
 from manymodes.distributions.results import Table
-from manymodes.metrics.bands import pointwise_band, share_up_to
+from manymodes.metrics.bands import long_table, pointwise_band, share_up_to
 from manymodes.metrics.ranks import Kind, uniforms
 
 LEVELS = tuple(round(0.05 * i, 2) for i in range(1, 20))
@@ -49,10 +49,7 @@ class Reliability(Table):
 
     def to_dict(self) -> dict[str, list[Any]]:
         """Return a long table: one level of one target dimension a line."""
-        n_dims, n_levels = self.share.shape
-        repeated = {name: getattr(self, name).tolist() * n_dims for name in ("level", "low", "high")}
-        dims = torch.arange(n_dims).repeat_interleave(n_levels).tolist()
-        return {"dim": dims, "level": repeated.pop("level"), "share": self.share.flatten().tolist(), **repeated}
+        return long_table(self.share, "share", {"level": self.level}, {"low": self.low, "high": self.high})
 
     def __repr__(self) -> str:
         n_outside, n_all = int(self.outside.sum()), self.outside.numel()
@@ -66,6 +63,7 @@ def coverage_curve(
     *,
     kind: Kind = "central",
     band: float = 0.95,
+    n_samples: int = 10_000,
     generator: torch.Generator | None = None,
 ) -> Reliability:
     """Return the share of targets inside central intervals, or highest-density regions, of many levels.
@@ -80,13 +78,14 @@ def coverage_curve(
         levels: Probabilities, each > 0 and < 1.
         kind: ``"central"`` for intervals of each target dimension by itself, ``"region"`` for joint regions.
         band: Probability of the band, in (0, 1), at each level by itself.
+        n_samples: Samples of each prediction that ranks by density in several dimensions are taken among.
         generator: Source of randomness at counts and atoms, and of ranks by density; None takes a fixed seed.
 
     Raises:
         ValueError: Targets of another shape, levels that are none, or too few rows for them: one is needed on either
             side of a level, so that 0.99 needs 100.
     """
-    u = uniforms(distribution, y, kind, generator)
+    u = uniforms(distribution, y, kind, generator, n_samples)
     return _reliability((2 * u - 1).abs() if kind == "central" else u, levels, band)
 
 

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from manymodes import _checks
+from manymodes.distributions.results import Table
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RiskCoverage:
+class RiskCoverage(Table):
     """Mean error of the most certain rows, for every number of them.
 
     Attributes:
@@ -49,9 +50,18 @@ class RiskCoverage:
         return (self.random_area - self.area) / possible if possible > 0 else float("nan")
 
     def at(self, coverage: float) -> float:
-        """Return the mean error of the most certain share of rows, at least one row."""
+        """Return the mean error of the most certain share of rows, rounded to whole ones, and at least one.
+
+        The others are those that ``decisions.reject`` leaves to a person, where their share is asked.
+        """
         share = _checks.number_between("coverage", coverage, 0.0, 1.0, including=(1.0,))
-        return float(self.risk[max(int(share * len(self.risk) + 1e-9), 1) - 1])
+        n_rows = len(self.risk)
+        left = round(round((1 - share) * n_rows, 9))  # a half is one, for all that 1 - share is rounded
+        return float(self.risk[max(n_rows - left, 1) - 1])
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Return the curve as columns, one share a line."""
+        return {name: getattr(self, name).tolist() for name in ("coverage", "risk", "oracle")}
 
     def __repr__(self) -> str:
         return (

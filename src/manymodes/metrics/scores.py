@@ -48,8 +48,8 @@ def crps(distribution: Prediction, y: Tensor) -> Tensor:
 
     In the units of y; lower is better. Strictly proper in one dimension, among distributions with a finite mean, but of
     angles only proper: half circles do not tell all distributions apart. In several, only for the marginals, see
-    ``energy_score``. Carries the gradient in y and in all parameters but the
-    places of atoms; that of components that are not normal takes memory for all rows at once.
+    ``energy_score``. Carries the gradient in y and in all parameters but the places of atoms; that of components that
+    are not normal takes memory for all rows at once.
 
     Args:
         distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).

@@ -116,7 +116,8 @@ def score_table(
     Args:
         distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
         y: Targets, (N, D).
-        against: Another prediction of the same rows; None for none.
+        against: Another prediction of the same rows; None for none. Where one has a density and the other probabilities
+            of counts or atoms, their log scores have other units, and the difference is NaN.
         confidence: Probability that the confidence interval of a difference holds it, in (0, 1).
         names: Name of each target; None for ``"0"``, ``"1"``, ...
 
@@ -151,7 +152,6 @@ def score_table(
         _checks.instance("against", against, Prediction)
         shape = (*against.batch_shape, *against.event_shape)
         _checks.matches_shape("the targets of against", shape, tuple(y.shape), "to match y")
-        _refuse_other_measure(distribution, against)
     labels, columns = zip(*_scores(distribution, y, targets, _lines(distribution, against)), strict=True)
     own = torch.stack(columns)  # (Q, N)
     score, target = zip(*labels, strict=True)
@@ -162,16 +162,22 @@ def score_table(
     if against is None:
         return table
     other = torch.stack([column for _, column in _scores(against, y, targets, _lines(distribution, against))])
-    return _compared(table, own, other)
+    table = _compared(table, own, other)
+    return table if _measures(distribution) == _measures(against) else _without_log_score(table)
 
 
-def _refuse_other_measure(distribution: Prediction, against: Prediction) -> None:
-    """Refuse to compare probabilities of counts or atoms with densities: units would decide which is better."""
-    if distribution.has_density != against.has_density:
-        raise _checks.InputError(
-            "against must have densities where the prediction has, and counts or atoms where it has; their log scores "
-            "cannot be compared. Take crps or energy_score of each."
-        )
+def _measures(distribution: Prediction) -> list[set[str]]:
+    """Return of each target whether it has a density, or probabilities of integers or atoms, or both."""
+    kinds = zip(*(group.kinds for group in distribution.components.groups), strict=True)
+    return [{"density" if kind in ("real", "angle") else kind for kind in each} for each in kinds]
+
+
+def _without_log_score(table: ScoreTable) -> ScoreTable:
+    """Return a table whose log scores are not compared: of other measures their difference depends on units."""
+    there = torch.tensor([name != "log_score" for name in table.score], device=table.mean.device)
+    names = ("difference", *_OF_DIFFERENCES)
+    columns: dict[str, Any] = {name: torch.where(there, getattr(table, name), math.nan) for name in names}
+    return replace(table, **columns)
 
 
 def _compared(table: ScoreTable, own: Tensor, other: Tensor) -> ScoreTable:

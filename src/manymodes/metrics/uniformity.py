@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.polynomial.legendre import legvander
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -141,6 +142,7 @@ def calibration_error(
     y: Tensor,
     *,
     kind: Kind = "central",
+    n_samples: int = 10_000,
     generator: torch.Generator | None = None,
 ) -> CalibrationError:
     r"""Mean absolute distance between the distribution function of the PIT and the diagonal.
@@ -154,7 +156,8 @@ def calibration_error(
         distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
         y: Targets, (N, D).
         kind: ``"central"`` for PITs of each target dimension, ``"region"`` for ranks by density, see ``hpd_rank``.
-        generator: Source of randomness of PIT values of counts and atoms; None takes a fixed seed.
+        n_samples: Samples of each prediction that ranks by density in several dimensions are taken among.
+        generator: Source of randomness at counts and atoms, and of ranks by density; None takes a fixed seed.
 
     Raises:
         ValueError: Targets of another shape, or no rows.
@@ -164,7 +167,7 @@ def calibration_error(
         eq. 9, has squares in place of distances; the law of the noise: Johnson and Killeen (1983), An explicit formula
         for the c.d.f. of the L1 norm of the Brownian bridge, Annals of Probability 11.
     """
-    u = uniforms(distribution, y, kind, generator)
+    u = uniforms(distribution, y, kind, generator, n_samples)
     _checks.rows_at_least(len(u), 1, "a calibration error")
     errors = torch.from_numpy(distance_from_uniform(u.T.numpy()))
     simulated = simulated_errors(len(u))
@@ -203,9 +206,7 @@ def simulated_errors(n_rows: int) -> NDArray[np.float64]:
 
 def _legendre(x: Tensor) -> Tensor:
     """Return normalised Legendre polynomials of order 1 to 4 on [-1, 1], (..., 4)."""
-    square = x.square()
-    orders = [x, 1.5 * square - 0.5, (2.5 * square - 1.5) * x, (4.375 * square - 3.75) * square + 0.375]
-    return torch.stack([(2 * j + 1) ** 0.5 * order for j, order in enumerate(orders, 1)], -1)
+    return torch.from_numpy(legvander(x.numpy(), 4)[..., 1:] * (2 * np.arange(1, 5) + 1) ** 0.5)
 
 
 def _verdict(p_value: float, coefficients: Sequence[float], kind: Kind) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.distributions import Component, Normal, Prediction
 from manymodes.distributions.families.normal import IndependentNormal
+from manymodes.distributions.randomness import default_generator
 from manymodes.distributions.special import evaluate
 from manymodes.metrics.targets import exact_target
 
@@ -127,8 +128,7 @@ def _estimated(
     n_samples: int,
     generator: torch.Generator | None,
 ) -> Tensor:
-    if generator is None:
-        generator = torch.Generator(y.device).manual_seed(0)
+    generator = default_generator(generator, y.device)
     observed = torch.stack([(y[..., i] - y[..., j]).abs() ** p for i, j in pairs])  # (pairs, ..., N)
     weights = torch.tensor(list(pairs.values()), dtype=y.dtype, device=y.device)
     gaps = [observed - _mean_gaps(distribution, list(pairs), p, half, generator) for half in _halves(n_samples)]

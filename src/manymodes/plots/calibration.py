@@ -122,11 +122,11 @@ def pit(
     distribution: Predictions,
     y: Any,
     *,
-    kind: Literal["histogram", "ecdf"] = "histogram",
-    rank: bool = False,
+    style: Literal["histogram", "ecdf"] = "histogram",
+    kind: Literal["central", "region"] = "central",
     n_bins: int | None = None,
     dim: int = 0,
-    level: float = 0.95,
+    band: float = 0.95,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw how evenly PIT values are spread, with a band that holds all of a calibrated prediction at once.
@@ -138,31 +138,32 @@ def pit(
     Args:
         distribution: Predictions, ``batch_shape`` (N,), ``event_shape`` (D,), or several of the same rows by name.
         y: Observed targets, (N,) or (N, D).
-        kind: ``"histogram"`` or ``"ecdf"``.
-        rank: Whether ranks by the joint density, see ``metrics.hpd_rank``, are drawn in place of PITs.
+        style: ``"histogram"`` or ``"ecdf"``.
+        kind: ``"central"`` for PITs, ``"region"`` for ranks by the joint density, see ``metrics.hpd_rank``.
         n_bins: Bins of the histogram; None takes 20, fewer below 200 rows.
         dim: Target dimension of PITs.
-        level: Probability of the band.
+        band: Probability of the band.
         ax: Axes to draw on; None makes some.
 
     Raises:
-        ValueError: Targets that do not fit the rows, an unknown kind, more bins than rows, or a dimension that is not
-            there.
+        ValueError: Targets that do not fit the rows, an unknown style or kind, more bins than rows, or a dimension that
+            is not there.
         TypeError: A distribution that is no prediction, or axes that are none.
         ImportError: matplotlib is not installed.
     """
-    draw = _checks.one_of("kind", kind, {"histogram": _histograms, "ecdf": _ecdfs})
+    draw = _checks.one_of("style", style, {"histogram": _histograms, "ecdf": _ecdfs})
+    label = _checks.one_of("kind", kind, {"central": "PIT", "region": "rank by density"})
     several = _named(distribution)
-    targets = {name: _of_dim(each, y, None if rank else dim) for name, each in several.items()}
-    options: dict[str, Any] = {"kind": "region" if rank else "central", "level": level}
-    if kind == "histogram":
+    targets = {name: _of_dim(each, y, dim if kind == "central" else None) for name, each in several.items()}
+    options: dict[str, Any] = {"kind": kind, "band": band}
+    if style == "histogram":
         options["n_bins"] = n_bins
-    of_kind: Any = {"histogram": pit_histogram, "ecdf": pit_ecdf}[kind]
-    found = {name: of_kind(*each, **options) for name, each in targets.items()}
+    of_style: Any = {"histogram": pit_histogram, "ecdf": pit_ecdf}[style]
+    found = {name: of_style(*each, **options) for name, each in targets.items()}
     ax = canvas.axes(ax)
-    y_label = draw(ax, found, f"calibrated, {canvas.percent(level)}")
+    y_label = draw(ax, found, f"calibrated, {canvas.percent(band)}")
     ax.set_xlim(0, 1)
-    return canvas.finish(ax, "rank by density" if rank else "PIT", y_label)
+    return canvas.finish(ax, label, y_label)
 
 
 # --- what is drawn ---
