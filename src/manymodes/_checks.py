@@ -58,6 +58,15 @@ def boolean(name: str, value: Any) -> bool:
     raise TypeError(f"{name} must be True or False; got {value!r}.")
 
 
+def levels(value: Any) -> list[float]:
+    """Return one level or several, each > 0 and < 1, as floats."""
+    several = value if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    wanted = [number_between("levels", level, 0.0, 1.0) for level in several]
+    if not wanted:
+        raise InputError("levels must hold at least 1 level; got none.")
+    return wanted
+
+
 def positive(name: str, value: Any) -> float:
     """Return ``value`` as a finite float > 0."""
     return number_between(name, value, 0.0, math.inf)
@@ -115,6 +124,13 @@ def known_columns(wanted: Iterable[str], available: Sequence[str], where: str) -
     label = ("the nearest is" if len(offered) == 1 else "the nearest are") if near else "it begins with"
     word = "column" if len(missing) == 1 else "columns"
     raise InputError(f"{where} has no {word} {quoted(missing)}; {label} {quoted(offered)}.")
+
+
+def written_by(writer: str, values: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Refuse values that lack what ``writer`` writes."""
+    missing = [name for name in names if name not in values]
+    if missing:
+        raise InputError(f"values must be what {writer} wrote; got some without {quoted(missing)}.")
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:

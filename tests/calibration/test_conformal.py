@@ -216,7 +216,19 @@ def test_sets_survive_json():
         ),
         (
             lambda p, y: fit_conformal(p, y, groups=["a"] * 99),
-            "groups must have shape (100,) to match the rows of distribution; got (99,).",
+            "groups must have shape (100,) with one for each row; got (99,).",
+        ),
+        (
+            lambda p, y: fit_conformal(p, y, groups=["a"] * 99 + [None]),
+            "groups must have no missing values; got None in row 100.",
+        ),
+        (
+            lambda p, y: fit_conformal(p, y, groups=[*range(99), float("nan")]),
+            "groups must have no missing values; got nan in row 100.",
+        ),
+        (
+            lambda p, y: ConformalSets.from_dict({"level": 0.9, "kind": "region", "thresholds": []}),
+            "values must be what to_dict wrote; got some without 'borders', 'grouped'.",
         ),
         (
             lambda p, y: fit_conformal(p, y, groups=["a"] * 100, adaptive=True),

@@ -283,6 +283,13 @@ def test_an_excess_far_from_zero_keeps_its_digits():
     assert expected_excess(far, 1e6).item() == pytest.approx(1e-3 / math.sqrt(2 * math.pi), rel=1e-9)
 
 
+def test_an_excess_in_single_precision_far_from_zero_is_that_of_its_numbers():
+    far = weighed(Laplace(column(1e5), column(0.1)), 1.0)
+    single = expected_excess(far.to(torch.float32), 1e5)
+    assert single.dtype == torch.float32
+    assert single.item() == pytest.approx(0.05, rel=1e-6)  # half the scale
+
+
 @pytest.mark.parametrize("family", [Laplace, DiagonalNormal])
 def test_both_sides_of_a_threshold_differ_by_the_distance_of_the_mean(family):
     distribution = weighed(family(column(*LOC), column(*SCALE)), *WEIGHTS)

@@ -66,5 +66,7 @@ def test_what_asks_for_no_risk_is_refused():
         tail_risk(gamma(), 1.0)
     with pytest.raises(InputError, match=r"^tail must be one of 'lower', 'upper'; got 'left'\.$"):
         exceedance_risk(gamma(), 1.0, tail="left")
+    with pytest.raises(TypeError, match=r"^threshold must be a number or a Tensor of numbers; got 'high'\.$"):
+        exceedance_risk(gamma(), "high")
     with pytest.raises(InputError, match=r"^threshold must be finite; got inf\.$"):
         exceedance_risk(gamma(), float("inf"))

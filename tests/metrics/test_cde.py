@@ -119,6 +119,11 @@ def test_the_loss_is_lowest_on_average_for_the_true_density():
         assert gap.mean() > 5 * gap.std() / len(gap) ** 0.5
 
 
+def test_no_rows_have_no_loss():
+    mixture, y = make(d=2)
+    assert tuple(metrics.cde_loss(mixture[:0], y[:0]).shape) == (0,)
+
+
 def test_atoms_and_mixed_measures_are_refused():
     atom = Concatenation(PointMass(column(0.0)), Laplace(column(0.0), column(1.0)))
     with pytest.raises(InputError) as caught:

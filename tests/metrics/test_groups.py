@@ -118,12 +118,14 @@ def test_groups_that_cannot_be_made_are_refused():
     assert str(caught.value) == "y must have at least 100 rows for 5 bins of at least 20; got 30."
     with pytest.raises(InputError, match=r"^y must have at least 5 rows for group 'b'; got 2\.$"):
         calibration_by(truth, y, ["a"] * 28 + ["b"] * 2)
-    with pytest.raises(
-        InputError, match=r"^by must have shape \(30,\) to hold one value for each row of y; got \(3,\)\.$"
-    ):
+    with pytest.raises(InputError, match=r"^by must have shape \(30,\) with one for each row; got \(3,\)\.$"):
         calibration_by(truth, y, [1, 2, 3])
-    with pytest.raises(InputError, match=r"^by must hold finite numbers; got nan in row 30\.$"):
+    with pytest.raises(InputError, match=r"^by must have no missing values; got nan in row 30\.$"):
         calibration_by(truth, y, [1.0] * 29 + [float("nan")])
+    with pytest.raises(InputError, match=r"^by must hold finite numbers; got inf in row 30\.$"):
+        calibration_by(truth, y, [1.0] * 29 + [float("inf")])
+    with pytest.raises(InputError, match=r"^by must have no missing values; got None in row 1\.$"):
+        calibration_by(truth, y, [None] + ["a"] * 29)
 
 
 def test_the_predicted_spread_makes_groups_where_variances_are_infinite():

@@ -101,6 +101,12 @@ def test_too_few_rows_for_a_level_are_refused_and_the_number_needed_is_said():
     coverage_curve(mixture[:20], y[:20])
 
 
+def test_one_level_is_a_curve_of_one_place():
+    mixture = normal(40)
+    y = drawn(mixture)
+    assert coverage_curve(mixture, y, 0.8).share.item() == coverage_curve(mixture, y, [0.8]).share.item()
+
+
 def test_levels_that_are_none_are_refused():
     mixture = normal(40)
     y = drawn(mixture)

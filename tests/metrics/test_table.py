@@ -120,6 +120,12 @@ def test_tables_become_frames_and_text():
             "names must name each of the 2 target dimensions; got ['a'].",
         ),
         (
+            lambda m, y: score_table(m, y, names=["a", "a"]),
+            InputError,
+            "names must differ; got 'a', 'a'.",
+        ),
+        (lambda m, y: score_table(y, m), TypeError, "distribution must be a Prediction; got Tensor."),
+        (
             lambda m, y: score_table(m, y, against=m[:3]),
             InputError,
             "the targets of against must have shape (6, 2) to match y; got (3, 2).",

@@ -16,11 +16,11 @@ from manymodes.apps.files import Columns, check_new_file, read_columns, read_par
 from manymodes.apps.scores import Scores, score
 from manymodes.distributions import Prediction, joined
 from manymodes.estimators import MDNRegressor, load
+from manymodes.estimators.judged_rows import MANY, training_share
 from manymodes.estimators.prediction_columns import prediction_columns
 from manymodes.estimators.tables.numbers import from_columns
 
 _ROWS_AT_ONCE = 16_384
-_MANY = 0.1  # of the rows that are judged: so many training rows are told of
 
 
 def predict_file(
@@ -64,12 +64,8 @@ def evaluate_file(model_path: Path, file: Path) -> tuple[Scores, str | None]:
 
 def _note_of_training_rows(model: Any, columns: Columns, targets: NDArray[np.float64]) -> str | None:
     """Return a sentence where rows are those of the fit; None where they are not, or where nothing is known of them."""
-    fitted = getattr(model, "estimator_", model)
-    if fitted.familiarity_ is None:
-        return None
-    X = {name: columns[name] for name in model.feature_names_in_}
-    share = fitted.share_of_training_rows(X, targets)
-    if not share > _MANY:  # NaN where nothing tells
+    share = training_share(model, {name: columns[name] for name in model.feature_names_in_}, targets)
+    if share <= MANY:
         return None
     return f"Mind: about {share:.0%} of these rows are rows of the fit, on which the model looks better than it is."
 

@@ -38,6 +38,7 @@ from manymodes.calibration.held_out import held_out_targets
 from manymodes.calibration.sets import KINDS, Kind
 from manymodes.distributions import Prediction, Region
 from manymodes.distributions.randomness import default_generator
+from manymodes.metrics.groups import group_labels
 from manymodes.metrics.spread import log_spread
 
 Labels = NDArray[Any]
@@ -124,6 +125,8 @@ class ConformalSets:
     def predict(self, distribution: Prediction, *, groups: Any = None) -> Region:
         """Return the sets of new rows as unions of intervals, (N, J), with what the prediction says they hold.
 
+        Ends are rounded outwards: a set may hold a little more than ``contains`` tells, never less.
+
         Args:
             distribution: Predictions, ``batch_shape`` (N,), of one target dimension.
             groups: Labels of the rows, (N,), where the fit had some.
@@ -164,6 +167,7 @@ class ConformalSets:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Return the sets that ``to_dict`` wrote."""
+        _checks.written_by("to_dict", values, ("level", "kind", "thresholds", "borders", "grouped"))
         thresholds = dict(values["thresholds"])
         return cls(values["level"], values["kind"], thresholds, tuple(values["borders"]), values["grouped"])
 
@@ -213,9 +217,7 @@ def _needed(level: float) -> int:
 def _labels(groups: Any, n_rows: int) -> Labels:
     if groups is None:
         return np.zeros(n_rows, dtype=np.int64)
-    labels = np.asarray(groups.cpu() if isinstance(groups, Tensor) else groups)
-    _checks.matches_shape("groups", labels.shape, (n_rows,), "to match the rows of distribution")
-    return labels
+    return group_labels("groups", groups, n_rows)
 
 
 def _borders(

@@ -69,6 +69,7 @@ class Recalibration:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Return the correction that ``to_dict`` wrote."""
+        _checks.written_by("to_dict", values, ("temperature", "spread", "maps"))
         maps = values["maps"]
         kept = None if maps is None else tuple(PITMap(m["knots"], m["slopes"]) for m in maps)
         return cls(values["temperature"], values["spread"], kept)

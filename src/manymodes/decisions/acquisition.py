@@ -37,6 +37,7 @@ def expected_improvement(distribution: Prediction, best: Tensor | float, *, maxi
         ValueError: Angles, or a ``best`` of another shape or that is not finite.
     """
     upper = _checks.boolean("maximise", maximise)
+    on_a_line("expected_improvement", distribution)
     return expected_excess(distribution, per_row("best", best, distribution), tail="upper" if upper else "lower")
 
 

@@ -40,17 +40,18 @@ def expected_excess(distribution: Prediction, threshold: Tensor | float, *, tail
     """
     upper = _checks.one_of("tail", tail, {"upper": True, "lower": False})
     on_a_line("expected_excess", distribution)
-    at = per_row("threshold", threshold, distribution)
-    place = at.unsqueeze(-2)
-    components = distribution.components
+    exact = distribution.to(torch.float64)  # the difference of two large numbers, for components other than normal
+    place = per_row("threshold", threshold, exact).unsqueeze(-2)
+    components = exact.components
     if isinstance(components, Normal):
         parts = _of_normals(components.loc, components.stddev, place, sign=1.0 if upper else -1.0)
     elif upper:
         parts = components.upper_mean(place) - place * components.sf(place)
     else:
         parts = place * components.cdf(place) - components.lower_mean(place)
-    weights = distribution.weights.unsqueeze(-1)
-    return torch.where(weights > 0, weights * parts.clamp_min(0.0), 0.0).sum(-2)
+    weights = exact.weights.unsqueeze(-1)
+    excess = torch.where(weights > 0, weights * parts.clamp_min(0.0), 0.0).sum(-2)
+    return excess.to(distribution.logits.dtype)
 
 
 def _of_normals(loc: Tensor, scale: Tensor, place: Tensor, *, sign: float) -> Tensor:
@@ -74,7 +75,10 @@ def on_a_line(name: str, distribution: Prediction) -> None:
 def per_row(name: str, value: Any, distribution: Prediction) -> Tensor:
     """Return a number, one per row, (N,), or one per target, (S..., N, D), as targets, or refuse it."""
     shape = distribution.batch_shape + distribution.event_shape
-    number = torch.as_tensor(value, dtype=distribution.logits.dtype, device=distribution.logits.device)
+    try:
+        number = torch.as_tensor(value, dtype=distribution.logits.dtype, device=distribution.logits.device)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number or a Tensor of numbers; got {value!r}.") from None
     if number.dim() and number.shape == distribution.batch_shape:
         number = number.unsqueeze(-1).expand(shape)
     elif number.dim():

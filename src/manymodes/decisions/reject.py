@@ -128,13 +128,13 @@ def fit_rejector(
     if (coverage is None) == (max_error is None):
         got = "neither" if coverage is None else "both"
         raise _checks.InputError(f"fit_rejector needs one of coverage and max_error; got {got}.")
-    uncertainty = _uncertainty(predictions, by).double()
+    uncertainty = _uncertainty(predictions, by).double().cpu()
     n_rows = len(uncertainty)
     if n_rows < _LEAST_ROWS:
         raise _checks.InputError(f"predictions must hold at least {_LEAST_ROWS} rows to fit a rejector; got {n_rows}.")
     ordered, order = uncertainty.sort(stable=True)
     mean, deviation = _running(_errors(error, n_rows, needed=max_error is not None)[order])
-    number = torch.arange(1, n_rows + 1, dtype=torch.float64, device=ordered.device)
+    number = torch.arange(1, n_rows + 1, dtype=torch.float64)
     standard_error = deviation / number.sqrt()
     if coverage is not None:
         share = _checks.number_between("coverage", coverage, 0.0, 1.0, including=(1.0,))
@@ -170,7 +170,7 @@ def _most_kept(ordered: Tensor, bound: Tensor, limit: float) -> int:
 
 def _running(errors: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean and the standard deviation of the first 1, 2, ... errors; that of one is infinite."""
-    number = torch.arange(1, len(errors) + 1, dtype=errors.dtype, device=errors.device)
+    number = torch.arange(1, len(errors) + 1, dtype=errors.dtype)
     shifted = errors - errors.mean()  # keeps the digits of squares
     mean, squares = shifted.cumsum(0) / number, shifted.square().cumsum(0)
     spread = ((squares - number * mean.square()).clamp_min(0.0) / (number - 1)).sqrt()
@@ -181,9 +181,7 @@ def _running(errors: Tensor) -> tuple[Tensor, Tensor]:
 def _student(confidence: float, number: Tensor) -> Tensor:
     from scipy import special
 
-    quantile = special.stdtrit((number - 1).clamp_min(1).cpu().numpy(), confidence)
-    levels: Tensor = torch.from_numpy(quantile).to(number)
-    return levels
+    return torch.from_numpy(special.stdtrit((number - 1).clamp_min(1).numpy(), confidence))
 
 
 def _uncertainty(predictions: Any, by: Uncertainty | None) -> Tensor:
@@ -213,5 +211,5 @@ def _errors(error: Any, n_rows: int, *, needed: bool) -> Tensor:
     if not bool(error.isfinite().all()):
         row = int((~error.isfinite()).nonzero()[0, 0])
         raise _checks.InputError(f"error must hold finite numbers; got {float(error[row])} in {_checks.row(row)}.")
-    numbers: Tensor = error.double()
+    numbers: Tensor = error.detach().double().cpu()
     return numbers

@@ -111,7 +111,7 @@ class Prediction(PerDimension, Distribution):
     def check_target(self, value: Any) -> Any:
         """Return targets as floating-point numbers, or refuse what does not fit, see the class's description."""
         if not isinstance(value, Incomplete):
-            _checks.instance("y", value, Tensor)
+            _checks.instance("y", value, Tensor, ", see torch.as_tensor")
         expected = self.batch_shape + self.event_shape
         _checks.ends_with_shape("y", value.shape, expected, "to match batch_shape + event_shape")
         if self._validate_args and isinstance(value, Tensor) and bool(value.isnan().any()):

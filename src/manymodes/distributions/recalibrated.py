@@ -53,6 +53,9 @@ class Recalibrated(Prediction):
 
     def __init__(self, base: Mixture, maps: Sequence[PITMap], *, validate_args: bool | None = None) -> None:
         _checks.instance("base", base, Mixture)
+        _checks.instance("maps", maps, Sequence)
+        for pit_map in maps:
+            _checks.instance("every map", pit_map, PITMap)
         if len(maps) != base.event_shape[0]:
             raise _checks.InputError(
                 f"maps must hold one map for each of the {base.event_shape[0]} target dimensions; got {len(maps)}."

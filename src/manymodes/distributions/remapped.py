@@ -108,7 +108,11 @@ class Remapped(Factorised):
 
     @cached
     def variance(self) -> Tensor:
-        """Variances, (..., K, 1)."""
+        """Variances, (..., K, 1).
+
+        Of Student-t components with 2 < df < 3, what lies beyond a probability of 1e-18 is missing: 21 % at df = 2.1,
+        1.5 % at 2.3.
+        """
         return self._known(self._moment(2, self.mean), self._own.central_moment(2))
 
     def central_moment(self, order: int) -> Tensor:

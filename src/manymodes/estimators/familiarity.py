@@ -205,7 +205,7 @@ def _fingerprints(x: Tensor, y: Tensor) -> NDArray[np.int64]:
     Bits of the values, rounded to single precision, are mixed column by column (as Steele, Lea and Flood 2014, Fast
     splittable pseudorandom number generators, figure 16).
     """
-    columns = torch.cat([x.float(), y.reshape(len(y), -1).float()], -1).numpy() + 0.0  # no negative zero
+    columns = torch.cat([x.float(), y.float()], -1).numpy() + 0.0  # no negative zero
     prints = np.zeros(len(columns), dtype=np.uint64)
     with np.errstate(over="ignore"):
         for column in columns.T:

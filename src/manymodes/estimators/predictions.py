@@ -11,16 +11,19 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from torch import Tensor
 
 from manymodes import _checks
+from manymodes.calibration import ConformalSets, fit_conformal
 from manymodes.distributions import Incomplete, Mixture, Modes, Normal, Prediction, Region, joined, medoid
 from manymodes.distributions.together import parameters
+from manymodes.estimators.interval_ends import interval_ends
+from manymodes.estimators.judged_rows import held_out_predictions
 from manymodes.estimators.prediction_columns import component_columns, prediction_columns
 from manymodes.estimators.tables.frames import like, n_rows, take_rows
 from manymodes.estimators.tables.inputs import Features, read_features
-from manymodes.estimators.tables.numbers import Floats, is_mapping, target_table
+from manymodes.estimators.tables.numbers import Floats
 from manymodes.estimators.targets.known import Targets, read_targets, refuse_unvaried
 from manymodes.nn.inputs import Inputs
 from manymodes.training.randomness import seeded
@@ -173,11 +176,37 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         """
         if low is None and high is None:
             raise _checks.InputError("low or high must be given; got neither.")
+        names = self.target_names_ or default_names(self._n_targets)
         ends = [
-            self._ends(name, end, default, n_rows(X))
+            as_tensor(interval_ends(name, end, default, names, n_rows(X), matched=self.target_names_ is not None))
             for name, end, default in (("low", low, -np.inf), ("high", high, np.inf))
         ]
         return self._each(X, lambda part, rows: part.probability(*(end[rows] for end in ends)))
+
+    def conformal_sets(
+        self, X: Any, y: Any, level: float = 0.9, *, kind: str = "region", groups: Any = None, adaptive: bool = False
+    ) -> ConformalSets:
+        """Return sets that hold a new target with a guaranteed probability, from rows that the fit has not seen.
+
+        ``.predict(model.predict_distribution(X_new))`` lists them, unions of intervals; ``.contains`` tells what lies
+        in them, of several targets, too.
+
+        Args:
+            X: Features, (N, F).
+            y: Targets, (N,) or (N, D), all of them known.
+            level: Probability that sets hold, in (0, 1).
+            kind: ``"region"``, highest-density regions, or ``"central"``, intervals between quantiles.
+            groups: Labels of the rows, (N,): coverage is held within every group.
+            adaptive: Whether coverage is held within groups by predicted spread.
+
+        Raises:
+            ValueError: As ``calibration.fit_conformal``: too few rows for the level, say.
+
+        Warns:
+            UserWarning: Rows of the fit, on which sets come out too small.
+        """
+        density, targets = held_out_predictions(self, X, y, "conformal sets")
+        return fit_conformal(density, targets, level, kind=kind, groups=groups, adaptive=adaptive)
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return R^2 of the mean, averaged over targets: scikit-learn's convention for regressors.
@@ -289,49 +318,13 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         array: Floats = torch.cat(answers, before).numpy()
         return array.squeeze(-1 - after) if self.target_ndim_ == 1 else array
 
-    def _ends(self, name: str, end: ArrayLike | None, default: float, n_rows: int) -> Tensor:
-        """Return ends of intervals, (N, D)."""
-        target_dim = self._n_targets
-        if is_mapping(end):
-            return self._named_ends(name, end, default, n_rows)
-        table = target_table(end, allow_missing=True)
-        values = self._numbers(name, default if end is None else end if table is None else table.values)
-        if table is not None and self.target_names_ is not None and target_dim > 1:
-            _checks.known_columns(self.target_names_, table.names, name)
-            values = values[:, [table.names.index(own) for own in self.target_names_]]
-        values = values[:, None] if values.ndim == 1 and target_dim == 1 else values
-        if end is not None and not values.ndim and target_dim > 1:
-            raise _checks.InputError(f"{name} must be one number for each of {target_dim} targets; got {end!r}.")
-        try:
-            return as_tensor(np.broadcast_to(values, (n_rows, target_dim)))
-        except ValueError:
-            raise _checks.InputError(
-                f"{name} must be a number, one for each of {_checks.counted(target_dim, 'target')}, or have shape "
-                f"({n_rows}, {target_dim}); got {_checks.shape_text(values.shape)}."
-            ) from None
-
-    def _named_ends(self, name: str, ends: Any, default: float, n_rows: int) -> Tensor:
-        """Return the ends of some targets, by their names, (N, D); others have none."""
-        names = self.target_names_ or default_names(self._n_targets)
-        _checks.known_columns(map(str, ends), names, "y")
-        values = np.full((n_rows, len(names)), default)
-        for target, end in ends.items():
-            values[:, names.index(str(target))] = self._numbers(name, end)
-        return as_tensor(values)
-
-    @staticmethod
-    def _numbers(name: str, end: Any) -> Floats:
-        try:
-            return np.asarray(end, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise _checks.InputError(f"{name} must be numbers; got {end!r}.") from None
-
     def _scored_targets(self, X: Any, y: Any) -> Tensor | Incomplete:
         """Return targets of X, (N, D), as tensors."""
         return self._targets(X, y).tensor()
 
     def _targets(self, X: Any, y: Any) -> Targets:
         """Return targets of X, (N, D), in the order of the fit's where both have names."""
+        check_is_fitted(self)
         allow_missing = bool(getattr(self, "allow_missing_targets", False))
         targets = read_targets(self, y, allow_missing=allow_missing).matched(self.target_names_)
         _checks.same_rows("X", n_rows(X), "y", len(targets))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator
 from typing import Any, Self
 
@@ -16,7 +15,8 @@ from torch.distributions import Categorical
 
 from manymodes import _checks
 from manymodes.calibration import Recalibration, fit_recalibration
-from manymodes.distributions import Incomplete, Mixture, Prediction, joined
+from manymodes.distributions import Mixture, Prediction, joined
+from manymodes.estimators.judged_rows import held_out_predictions, judged_predictions
 from manymodes.estimators.model_file import MODEL_FORMAT, UNSTORABLE, as_json
 from manymodes.estimators.predictions import DensityRegressorMixin, as_seed, restored_on_failure
 from manymodes.estimators.tables.frames import n_rows, take_rows
@@ -85,8 +85,7 @@ class RecalibratedRegressor(DensityRegressorMixin, BaseEstimator):  # type: igno
                         f"{_checks.quoted(fit_params)} must be left out with cv='prefit', which fits no model."
                     )
                 self.estimator_ = self.estimator
-                density, targets = self._judged(self.estimator, X, y)
-                self._warn_of_training_rows(X, y)
+                density, targets = held_out_predictions(self.estimator, X, y, "a recalibration", ", or use folds, cv=5")
             else:
                 density, targets = self._out_of_fold(X, y, seed, fit_params)
                 self.estimator_ = clone(self.estimator).fit(X, y, **fit_params)
@@ -146,7 +145,7 @@ class RecalibratedRegressor(DensityRegressorMixin, BaseEstimator):  # type: igno
         for learns, judged in self._folds(n_all, seed, fit_params.get("groups")):
             own = {name: _of_rows(value, learns, n_all) for name, value in fit_params.items()}
             model = clone(self.estimator).fit(take_rows(X, learns), take_rows(y, learns), **own)
-            density, target = self._judged(model, take_rows(X, judged), take_rows(y, judged))
+            density, target = judged_predictions(model, take_rows(X, judged), take_rows(y, judged), "a recalibration")
             parts.append(density)
             targets.append(target)
             order.append(judged)
@@ -163,21 +162,6 @@ class RecalibratedRegressor(DensityRegressorMixin, BaseEstimator):  # type: igno
             whole = groups is not None
             cv = GroupKFold(n_folds) if whole else KFold(n_folds, shuffle=True, random_state=seed)
         return check_cv(cv).split(np.empty((n_all, 1)), groups=groups)
-
-    def _judged(self, model: Any, X: Any, y: Any) -> tuple[Mixture, Tensor]:
-        targets = model._scored_targets(X, y)
-        if isinstance(targets, Incomplete):
-            raise _checks.InputError("y must have no missing values for a recalibration; drop those rows.")
-        return model.predict_distribution(X), targets
-
-    def _warn_of_training_rows(self, X: Any, y: Any) -> None:
-        share = getattr(self.estimator, "share_of_training_rows", lambda X, y: 0.0)(X, y)
-        if share > 0.1:
-            warnings.warn(
-                f"X and y must be rows that the estimator was not fitted to; about {share:.0%} of them are rows of its "
-                "fit, on which its predictions look better than they are. Hand in others, or use folds, cv=5.",
-                stacklevel=3,
-            )
 
     @property
     def _n_targets(self) -> int:

@@ -8,7 +8,7 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.distributions import Prediction
 from manymodes.distributions.randomness import default_generator
-from manymodes.metrics.targets import refuse_incomplete
+from manymodes.metrics.targets import exact_target
 
 
 def pit(distribution: Prediction, y: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
@@ -36,8 +36,7 @@ def pit(distribution: Prediction, y: Tensor, *, generator: torch.Generator | Non
         checks of non-standard time series models, Journal of Forecasting 4; Czado, Gneiting and Held (2009), Predictive
         model assessment for count data, Biometrics 65, section 2.
     """
-    refuse_incomplete("pit", y)
-    y = distribution.wrapped(distribution.check_target(y))
+    y = distribution.wrapped(exact_target("pit", distribution, y))
     at = distribution.cdf(y).clamp(0.0, 1.0)  # weights may add up to a rounding error more than 1
     if distribution.has_density:
         return at
@@ -64,7 +63,7 @@ def coverage(distribution: Prediction, y: Tensor, level: float = 0.9) -> Tensor:
         ValueError: Targets of another shape, or a level outside (0, 1).
         TypeError: Targets that are not exact.
     """
-    refuse_incomplete("coverage", y)
+    y = exact_target("coverage", distribution, y)
     level = _checks.number_between("level", level, 0.0, 1.0)
     if distribution.has_density:  # densities only: the cdf is cheaper than two quantiles
         inside = (pit(distribution, y) - 0.5).abs() <= 0.5 * level

@@ -87,8 +87,8 @@ def _of_normals(distribution: Prediction) -> Tensor:
     """Return the integral of the squared density, (N,): sums over pairs of components of N(m_i - m_j; 0, C_i + C_j)."""
     double = distribution.to(torch.float64)
     components = double.components.expand(double.logits.shape)
-    logits = double.logits.reshape(-1, double.logits.shape[-1])
-    loc = components.mean.reshape(*logits.shape, -1)
+    logits = double.logits.flatten(0, -2)
+    loc = components.mean.flatten(0, -3)
     pair_log_density: Callable[[Tensor, Tensor], Tensor]
     if isinstance(components, IndependentNormal):
         spread, pair_log_density = components.stddev.expand_as(components.mean).reshape(loc.shape), _independent

@@ -10,7 +10,7 @@ from manymodes import _checks
 from manymodes.distributions import Component, DiagonalNormal, Mixture, Normal, Prediction, SphericalNormal
 from manymodes.distributions.randomness import default_generator
 from manymodes.metrics.scores import crps
-from manymodes.metrics.targets import refuse_incomplete
+from manymodes.metrics.targets import exact_target
 
 _ROUND = 2**22  # numbers drawn at a time, so that memory does not grow with the samples
 
@@ -50,8 +50,7 @@ def energy_score(
         Gneiting and Raftery (2007), Strictly proper scoring rules, prediction, and estimation, J. Am. Stat. Assoc.
         102, section 4.3.
     """
-    refuse_incomplete("energy_score", y)
-    y = distribution.check_target(y)
+    y = exact_target("energy_score", distribution, y)
     n_samples = _checks.integer_at_least("n_samples", n_samples, 2)
     if "angle" in distribution.components.kinds:
         raise _checks.InputError("energy_score needs targets on a line; got an angle. Take log_score.")

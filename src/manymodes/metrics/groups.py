@@ -136,6 +136,19 @@ def calibration_by(
     return CalibrationBy(tuple(groups), "predicted spread" if by is None else "by", level, band)
 
 
+def group_labels(name: str, value: Any, n_rows: int) -> NDArray[Any]:
+    """Return what groups rows, (N,): numbers, or text; anything else as text."""
+    array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
+    array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+    _checks.matches_shape(name, array.shape, (n_rows,), "with one for each row")
+    lacking = [place for place, label in enumerate(array.tolist()) if label is None or label != label]
+    if lacking:
+        raise _checks.InputError(
+            f"{name} must have no missing values; got {array[lacking[0]]} in {_checks.row(lacking[0])}."
+        )
+    return array if array.dtype.kind in "iufb" else array.astype(str)
+
+
 def holm(p_values: list[float]) -> list[float]:
     """Return p-values adjusted so that the smallest of true hypotheses keeps its meaning."""
     values = np.array(p_values)
@@ -180,23 +193,19 @@ def _spread(distribution: Prediction) -> NDArray[np.float64]:
 
 def _grouped(by: Any, n_rows: int, n_bins: int) -> tuple[list[str], Tensor]:
     """Return names of groups, and the number of the group of each row, (N,)."""
-    values = by.detach().cpu().numpy() if isinstance(by, Tensor) else np.asarray(by)
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    _checks.matches_shape("by", values.shape, (n_rows,), "to hold one value for each row of y")
+    values = group_labels("by", by, n_rows)
     numeric = values.dtype.kind in "iufb"
     if numeric and not np.isfinite(values.astype(float)).all():
         row = int((~np.isfinite(values.astype(float))).nonzero()[0][0])
         raise _checks.InputError(f"by must hold finite numbers; got {values[row]} in {_checks.row(row)}.")
-    kept = values if numeric else values.astype(str)
-    labels, number = np.unique(kept, return_inverse=True)
+    labels, number = np.unique(values, return_inverse=True)
     if not numeric or len(labels) <= n_bins:
         return [_label(label) for label in labels.tolist()], torch.from_numpy(number)
     _checks.rows_at_least(n_rows, _ROWS_A_BIN * n_bins, f"{_checks.counted(n_bins, 'bin')} of at least {_ROWS_A_BIN}")
-    ends = np.quantile(kept.astype(float), np.arange(1, n_bins) / n_bins)
-    number = np.searchsorted(np.unique(ends), kept.astype(float), side="left")
+    ends = np.quantile(values.astype(float), np.arange(1, n_bins) / n_bins)
+    number = np.searchsorted(np.unique(ends), values.astype(float), side="left")
     there, number = np.unique(number, return_inverse=True)
-    ends = np.array([[kept[number == i].min(), kept[number == i].max()] for i in range(len(there))], dtype=float)
+    ends = np.array([[values[number == i].min(), values[number == i].max()] for i in range(len(there))], dtype=float)
     digits = _digits(ends)
     return [f"{low:.{digits}g} to {high:.{digits}g}" for low, high in ends.tolist()], torch.from_numpy(number)
 

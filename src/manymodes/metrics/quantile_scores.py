@@ -67,10 +67,7 @@ def pinball_loss(distribution: Prediction, y: Tensor, levels: float | Sequence[f
         Koenker and Bassett (1978), Regression quantiles, Econometrica 46.
     """
     y = exact_target("pinball_loss", distribution, y, on_a_line=True)
-    wanted = levels if isinstance(levels, Sequence) else [levels]
-    if not wanted:
-        raise _checks.InputError("levels must hold at least 1 level; got none.")
-    losses = [_pinball(distribution, y, _checks.number_between("levels", level, 0.0, 1.0)) for level in wanted]
+    losses = [_pinball(distribution, y, level) for level in _checks.levels(levels)]
     return torch.stack(losses).mean(0)
 
 

@@ -14,7 +14,7 @@ from manymodes.distributions import Prediction
 from manymodes.distributions.randomness import default_generator
 from manymodes.distributions.ranks import find_ranks
 from manymodes.metrics.calibration import between, pit
-from manymodes.metrics.targets import refuse_incomplete
+from manymodes.metrics.targets import exact_target
 
 Kind = Literal["central", "region"]
 
@@ -47,7 +47,7 @@ def hpd_rank(
         Malz (2020), Conditional density estimation tools in Python and R with applications to photometric redshifts and
         likelihood-free cosmological inference, Astronomy and Computing 30, section 3.2.
     """
-    refuse_incomplete("hpd_rank", y)
+    y = exact_target("hpd_rank", distribution, y)
     # One for samples and what is drawn between: those of the same seed would depend on each other.
     generator = default_generator(generator, distribution.logits.device)
     ranks = find_ranks(distribution, y, n_samples=n_samples, generator=generator)

@@ -59,7 +59,7 @@ class Reliability(Table):
 def coverage_curve(
     distribution: Prediction,
     y: Tensor,
-    levels: Sequence[float] = LEVELS,
+    levels: float | Sequence[float] = LEVELS,
     *,
     kind: Kind = "central",
     band: float = 0.95,
@@ -75,7 +75,7 @@ def coverage_curve(
     Args:
         distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
         y: Targets, (N, D).
-        levels: Probabilities, each > 0 and < 1.
+        levels: Probabilities, each > 0 and < 1, or one of them.
         kind: ``"central"`` for intervals of each target dimension by itself, ``"region"`` for joint regions.
         band: Probability of the band, in (0, 1), at each level by itself.
         n_samples: Samples of each prediction that ranks by density in several dimensions are taken among.
@@ -92,7 +92,7 @@ def coverage_curve(
 def quantile_reliability(
     distribution: Prediction,
     y: Tensor,
-    levels: Sequence[float] = LEVELS,
+    levels: float | Sequence[float] = LEVELS,
     *,
     band: float = 0.95,
     generator: torch.Generator | None = None,
@@ -102,7 +102,7 @@ def quantile_reliability(
     Args:
         distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
         y: Targets, (N, D).
-        levels: Levels of the quantiles, each > 0 and < 1.
+        levels: Levels of the quantiles, each > 0 and < 1, or one of them.
         band: Probability of the band, in (0, 1), at each level by itself.
         generator: Source of randomness at counts and atoms; None takes a fixed seed.
 
@@ -112,12 +112,10 @@ def quantile_reliability(
     return _reliability(uniforms(distribution, y, "central", generator), levels, band)
 
 
-def _reliability(u: Tensor, levels: Sequence[float], band: float) -> Reliability:
+def _reliability(u: Tensor, levels: float | Sequence[float], band: float) -> Reliability:
     """Return the shares of numbers (N, C) up to levels."""
     band = _checks.number_between("band", band, 0.0, 1.0)
-    wanted = sorted(_checks.number_between("levels", level, 0.0, 1.0) for level in levels)
-    if not wanted:
-        raise _checks.InputError("levels must hold at least 1 level; got none.")
+    wanted = sorted(_checks.levels(levels))
     outermost = min(wanted, key=lambda level: min(level, 1 - level))
     needed = round(1 / min(outermost, 1 - outermost) + 0.499999)  # upwards, but for rounding errors
     _checks.rows_at_least(len(u), needed, f"a level of {outermost:g}")

@@ -33,6 +33,7 @@ def log_score(distribution: Prediction, y: Tensor | Incomplete) -> Tensor:
     References:
         Good (1952), Rational decisions, J. R. Stat. Soc. B 14.
     """
+    _checks.instance("distribution", distribution, Prediction)
     return -distribution.log_prob(y)
 
 

@@ -221,7 +221,10 @@ def _names(names: Sequence[str] | None, target_dim: int) -> list[str]:
         return [str(d) for d in range(target_dim)]
     if isinstance(names, str) or len(names) != target_dim:
         raise _checks.InputError(f"names must name each of the {target_dim} target dimensions; got {names!r}.")
-    return [str(name) for name in names]
+    found = [str(name) for name in names]
+    if len(set(found)) < len(found):
+        raise _checks.InputError(f"names must differ; got {_checks.quoted(found)}.")
+    return found
 
 
 def _mean_and_error(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from manymodes._checks import InputError
+from manymodes import _checks
 from manymodes.distributions import Incomplete, Prediction
 
 
@@ -29,10 +29,11 @@ def exact_target(metric: str, distribution: Prediction, y: Tensor, *, on_a_line:
 
     Raises:
         ValueError: Targets of another shape, or angles.
-        TypeError: Targets that are missing, censored or rounded.
+        TypeError: A distribution that is no prediction, or targets that are missing, censored or rounded.
     """
+    _checks.instance("distribution", distribution, Prediction)
     refuse_incomplete(metric, y)
     if on_a_line and "angle" in distribution.components.kinds:
-        raise InputError(f"{metric} needs targets on a line; got an angle.")
+        raise _checks.InputError(f"{metric} needs targets on a line; got an angle.")
     checked: Tensor = distribution.check_target(y)
     return checked
