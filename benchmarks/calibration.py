@@ -3,9 +3,9 @@
 Each of ten fits (`preset="fast"`, at most 1,000 training rows) is followed by five random halvings of rows that it has
 not seen, at most 800, into rows that correct and rows that judge. Nothing was tuned on these rows.
 
-Calibration errors are mean distances of the PITs' distribution function from the diagonal, and their noise floor is what
-chance leaves of a true prediction. Rows that correct are as many as rows that judge, and as random: a map that follows
-them closely cannot be expected to come below 1.4 floors.
+Calibration errors are mean distances of the PITs' distribution function from the diagonal, and their noise floor is
+what chance leaves of a true prediction. Rows that correct are as many as rows that judge, and as random: a map that
+follows them closely cannot be expected to come below 1.4 floors.
 """
 
 from __future__ import annotations

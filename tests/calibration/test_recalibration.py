@@ -139,6 +139,8 @@ def test_a_correction_survives_json():
     correction = Recalibration(1.25, 0.8, (PITMap(torch.tensor([0.0, 0.3, 1.0]), torch.tensor([1.0, 2.0, 0.5])),))
     wrong, _, y = simulated(50)
     again = Recalibration.from_dict(json.loads(json.dumps(correction.to_dict())))
+    assert again == correction
+    assert again != Recalibration(1.25, 0.8)
     torch.testing.assert_close(again(wrong).log_prob(y), correction(wrong).log_prob(y), rtol=0, atol=0)
     assert repr(again) == "Recalibration(temperature=1.25, spread=0.8, maps=3 knots)"
 

@@ -143,6 +143,13 @@ def test_bad_settings_get_one_sentence(settings, message):
     assert str(error.value) == message
 
 
+def test_a_refused_target_is_named_by_its_row_among_all():
+    X, y = skewed(100, 13)
+    y[90] = np.nan
+    with pytest.raises(InputError, match="row 91"):
+        RecalibratedRegressor(gaussian(), cv=5, random_state=0).fit(X, y)
+
+
 def test_rows_of_a_group_are_never_on_both_sides_of_a_fold():
 
     groups = np.repeat(np.arange(6), 10)

@@ -73,9 +73,9 @@ def test_a_distribution_function_is_the_share_of_lower_pits():
     y = drawn(mixture, seed=1)
     found = pit_ecdf(mixture, y)
     u = pit(mixture, y)[:, 0]
-    assert found.share[0].tolist() == pytest.approx([(u <= place).double().mean().item() for place in found.place])
+    assert found.share[0].tolist() == pytest.approx([(u <= place).double().mean().item() for place in found.level])
     assert found.n_rows == 300
-    assert repr(found) == "PITECDF(n_rows=300, 0 of 49 points outside the band that holds all in 0.95)"
+    assert repr(found) == "Reliability(n_rows=300, 0 of 49 shares outside the band that holds all in 0.95)"
 
 
 WRONG = {
@@ -148,7 +148,7 @@ def test_histograms_and_distribution_functions_are_long_tables():
     assert frame["count"].tolist() == histogram.count.flatten().tolist()
     assert frame["dim"].tolist() == [0] * 5 + [1] * 5
     frame, found = pit_ecdf(mixture, y).to_frame(), pit_ecdf(mixture, y)
-    assert list(frame.columns) == ["dim", "place", "share", "low", "high"]
+    assert list(frame.columns) == ["dim", "level", "share", "low", "high"]
     assert frame["share"].tolist() == found.share.flatten().tolist()
 
 

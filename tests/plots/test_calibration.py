@@ -101,7 +101,7 @@ def test_the_distribution_function_is_drawn_less_the_diagonal(narrow, y, ax):
     plots.pit(narrow, y, style="ecdf", ax=ax)
     expected = pit_ecdf(narrow, y)
     curve = ax.get_lines()[1]
-    np.testing.assert_allclose(curve.get_ydata()[1:-1], expected.share[0] - expected.place)
+    np.testing.assert_allclose(curve.get_ydata()[1:-1], expected.share[0] - expected.level)
     assert curve.get_ydata()[0] == curve.get_ydata()[-1] == 0
 
 

@@ -17,11 +17,11 @@ from manymodes.distributions import Mixture, PITMap, Prediction, Recalibrated
 from manymodes.distributions.randomness import default_generator
 
 LEAST_ROWS = 20
-_KINDS = {"auto": pit_maps.best, "beta": pit_maps.beta, "spline": pit_maps.spline, "temperature": None}
+KINDS = {"auto": pit_maps.best, "beta": pit_maps.beta, "spline": pit_maps.spline, "temperature": None}
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Recalibration:
     """A function from a mixture to a better prediction of the same targets, fitted by ``fit_recalibration``.
 
@@ -118,7 +118,7 @@ def fit_recalibration(
         Recalibration(temperature=1, spread=0.5..., maps=none)
     """
     _checks.instance("distribution", distribution, Mixture)
-    fit = _checks.one_of("kind", kind, _KINDS)
+    fit = _checks.one_of("kind", kind, KINDS)
     min_slope = _checks.number_between("min_slope", min_slope, 0.0, 1.0)
     y = held_out_targets("fit_recalibration", distribution, y, "no correction", at_least=LEAST_ROWS)
     if fit is not None and kind != "auto":

@@ -11,6 +11,8 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.distributions.caching import cached
 
+_ROUNDING = 1e-12
+
 
 class _Piece(NamedTuple):
     """Where pieces of a map begin: knot, value and slope there, and the slope of the slope."""
@@ -55,7 +57,8 @@ class PITMap:
         if not bool(((self.slopes > 0) & self.slopes.isfinite()).all()):
             raise _checks.InputError(f"slopes must be > 0 and finite; got {self.slopes.tolist()}.")
         total = (self.knots.diff() * (self.slopes[1:] + self.slopes[:-1])).sum() / 2
-        object.__setattr__(self, "slopes", self.slopes / total)
+        if abs(total - 1) > _ROUNDING:  # what was scaled once comes back as it is
+            object.__setattr__(self, "slopes", self.slopes / total)
 
     @staticmethod
     def identity() -> PITMap:
@@ -66,6 +69,14 @@ class PITMap:
     def changes_nothing(self) -> bool:
         """Whether it is the identity."""
         return bool((self.slopes == 1).all())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PITMap):
+            return NotImplemented
+        return torch.equal(self.knots, other.knots) and torch.equal(self.slopes, other.slopes)
+
+    def __hash__(self) -> int:
+        return hash((*self.knots.tolist(), *self.slopes.tolist()))
 
     @cached
     def mirrored(self) -> PITMap:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -15,12 +16,15 @@ from torch.distributions import Categorical
 
 from manymodes import _checks
 from manymodes.calibration import Recalibration, fit_recalibration
+from manymodes.calibration.recalibration import KINDS
 from manymodes.distributions import Mixture, Prediction, joined
 from manymodes.estimators.judged_rows import held_out_predictions, judged_predictions
 from manymodes.estimators.model_file import MODEL_FORMAT, UNSTORABLE, as_json
 from manymodes.estimators.predictions import DensityRegressorMixin, as_seed, restored_on_failure
 from manymodes.estimators.tables.frames import n_rows, take_rows
 from manymodes.training.randomness import seeded
+
+_Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]  # rows that a model learns from, and rows that it judges
 
 
 class RecalibratedRegressor(DensityRegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -76,6 +80,7 @@ class RecalibratedRegressor(DensityRegressorMixin, BaseEstimator):  # type: igno
         """
         _checks.instance("estimator", self.estimator, DensityRegressorMixin, ", which predicts densities")
         _checks.same_rows("X", n_rows(X), "y", n_rows(y))
+        _checks.one_of("kind", self.kind, KINDS)  # before the fits, which take long
         seed = as_seed(self.random_state)
         with restored_on_failure(self):
             if self.cv == "prefit":
@@ -87,8 +92,10 @@ class RecalibratedRegressor(DensityRegressorMixin, BaseEstimator):  # type: igno
                 self.estimator_ = self.estimator
                 density, targets = held_out_predictions(self.estimator, X, y, "a recalibration", ", or use folds, cv=5")
             else:
-                density, targets = self._out_of_fold(X, y, seed, fit_params)
+                folds = self._folds(n_rows(X), seed, fit_params.get("groups"))
+                # First of all rows: what it refuses has their numbers, not those of a fold.
                 self.estimator_ = clone(self.estimator).fit(X, y, **fit_params)
+                density, targets = self._out_of_fold(X, y, folds, fit_params)
             self.recalibration_: Recalibration = fit_recalibration(
                 density, targets, kind=self.kind, generator=seeded(seed)
             )
@@ -138,22 +145,18 @@ class RecalibratedRegressor(DensityRegressorMixin, BaseEstimator):  # type: igno
         for part in self.estimator_.iter_distributions(X, batch_size=batch_size, first_row=first_row):
             yield self.recalibration_(part)
 
-    def _out_of_fold(self, X: Any, y: Any, seed: int | None, fit_params: dict[str, Any]) -> tuple[Mixture, Tensor]:
+    def _out_of_fold(self, X: Any, y: Any, folds: _Folds, fit_params: dict[str, Any]) -> tuple[Mixture, Tensor]:
         """Return predictions of all rows, each by a model that did not see it, and their targets, in one order."""
-        n_all = n_rows(X)
-        parts, targets, order = [], [], []
-        for learns, judged in self._folds(n_all, seed, fit_params.get("groups")):
-            own = {name: _of_rows(value, learns, n_all) for name, value in fit_params.items()}
+        parts, targets = [], []
+        for learns, judged in folds:
+            own = {name: _of_rows(value, learns, n_rows(X)) for name, value in fit_params.items()}
             model = clone(self.estimator).fit(take_rows(X, learns), take_rows(y, learns), **own)
             density, target = judged_predictions(model, take_rows(X, judged), take_rows(y, judged), "a recalibration")
             parts.append(density)
             targets.append(target)
-            order.append(judged)
-        if sorted(np.concatenate(order).tolist()) != list(range(n_all)):
-            raise _checks.InputError("cv must hold out every row once; got folds that do not.")
         return _joined_folds(parts), torch.cat(targets)
 
-    def _folds(self, n_all: int, seed: int | None, groups: Any) -> Any:
+    def _folds(self, n_all: int, seed: int | None, groups: Any) -> _Folds:
         from sklearn.model_selection import GroupKFold, KFold, check_cv  # draws random numbers when imported
 
         cv = self.cv
@@ -161,7 +164,10 @@ class RecalibratedRegressor(DensityRegressorMixin, BaseEstimator):  # type: igno
             n_folds = _checks.integer_at_least("cv", cv, 2, n_all)
             whole = groups is not None
             cv = GroupKFold(n_folds) if whole else KFold(n_folds, shuffle=True, random_state=seed)
-        return check_cv(cv).split(np.empty((n_all, 1)), groups=groups)
+        folds = list(check_cv(cv).split(np.empty((n_all, 1)), groups=groups))
+        if sorted(np.concatenate([judged for _, judged in folds]).tolist()) != list(range(n_all)):
+            raise _checks.InputError("cv must hold out every row once; got folds that do not.")
+        return folds
 
     @property
     def _n_targets(self) -> int:

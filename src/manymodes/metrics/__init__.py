@@ -10,7 +10,7 @@ made of them: histograms and curves with bands, a test, an error beside its nois
 tells whether all right answers were found, ``risk_coverage`` what it is worth to answer only where the model is sure.
 """
 
-from manymodes.metrics.bands import PITECDF, PITHistogram, pit_ecdf, pit_histogram
+from manymodes.metrics.bands import PITHistogram, Reliability, pit_ecdf, pit_histogram
 from manymodes.metrics.calibration import coverage, pit
 from manymodes.metrics.cde import cde_loss
 from manymodes.metrics.energy import energy_score
@@ -27,7 +27,7 @@ from manymodes.metrics.points import absolute_error, mae, point_error, rmse, squ
 from manymodes.metrics.quantile_scores import brier_score, interval_score, pinball_loss
 from manymodes.metrics.ranks import hpd_rank
 from manymodes.metrics.registry import SCORES, Score
-from manymodes.metrics.reliability import Reliability, coverage_curve, quantile_reliability
+from manymodes.metrics.reliability import coverage_curve, quantile_reliability
 from manymodes.metrics.risk import RiskCoverage, risk_coverage
 from manymodes.metrics.scores import (
     crps,
@@ -41,7 +41,6 @@ from manymodes.metrics.uniformity import CalibrationError, UniformityTest, calib
 from manymodes.metrics.variogram import variogram_score
 
 __all__ = [
-    "PITECDF",
     "SCORES",
     "CalibrationBy",
     "CalibrationError",

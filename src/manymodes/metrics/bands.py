@@ -70,36 +70,41 @@ class PITHistogram(Table):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PITECDF(Table):
-    """The distribution function of what should be uniform, and the band that holds all of it.
+class Reliability(Table):
+    """Observed shares beside the probabilities that were predicted.
 
     Attributes:
-        place: Where it is taken, (P,), within (0, 1).
-        share: Share of rows at or below each place, (D, P), for each target dimension; D = 1 for ranks by density.
-        low: Lower end of the band, (P,); it belongs to the band.
+        level: Predicted probabilities, (Q,), ascending, within (0, 1).
+        share: Share of targets, (C, Q), for each target dimension; C = 1 for regions.
+        low: Lower end of the band, (Q,); it belongs to the band.
         high: Upper end, likewise.
-        band: Probability that all of one dimension lies in the band, when predictions are calibrated.
+        band: Probability of the band when predictions are calibrated.
         n_rows: Number of rows.
+        simultaneous: Whether the band holds all shares of one dimension at once, or each level by itself.
     """
 
-    place: Tensor
+    level: Tensor
     share: Tensor
     low: Tensor
     high: Tensor
     band: float
     n_rows: int
+    simultaneous: bool = False
 
     @property
     def outside(self) -> Tensor:
-        """Where the function lies outside the band, (D, P)."""
+        """Which shares lie outside the band, (C, Q)."""
         return (self.share < self.low - 1e-12) | (self.share > self.high + 1e-12)
 
     def to_dict(self) -> dict[str, list[Any]]:
-        """Return a long table: one place of one target dimension a line."""
-        return long_table(self.share, "share", {"place": self.place}, {"low": self.low, "high": self.high})
+        """Return a long table: one level of one target dimension a line."""
+        return long_table(self.share, "share", {"level": self.level}, {"low": self.low, "high": self.high})
 
     def __repr__(self) -> str:
-        return _described(type(self).__name__, self.n_rows, self.outside, "points", self.band)
+        if self.simultaneous:
+            return _described(type(self).__name__, self.n_rows, self.outside, "shares", self.band)
+        n_outside, n_all = int(self.outside.sum()), self.outside.numel()
+        return f"Reliability(n_rows={self.n_rows}, {n_outside} of {n_all} shares outside their {self.band:.4g} band)"
 
 
 def pit_histogram(
@@ -152,7 +157,7 @@ def pit_ecdf(
     band: float = 0.95,
     n_samples: int = 10_000,
     generator: torch.Generator | None = None,
-) -> PITECDF:
+) -> Reliability:
     """Return the distribution function of PIT values with a simultaneous band: the diagonal, where calibrated.
 
     Unlike a histogram it needs no bins; it is taken at 49 even places. It takes 2 rows; the band reaches about
@@ -172,15 +177,15 @@ def pit_ecdf(
     band = _checks.number_between("band", band, 0.0, 1.0)
     u = uniforms(distribution, y, kind, generator, n_samples)
     _checks.rows_at_least(len(u), 2, "a distribution function")
-    place = torch.arange(1, _POINTS, dtype=torch.float64) / _POINTS
+    level = torch.arange(1, _POINTS, dtype=torch.float64) / _POINTS
     low, high = simultaneous_band(len(u), (1 / _POINTS,) * _POINTS, band, cumulative=True)
-    return PITECDF(place, share_up_to(u, place), low / len(u), high / len(u), band, len(u))
+    return Reliability(level, share_up_to(u, level), low / len(u), high / len(u), band, len(u), simultaneous=True)
 
 
-def share_up_to(u: Tensor, place: Tensor) -> Tensor:
-    """Return the share of values (N, D) at or below places (P,), (D, P)."""
+def share_up_to(u: Tensor, level: Tensor) -> Tensor:
+    """Return the share of values (N, D) at or below levels (Q,), (D, Q)."""
     ordered = u.T.contiguous().sort(-1).values
-    return torch.searchsorted(ordered, place.expand(len(ordered), -1).contiguous(), right=True).double() / len(u)
+    return torch.searchsorted(ordered, level.expand(len(ordered), -1).contiguous(), right=True).double() / len(u)
 
 
 def pointwise_band(n_rows: int, share: Tensor, band: float) -> tuple[Tensor, Tensor]:

@@ -7,53 +7,16 @@ itself (pointwise), from exact quantiles of the binomial law around the level.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions import Prediction
-from manymodes.distributions.results import Table
-from manymodes.metrics.bands import long_table, pointwise_band, share_up_to
+from manymodes.metrics.bands import Reliability, pointwise_band, share_up_to
 from manymodes.metrics.ranks import Kind, uniforms
 
 LEVELS = tuple(round(0.05 * i, 2) for i in range(1, 20))
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Reliability(Table):
-    """Observed shares beside the probabilities that were predicted.
-
-    Attributes:
-        level: Predicted probabilities, (Q,), ascending.
-        share: Share of targets, (C, Q), for each target dimension; C = 1 for regions.
-        low: Lower end of the binomial band of each level, (Q,); it belongs to the band.
-        high: Upper end, likewise.
-        band: Probability that a share lies in its band, at each level by itself, when predictions are calibrated.
-        n_rows: Number of rows.
-    """
-
-    level: Tensor
-    share: Tensor
-    low: Tensor
-    high: Tensor
-    band: float
-    n_rows: int
-
-    @property
-    def outside(self) -> Tensor:
-        """Which shares lie outside their band, (C, Q)."""
-        return (self.share < self.low - 1e-12) | (self.share > self.high + 1e-12)
-
-    def to_dict(self) -> dict[str, list[Any]]:
-        """Return a long table: one level of one target dimension a line."""
-        return long_table(self.share, "share", {"level": self.level}, {"low": self.low, "high": self.high})
-
-    def __repr__(self) -> str:
-        n_outside, n_all = int(self.outside.sum()), self.outside.numel()
-        return f"Reliability(n_rows={self.n_rows}, {n_outside} of {n_all} shares outside their {self.band:.4g} band)"
 
 
 def coverage_curve(

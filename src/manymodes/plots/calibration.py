@@ -11,8 +11,8 @@ from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions import Prediction
-from manymodes.metrics.bands import PITHistogram, pit_ecdf, pit_histogram
-from manymodes.metrics.reliability import LEVELS, Reliability, coverage_curve, quantile_reliability
+from manymodes.metrics.bands import PITHistogram, Reliability, pit_ecdf, pit_histogram
+from manymodes.metrics.reliability import LEVELS, coverage_curve, quantile_reliability
 from manymodes.plots import canvas
 from manymodes.plots.inputs import Array, array, finite
 
@@ -199,14 +199,14 @@ def _histograms(ax: Axes, found: Mapping[str, PITHistogram], band_name: str) -> 
 
 def _ecdfs(ax: Axes, found: Mapping[str, Any], band_name: str) -> str:
     first = next(iter(found.values()))
-    place = array(first.place)
-    whole = np.r_[0, place, 1]
-    low, high = (np.r_[0, array(end) - place, 0] for end in (first.low, first.high))
+    level = array(first.level)
+    whole = np.r_[0, level, 1]
+    low, high = (np.r_[0, array(end) - level, 0] for end in (first.low, first.high))
     ax.fill_between(whole, low, high, color=_BAND, linewidth=0, label=band_name, zorder=1)
     ax.axhline(0, color=canvas.INK, lw=0.8, zorder=2)
     for (name, each), color in zip(found.items(), canvas.qualitative(len(found)), strict=True):
         label = name if len(found) > 1 else None
-        ax.plot(whole, np.r_[0, array(each.share[0]) - place, 0], color=color, lw=1.6, label=label, zorder=3)
+        ax.plot(whole, np.r_[0, array(each.share[0]) - level, 0], color=color, lw=1.6, label=label, zorder=3)
     return "share of targets below, less the predicted one"
 
 
