@@ -9,7 +9,8 @@ density, so that no density becomes zero.
 References:
     Gneiting, Balabdaoui and Raftery (2007), Probabilistic forecasts, calibration and sharpness, J. R. Stat. Soc. B 69;
     Kull, Silva Filho and Flach (2017), Beta calibration, AISTATS, eq. 4; Ramsay (1988), Monotone regression splines in
-    action, Statistical Science 3 (for hats as densities, M-splines of order 2).
+    action, Statistical Science 3 (for hats as densities, M-splines of order 2); Breiman, Friedman, Olshen and Stone
+    (1984), Classification and regression trees, section 3.4.3 (for the simplest within a standard error).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ _SMALLEST = 1e-12  # of u and 1 - u in the parametric fit
 _LARGEST_SLOPE = 100.0
 _Z = np.arange(-4.0, 4.01, 0.25)  # normal scores of the knots of parametric maps
 _DOUBT = 0.05  # p-values of the test of uniformity below which a map need not gain much
+_CLEAR = 2.0  # standard errors that it has to gain above
 _FLOOR = 0.02  # of slopes while maps race
 
 
@@ -46,22 +48,29 @@ def floored(pit_map: PITMap, min_slope: float) -> PITMap:
 
 
 def best(u: Array) -> PITMap:
-    """Return the map that scores best on folds; none where it gains nothing there that chance could not.
+    """Return the simplest map that scores on folds as well as the best, but for a standard error.
 
-    It stays where it gains more than a standard error, or anything while a test says that levels are not uniform.
+    None, where it gains no more there than two standard errors, and nothing while a test says that levels are not
+    uniform: maps that follow noise add modes to densities.
     """
     candidates: list[Fit] = [beta, *(partial(_spline_of, n) for n in _N_INTERVALS if n <= len(u) / 10)]
     gains = [_gains(candidate, u) for candidate in candidates]
-    winner = int(np.argmax([gain.mean() for gain in gains]))
-    gained, error = gains[winner].mean(), gains[winner].std() / np.sqrt(len(u))
+    most = gains[int(np.argmax([gain.mean() for gain in gains]))]
+    enough = [gain.mean() >= most.mean() - _standard_error(most - gain) for gain in gains]
+    simplest = enough.index(True)
     is_off = uniformity_test(torch.from_numpy(u)).p_value < _DOUBT
-    return candidates[winner](u) if gained > (0.0 if is_off else error) else PITMap.identity()
+    wanted = 0.0 if is_off else _CLEAR * _standard_error(gains[simplest])
+    return candidates[simplest](u) if gains[simplest].mean() > wanted else PITMap.identity()
 
 
 def spline(u: Array) -> PITMap:
     """Return the spline whose number of knots scores best on folds."""
     sizes = [n for n in _N_INTERVALS if n == _N_INTERVALS[0] or n <= len(u) / 10]
     return _spline_of(sizes[int(np.argmax([_gains(partial(_spline_of, n), u).mean() for n in sizes]))], u)
+
+
+def _standard_error(values: Array) -> float:
+    return float(values.std() / np.sqrt(len(values)))
 
 
 def _gains(fit: Fit, u: Array) -> Array:
