@@ -99,7 +99,8 @@ def ends_with_shape(name: str, shape: Sequence[int], expected: Sequence[int], be
     if fits and all(size in (1, wanted) for size, wanted in zip(tail, expected, strict=True)):
         return
     text = shape_text(["...", *expected])
-    raise InputError(f"{name} must have shape {text} {because}; got {shape_text(shape)}.")
+    remedy = " Take [:, None]." if tuple(expected) == (*shape, 1) else ""
+    raise InputError(f"{name} must have shape {text} {because}; got {shape_text(shape)}.{remedy}")
 
 
 def same_rows(first: str, n_first: int, second: str, n_second: int) -> None:

@@ -254,6 +254,8 @@ def test_actions_and_costs_that_do_not_fit_are_refused():
         expected_cost(distribution, actions, lambda a, y: y.squeeze(-1))
     with pytest.raises(InputError, match=r"^cost must return numbers, or inf for what must not be; got NaN\.$"):
         expected_cost(distribution, actions, lambda a, y: (a - y) * torch.nan)
+    with pytest.raises(TypeError, match=r"^cost must be a function of actions and targets; got None\.$"):
+        expected_cost(distribution, actions, None)
     with pytest.raises(TypeError, match=r"^what cost returns must be a Tensor; got float\.$"):
         expected_cost(distribution, actions, lambda a, y: 1.0)
 

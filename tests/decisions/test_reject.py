@@ -112,7 +112,7 @@ def test_what_cannot_be_decided_is_refused():
     ):
         fit_rejector(density, error, max_error=0.001)
     with pytest.raises(
-        InputError, match=r"^error must have shape \(100,\) with one number for each row; got \(99,\)\.$"
+        InputError, match=r"^predictions and error must have the same number of rows; got 100 and 99\.$"
     ):
         fit_rejector(density, error[:99], coverage=0.5)
     with pytest.raises(InputError, match=r"^error must hold finite numbers; got inf in row 3\.$"):

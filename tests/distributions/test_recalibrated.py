@@ -34,6 +34,7 @@ from manymodes.distributions import (
 DOUBLE = torch.float64
 BENT = PITMap(torch.tensor([0.0, 0.1, 0.3, 0.7, 1.0]), torch.tensor([3.0, 1.0, 0.5, 0.2, 4.0]))
 SKEWED = PITMap(torch.tensor([0.0, 0.5, 1.0]), torch.tensor([1.0, 2.0, 0.3]))
+STEEP = PITMap(torch.tensor([0.0, 0.02, 1.0]), torch.tensor([40.0, 0.6, 0.6]))  # so steep that samples are quantiles
 
 
 def weights(*values):
@@ -152,8 +153,9 @@ def test_tail_means_agree_with_quadrature(make):
 
 
 @ALL
-def test_samples_follow_the_cdf(make):
-    density = Recalibrated(make(), [BENT])
+@pytest.mark.parametrize("pit_map", [BENT, STEEP], ids=["bent", "steep"])
+def test_samples_follow_the_cdf(make, pit_map):
+    density = Recalibrated(make(), [pit_map])
     y = density.sample((4000,), generator=torch.Generator().manual_seed(1))
     for place in density.icdf(torch.tensor([0.1, 0.5, 0.9]).reshape(-1, 1, 1)):
         share, expected = (y <= place).double().mean(), density.cdf(place)

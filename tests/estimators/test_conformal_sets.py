@@ -66,3 +66,26 @@ def test_an_estimator_without_a_fit_or_rows_has_no_sets(model):
     X, y = two_branches(30, 5)
     with pytest.raises(InputError, match=r"^y must have at least 1 row for fit_conformal; got 0\.$"):
         model.conformal_sets(X[:0], y[:0])
+
+
+def test_what_is_no_prediction_and_what_is_no_table_gets_one_sentence(model):
+    X, y = two_branches(30, 6)
+    sets = model.conformal_sets(X, y, 0.8)
+    for call in (lambda: sets.predict(X), lambda: sets.contains(X, y)):
+        with pytest.raises(TypeError) as caught:
+            call()
+        assert str(caught.value) == "distribution must be a Prediction, see predict_distribution; got ndarray."
+    with pytest.raises(TypeError, match=r"^X must hold rows of features; got Mixture\.$"):
+        model.conformal_sets(model.predict_distribution(X), y)
+    with pytest.raises(InputError, match=r"^y must have no missing values for conformal sets; drop those rows\.$"):
+        model.conformal_sets(X, np.where(np.arange(30) == 3, np.nan, y))
+
+
+def test_a_model_of_rounded_targets_has_sets_too():
+    X, y = two_branches(300, 7)
+    model = small(rounding=0.1).fit(X, y.round(1))
+    X, y = two_branches(600, 8)
+    sets = model.conformal_sets(X[:300], y[:300].round(1), 0.8)
+    targets = torch.from_numpy(y[300:].round(1))[:, None]
+    covered = sets.contains(model.predict_distribution(X[300:]), targets).double().mean()
+    assert covered.item() == pytest.approx(0.8, abs=4 * (0.16 * 2 / 300) ** 0.5)

@@ -132,6 +132,7 @@ def test_a_fit_that_fails_leaves_everything_as_it_was(folded):
     ("settings", "message"),
     [
         ({"cv": 1}, "cv must be an integer from 2 to 100; got 1."),
+        ({"cv": "Prefit"}, "cv must be a number of folds, a splitter or 'prefit'; got 'Prefit'."),
         ({"cv": TimeSeriesSplit(3)}, "cv must hold out every row once; got folds that do not."),
         ({"kind": "platt"}, "kind must be one of 'auto', 'beta', 'spline', 'temperature'; got 'platt'."),
     ],

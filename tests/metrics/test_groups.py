@@ -116,6 +116,8 @@ def test_groups_that_cannot_be_made_are_refused():
     with pytest.raises(InputError) as caught:
         calibration_by(truth, y)
     assert str(caught.value) == "y must have at least 100 rows for 5 bins of at least 20; got 30."
+    with pytest.raises(InputError, match=r"^y must have at least 5 rows for calibration in groups; got 3\.$"):
+        calibration_by(truth[:3], y[:3])
     with pytest.raises(InputError, match=r"^y must have at least 5 rows for group 'b'; got 2\.$"):
         calibration_by(truth, y, ["a"] * 28 + ["b"] * 2)
     with pytest.raises(InputError, match=r"^by must have shape \(30,\) with one for each row; got \(3,\)\.$"):

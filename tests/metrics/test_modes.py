@@ -54,9 +54,9 @@ def test_members_vote_for_numbers_of_modes():
     )
     votes = mode_votes(members)
     assert votes.tolist() == [pytest.approx([0, 0, 1]), pytest.approx([0, 2 / 3, 1 / 3])]
-    assert mode_votes(members, dim=1).shape == (3, 3)
-    with pytest.raises(InputError, match=r"^dim must name one of the 2 axes of batch_shape; got 2\.$"):
-        mode_votes(members, dim=2)
+    torch.testing.assert_close(mode_votes([members[m] for m in range(3)]), votes)
+    with pytest.raises(InputError, match=r"^members must have batch_shape \(M, N\), members first"):
+        mode_votes(members[0])
 
 
 # --- the right ones ---

@@ -94,7 +94,9 @@ def test_tables_become_frames_and_text():
     assert frame["difference"].tolist() == table.difference.tolist()
     assert frame["strictly_proper"].tolist() == [True, True, False, False, False, False]
     text = repr(table).splitlines()
-    assert text[0] == "ScoreTable(10 rows; * strictly proper; differences with 95% confidence intervals)"
+    assert text[0] == (
+        "ScoreTable(10 rows; * strictly proper; intervals of 90%; differences with 95% confidence intervals)"
+    )
     assert text[1].split()[:4] == ["score", "target", "mean", "standard_error"]
     assert text[3].split()[:3] == ["crps", "*", "price"]
     assert len(text) == 2 + len(table.score)

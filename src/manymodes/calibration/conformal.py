@@ -66,7 +66,8 @@ def fit_conformal(
         kind: ``"region"``, highest-density regions, or ``"central"``, intervals between quantiles; the latter for one
             target dimension.
         groups: Labels of the rows, (N,), numbers or text: coverage is held within every group.
-        adaptive: Whether coverage is held within groups by predicted spread, as many as rows allow, 5 at most.
+        adaptive: Whether coverage is held within groups by predicted spread: 5 of them, fewer below some 270 rows, and
+            one, as without, below some 110.
         generator: Source of randomness that chooses the rows for the groups' borders; None takes a fixed seed.
 
     Raises:
@@ -135,6 +136,7 @@ class ConformalSets:
             ValueError: Several target dimensions, for which ``contains`` tells what belongs to a set, or labels
                 that the fit did not have.
         """
+        _checks.instance("distribution", distribution, Prediction, ", see predict_distribution")
         if distribution.event_shape != (1,):
             raise _checks.InputError(
                 f"distribution must have one target dimension to list intervals; got {distribution.event_shape[0]}. "
@@ -151,6 +153,7 @@ class ConformalSets:
             y: Targets, (N, D).
             groups: Labels of the rows, (N,), where the fit had some.
         """
+        _checks.instance("distribution", distribution, Prediction, ", see predict_distribution")
         with torch.no_grad():
             y = held_out_targets("contains", distribution, y, "no conformal set", at_least=0)
             score = self._sets.score(distribution, y).double()
@@ -177,7 +180,6 @@ class ConformalSets:
 
     def _of_rows(self, distribution: Prediction, groups: Any) -> Tensor:
         """Return the threshold of every row, (N,)."""
-        _checks.instance("distribution", distribution, Prediction)
         if (groups is not None) != self.grouped:
             rule = "be given, since the fit had some" if self.grouped else "be left out, since the fit had none"
             raise _checks.InputError(f"groups must {rule}; got {'none' if groups is None else 'some'}.")

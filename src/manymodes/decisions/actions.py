@@ -110,6 +110,8 @@ def expected_cost(
         tensor([[1.0000, 2.0000]])
     """
     n_actions = _n_actions(distribution, actions)
+    if not callable(cost):
+        raise TypeError(f"cost must be a function of actions and targets; got {cost!r}.")
     n_samples = _checks.integer_at_least("n_samples", n_samples, 2)
     n_rows, one = distribution.batch_shape[0], distribution.event_shape[0] == 1
     size = max(2, _VALUES // max(n_rows * n_actions * distribution.event_shape[0], 1))

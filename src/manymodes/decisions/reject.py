@@ -21,6 +21,7 @@ from torch import Tensor
 
 from manymodes import _checks
 from manymodes.distributions import Prediction
+from manymodes.metrics.risk import numbers_of_rows
 
 Uncertainty = Callable[[Prediction], Tensor]
 
@@ -189,11 +190,16 @@ def _uncertainty(predictions: Any, by: Uncertainty | None) -> Tensor:
     value: Any = predictions
     name, n_rows = "predictions", None
     if isinstance(predictions, Prediction):
+        if not (by is None or callable(by)):
+            raise TypeError(f"by must be a function of predictions; got {by!r}.")
         with torch.no_grad():
             value = (by or predicted_spread)(predictions)
         name, n_rows = "what by returns", predictions.batch_shape[0]
     if not isinstance(value, Tensor):
-        raise TypeError(f"{name} must be a Prediction or a Tensor of uncertainties; got {type(value).__name__}.")
+        wanted = (
+            "a Prediction or a Tensor of uncertainties" if n_rows is None else "a Tensor, say .value of an Estimate"
+        )
+        raise TypeError(f"{name} must be {wanted}; got {type(value).__name__}.")
     _checks.matches_shape(name, value.shape, ("N" if n_rows is None else n_rows,), "with one number for each row")
     if bool(value.isnan().any()):
         row = int(value.isnan().nonzero()[0, 0])
@@ -206,10 +212,6 @@ def _errors(error: Any, n_rows: int, *, needed: bool) -> Tensor:
         if needed:
             raise _checks.InputError("error must be given for max_error; got None.")
         return torch.full((n_rows,), torch.nan, dtype=torch.float64)
-    _checks.instance("error", error, Tensor)
-    _checks.matches_shape("error", error.shape, (n_rows,), "with one number for each row")
-    if not bool(error.isfinite().all()):
-        row = int((~error.isfinite()).nonzero()[0, 0])
-        raise _checks.InputError(f"error must hold finite numbers; got {float(error[row])} in {_checks.row(row)}.")
-    numbers: Tensor = error.detach().double().cpu()
-    return numbers
+    errors = torch.from_numpy(numbers_of_rows("error", error))
+    _checks.same_rows("predictions", n_rows, "error", len(errors))
+    return errors

@@ -24,7 +24,7 @@ from manymodes.distributions.product import Product
 from manymodes.distributions.remapped import Remapped
 from manymodes.distributions.results import Modes
 
-_N_PATHS = 64  # of the dimensions before, over which a marginal is averaged
+_N_PATHS = 128  # of the dimensions before, over which a marginal is averaged
 
 
 @final
@@ -37,8 +37,11 @@ class Recalibrated(Prediction):
     quantiles, moments, modes, regions and samples are those of this one distribution, see ``distributions.remapped``.
 
     In several dimensions the joint density, the samples, the first marginal and what follows from conditioning on the
-    first dimensions are exact. What is asked of a later dimension by itself is an average over 64 quasi-random paths of
-    those before it: a density too, good to about one per cent of its spread.
+    first dimensions are exact. What is asked of a later dimension by itself is an average over 128 quasi-random paths of
+    those before it: a density too, whose mean and standard deviation are within some three per cent of the latter. It
+    has as many components as paths, each a mixture, so that a CRPS takes a fifth of a second a row.
+
+    Maps whose slopes turn may add modes to a density.
 
     Args:
         base: The mixture, ``batch_shape`` (N,), ``event_shape`` (D,).
@@ -119,11 +122,13 @@ class Recalibrated(Prediction):
         return torch.stack(parts).sum(0)
 
     def sample(self, sample_shape: _size = (), *, generator: torch.Generator | None = None) -> Tensor:
-        """Return samples, (S..., N, D): quantiles of uniform levels, one dimension after another."""
-        shape = (*sample_shape, *self.batch_shape, *self.event_shape)
-        levels = torch.rand(shape, generator=generator, dtype=torch.float64, device=self.base.logits.device)
+        """Return samples, (S..., N, D), one dimension after another."""
+        y = self.base.logits.new_empty((*sample_shape, *self.batch_shape, 0))
         with torch.no_grad():
-            return self._at_levels(levels)
+            for d in range(self.event_shape[0]):
+                shape = sample_shape if d == 0 else ()
+                y = torch.cat([y, self._given(y)._marginals.sample(shape, generator=generator)], -1)
+            return y
 
     # --- distributions made from this one ---
 

@@ -34,6 +34,7 @@ _GRID = (1e-18, *(level / 80 for level in range(1, 41)))  # and of the mixture: 
 
 _BESIDE = 1e-9  # of a knot: how far on its sides the slope is looked at
 _INTEGERS = 512  # at a time
+_STEEP = 8.0  # slopes of maps: above, quantiles are cheaper than samples of which few are kept
 
 
 class _Atoms(NamedTuple):
@@ -142,18 +143,39 @@ class Remapped(Factorised):
         return self._own.anchor().gather(-2, heaviest).squeeze(-2)
 
     def sample(self, sample_shape: _size = (), *, generator: torch.Generator | None = None) -> Tensor:
-        """Return samples, (S..., ..., K, 1), by the quantile of a uniform level."""
-        shape = (*sample_shape, *self.batch_shape, 1)
-        level = torch.rand(shape, generator=generator, dtype=torch.float64, device=self.logits.device)
+        """Return samples, (S..., ..., K, 1): those before the map, each kept as often as its density grows.
+
+        Where the map is steep, quantiles of uniform levels.
+
+        References:
+            Von Neumann (1951), Various techniques used in connection with random digits, National Bureau of Standards
+            Applied Mathematics Series 12 (for rejection).
+        """
+        shape = torch.Size((*sample_shape, *self.batch_shape, 1))
         with torch.no_grad():
-            return self.icdf(level.to(self.logits))
+            if float(self.pit_map.slopes.max()) > _STEEP:
+                return self.icdf(self._uniform(shape, generator).to(self.logits))
+            alone = self.transformed(lambda value: value.reshape(-1, 1, value.shape[-1]))
+            return alone._kept_samples(self._numbers.expand(shape).flatten(), generator).reshape(shape)
+
+    def _kept_samples(self, owner: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Return samples, (R,), of the components, (B, 1), that ``owner`` names."""
+        steepest = self.pit_map.slopes.max().to(owner.device)
+        samples = torch.empty(len(owner), dtype=self.logits.dtype, device=owner.device)
+        left = torch.arange(len(owner), device=owner.device)
+        while len(left):
+            here = self._of(owner[left])
+            drawn = here._before.sample(generator=generator)  # (R, 1, 1)
+            samples[left] = drawn.flatten()
+            rejected = self._uniform(drawn.shape, generator) * steepest >= here._gain(drawn)
+            left = left[rejected.flatten()]
+        return samples
 
     # --- density ---
 
     def marginal_log_prob(self, value: Tensor) -> Tensor:
         """Return log-densities, of counts log-probabilities, (..., K, 1)."""
-        gain = self._secant(value) if self.kinds == ("count",) else self.pit_map.slope(self._cdf(value))
-        return torch.logsumexp(self._parts(value), -2) + gain.log() - self.rest.log().unsqueeze(-1)
+        return torch.logsumexp(self._parts(value), -2) + self._gain(value).log() - self.rest.log().unsqueeze(-1)
 
     def score(self, value: Tensor) -> Tensor:
         """Return the derivative of ``marginal_log_prob`` in ``value``; 0 outside the support."""
@@ -226,6 +248,30 @@ class Remapped(Factorised):
         """Their log-weights, (..., K, J)."""
         return torch.cat([logits for _, logits in self._own_runs], -1)
 
+    @cached
+    def _before(self) -> Mixture:
+        """What is spread out, before the map."""
+        there = (self._own_logits > -torch.inf).any(-1, keepdim=True)
+        logits = torch.where(there, self._own_logits, 0.0)  # where there is nothing, anything: it has no weight
+        return Mixture(Categorical(logits=logits, validate_args=False), self._own, validate_args=False)
+
+    @property
+    def _numbers(self) -> Tensor:
+        """Numbers of the components in a list of them, (..., K, 1)."""
+        number = torch.arange(self.batch_shape.numel(), device=self.logits.device)
+        return number.reshape(*self.batch_shape, 1)
+
+    def _of(self, rows: Tensor) -> Self:
+        """Return some components of a list of them, (B, 1)."""
+        return self.transformed(lambda value: value[rows])
+
+    def _uniform(self, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
+        return torch.rand(shape, generator=generator, dtype=torch.float64, device=self.logits.device)
+
+    def _gain(self, value: Tensor) -> Tensor:
+        """Return the factor by which the map changes densities, of counts probabilities."""
+        return self._secant(value) if self.kinds == ("count",) else self.pit_map.slope(self._cdf(value))
+
     def _parts(self, value: Tensor) -> Tensor:
         return self._own_logits.unsqueeze(-1) + self._own.marginal_log_prob(value.unsqueeze(-2))  # (..., K, J, 1)
 
@@ -286,8 +332,7 @@ class Remapped(Factorised):
             for end, default in ((centre, 0.0), (low, -torch.inf), (high, torch.inf))
         ]
         about, first, last = (end.double().expand(shape).flatten() for end in ends)
-        owner = torch.arange(self.batch_shape.numel(), device=about.device).reshape(*self.batch_shape, 1)
-        owner = owner.expand(shape).flatten()
+        owner = self._numbers.expand(shape).flatten()
         alone = self.transformed(lambda value: value.double().reshape(-1, 1, value.shape[-1]))
         sums = alone._sum_over_integers if self.kinds == ("count",) else alone._integral
         return sums(order, about, first, last, owner).reshape(shape).to(self.logits.dtype)
@@ -306,7 +351,7 @@ class Remapped(Factorised):
         within = torch.where((within > borders[0]) & (within < borders[1]), within, torch.nan)
 
         def integrand(y: Tensor, row: Tensor) -> Tensor:
-            here = self.transformed(lambda value: value[owner[row]])
+            here = self._of(owner[row])
             density = here.marginal_log_prob(y[..., None, None]).exp().flatten(-3)
             return (y - centre[row]) ** order * density
 

@@ -8,7 +8,6 @@ from typing import Any
 from torch import Tensor
 
 from manymodes import _checks
-from manymodes.distributions import Incomplete
 
 MANY = 0.1  # of the rows: fewer may be alike by chance
 
@@ -39,10 +38,10 @@ def held_out_predictions(model: Any, X: Any, y: Any, purpose: str, otherwise: st
 
 def judged_predictions(model: Any, X: Any, y: Any, purpose: str) -> tuple[Any, Tensor]:
     """Return what a model predicts of rows, and their targets, (N, D), none of which may be missing."""
-    targets = model._scored_targets(X, y)
-    if isinstance(targets, Incomplete):
+    targets = model._targets(X, y, allow_missing=True)
+    if not targets.are_exact:
         raise _checks.InputError(f"y must have no missing values for {purpose}; drop those rows.")
-    return model.predict_distribution(X), targets
+    return model.predict_distribution(X), targets.tensor()
 
 
 def training_share(model: Any, X: Any, y: Any) -> float:

@@ -322,10 +322,10 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         """Return targets of X, (N, D), as tensors."""
         return self._targets(X, y).tensor()
 
-    def _targets(self, X: Any, y: Any) -> Targets:
+    def _targets(self, X: Any, y: Any, *, allow_missing: bool = False) -> Targets:
         """Return targets of X, (N, D), in the order of the fit's where both have names."""
         check_is_fitted(self)
-        allow_missing = bool(getattr(self, "allow_missing_targets", False))
+        allow_missing = allow_missing or bool(getattr(self, "allow_missing_targets", False))
         targets = read_targets(self, y, allow_missing=allow_missing).matched(self.target_names_)
         _checks.same_rows("X", n_rows(X), "y", len(targets))
         _checks.matches_shape("y", targets.values.shape, ("N", self._n_targets), "as the model was fitted with")

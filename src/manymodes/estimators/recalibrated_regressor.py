@@ -160,6 +160,8 @@ class RecalibratedRegressor(DensityRegressorMixin, BaseEstimator):  # type: igno
         from sklearn.model_selection import GroupKFold, KFold, check_cv  # draws random numbers when imported
 
         cv = self.cv
+        if isinstance(cv, str):
+            raise _checks.InputError(f"cv must be a number of folds, a splitter or 'prefit'; got {cv!r}.")
         if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
             n_folds = _checks.integer_at_least("cv", cv, 2, n_all)
             whole = groups is not None

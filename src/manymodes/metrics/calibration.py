@@ -36,7 +36,8 @@ def pit(distribution: Prediction, y: Tensor, *, generator: torch.Generator | Non
         checks of non-standard time series models, Journal of Forecasting 4; Czado, Gneiting and Held (2009), Predictive
         model assessment for count data, Biometrics 65, section 2.
     """
-    y = distribution.wrapped(exact_target("pit", distribution, y))
+    y = exact_target("pit", distribution, y)
+    y = distribution.wrapped(y)
     at = distribution.cdf(y).clamp(0.0, 1.0)  # weights may add up to a rounding error more than 1
     if distribution.has_density:
         return at
@@ -57,7 +58,7 @@ def coverage(distribution: Prediction, y: Tensor, level: float = 0.9) -> Tensor:
         level: Probability that the interval holds, in (0, 1).
 
     Returns:
-        Indicators for each target dimension by itself, (N, D); NaN where the target is.
+        Indicators for each target dimension by itself, (N, D).
 
     Raises:
         ValueError: Targets of another shape, or a level outside (0, 1).

@@ -127,6 +127,7 @@ def calibration_by(
     band = _checks.number_between("band", band, 0.0, 1.0)
     n_bins = _checks.integer_at_least("n_bins", n_bins, 1)
     u = uniforms(distribution, y, kind, generator, n_samples)
+    _checks.rows_at_least(len(u), _FEWEST, "calibration in groups")
     names, number = _grouped(_spread(distribution) if by is None else by, len(u), n_bins)
     found = [_of_group(name, u[number == i], kind, level, band) for i, name in enumerate(names)]
     flat = [entry for entries in found for entry in entries]
@@ -218,4 +219,4 @@ def _digits(ends: NDArray[np.float64]) -> int:
 
 
 def _label(label: Any) -> str:
-    return str(label).removesuffix(".0") if isinstance(label, float) else str(label)
+    return f"{label:.12g}" if isinstance(label, float) else str(label)

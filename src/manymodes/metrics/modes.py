@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from manymodes import _checks
-from manymodes.distributions import Modes, Prediction
+from manymodes.distributions import Mixture, Modes, Prediction
 from manymodes.distributions.results import Table
+from manymodes.distributions.uncertainty import listed
 
 MIN_MASS = 0.05
 _ROWS = 20_000  # at a time, which bounds the memory
@@ -39,29 +40,27 @@ def n_modes(distribution: Prediction, *, min_mass: float = MIN_MASS) -> Tensor:
         distribution: Predictions with ``batch_shape`` (N,), or any other.
         min_mass: Least probability of a mode's basin, in [0, 1).
     """
+    _checks.instance("distribution", distribution, Prediction)
     return _answers(distribution.modes(), min_mass).mask.sum(-1)
 
 
-def mode_votes(distribution: Prediction, *, min_mass: float = MIN_MASS, dim: int = 0) -> Tensor:
+def mode_votes(members: Mixture | Sequence[Mixture], *, min_mass: float = MIN_MASS) -> Tensor:
     """Share of an ensemble's members that see 0, 1, 2, ... modes in each row: how sure it is of their number.
 
     Args:
-        distribution: Predictions of all members, ``batch_shape`` (M, N).
+        members: Predictions of all members: a mixture with ``batch_shape`` (M, N), or M of ``batch_shape`` (N,), as
+            ``MDNRegressor.predict_members`` returns them.
         min_mass: Least probability of a mode's basin, in [0, 1).
-        dim: The axis of ``batch_shape`` that counts members.
 
     Returns:
         Shares, (N, J + 1), J being the most modes that any member sees anywhere; they sum to one.
 
     Raises:
-        ValueError: An axis that is not there.
+        ValueError: No members, or predictions that do not describe the same rows.
     """
-    n_axes = len(distribution.batch_shape)
-    if not -n_axes <= dim < n_axes:
-        raise _checks.InputError(f"dim must name one of the {n_axes} axes of batch_shape; got {dim}.")
-    count = n_modes(distribution, min_mass=min_mass)
+    count = torch.stack([n_modes(member, min_mass=min_mass) for member in listed(members)])  # (M, N)
     numbers = torch.arange(int(count.max()) + 1 if count.numel() else 1, device=count.device)
-    return (count.unsqueeze(-1) == numbers).double().mean(dim % n_axes)
+    return (count.unsqueeze(-1) == numbers).double().mean(0)
 
 
 # --- the right ones? ---
@@ -144,6 +143,7 @@ def mode_agreement(
         ValueError: True modes of another shape, an answer that is NaN in some dimensions only, or a tolerance that is
             not > 0.
     """
+    _checks.instance("distribution", distribution, Prediction)
     width = _tolerance(tolerance, distribution)
     found = _answers(distribution.modes(), min_mass)
     true, there = _true_modes(true_modes, distribution)
@@ -246,6 +246,7 @@ def mode_separation(distribution: Prediction) -> ModeSeparation:
     References:
         Ashman, Bird and Zepf (1994), Detecting bimodality in astronomical datasets, Astronomical Journal 108, eq. 12.
     """
+    _checks.instance("distribution", distribution, Prediction)
     if any("atom" in group.kinds for group in distribution.components.groups):
         raise _checks.InputError("mode_separation needs components without atoms: those are apart from everything.")
     batch = distribution.batch_shape

@@ -101,7 +101,8 @@ def brier_score(
     References:
         Brier (1950), Verification of forecasts expressed in terms of probability, Monthly Weather Review 78.
     """
-    y = distribution.wrapped(exact_target("brier_score", distribution, y))
+    y = exact_target("brier_score", distribution, y)
+    y = distribution.wrapped(y)
     probability = distribution.probability(low, high)
     first, last = (torch.as_tensor(end, dtype=y.dtype, device=y.device) for end in (low, high))
     happened = ((y >= first) & (y <= last)).to(probability.dtype)

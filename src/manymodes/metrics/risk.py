@@ -90,7 +90,7 @@ def risk_coverage(error: Any, uncertainty: Any) -> RiskCoverage:
         >>> risk_coverage([1.0, 2.0, 4.0], [0.1, 0.3, 0.2])
         RiskCoverage(n_rows=3, area=1.944, oracle=1.611, random=2.333, gain=0.54)
     """
-    errors, order = _numbers("error", error), _numbers("uncertainty", uncertainty)
+    errors, order = numbers_of_rows("error", error), numbers_of_rows("uncertainty", uncertainty)
     _checks.same_rows("error", len(errors), "uncertainty", len(order))
     if len(errors) == 0:
         raise _checks.InputError("error must have at least 1 row; got none.")
@@ -102,9 +102,12 @@ def risk_coverage(error: Any, uncertainty: Any) -> RiskCoverage:
     return RiskCoverage(torch.from_numpy(coverage), torch.from_numpy(risk), torch.from_numpy(oracle))
 
 
-def _numbers(name: str, value: Any) -> NDArray[np.float64]:
-    found = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
-    numbers = found.astype(np.float64)
+def numbers_of_rows(name: str, value: Any) -> NDArray[np.float64]:
+    """Return finite numbers, (N,), of what holds one for each row, (N,) or (N, 1), or refuse it."""
+    try:
+        numbers = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value).astype(np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must hold one number for each row; got {type(value).__name__}.") from None
     if numbers.ndim == 2 and numbers.shape[1] == 1:
         numbers = numbers[:, 0]
     _checks.matches_shape(name, numbers.shape, ("N",), "with one number for each row")

@@ -39,7 +39,8 @@ class ScoreTable(Table):
         angles: Targets whose CRPS is proper, but not strictly: that of angles, and ``"all"`` where there are any.
         against: Mean of the other prediction, (Q,); None without one, and so is what follows.
         difference: Mean of the paired differences, this prediction's score less the other's, (Q,): below 0 this one is
-            better.
+            better, but for coverage, which should be near 0.9; NaN of log scores of a density beside probabilities,
+            whose difference would depend on units.
         difference_standard_error: Its standard error, (Q,).
         difference_low: Lower end of its confidence interval, (Q,), by Student's t.
         difference_high: Upper end, (Q,).
@@ -89,7 +90,7 @@ class ScoreTable(Table):
             ).rstrip()
             for line in zip(*cells, strict=True)
         ]
-        title = f"{_checks.counted(self.n_rows, 'row')}; * strictly proper"
+        title = f"{_checks.counted(self.n_rows, 'row')}; * strictly proper; intervals of {LEVEL:.0%}"
         if self.difference is not None:
             title += f"; differences with {self.confidence:.0%} confidence intervals"
         return "\n".join([f"ScoreTable({title})", *lines])

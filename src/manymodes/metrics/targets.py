@@ -35,5 +35,8 @@ def exact_target(metric: str, distribution: Prediction, y: Tensor, *, on_a_line:
     refuse_incomplete(metric, y)
     if on_a_line and "angle" in distribution.components.kinds:
         raise _checks.InputError(f"{metric} needs targets on a line; got an angle.")
+    if distribution._validate_args and isinstance(y, Tensor) and bool(y.isnan().any()):
+        row = _checks.row(int(y.isnan().any(-1).flatten().nonzero()[0]))
+        raise _checks.InputError(f"y must hold numbers for {metric}; got NaN in {row}. Drop rows with missing targets.")
     checked: Tensor = distribution.check_target(y)
     return checked

@@ -23,6 +23,7 @@ _FEWEST = 5  # rows of the smooth test
 _SIMULATIONS, _SIMULATED_ROWS = 2000, 1000  # of samples that are uniform
 _CLEAR = 0.05
 _LARGE, _OF_LARGEST = 2.0, 0.5  # coefficients that are put into words, in themselves and as a share of the largest
+_UNNAMED = "of another shape"
 _OFF: dict[str, tuple[tuple[str, str], ...]] = {  # what coefficients above and below 0 say, of every order
     "central": (
         ("too low", "too high"),
@@ -32,9 +33,9 @@ _OFF: dict[str, tuple[tuple[str, str], ...]] = {  # what coefficients above and 
     ),
     "region": (
         ("too narrow", "too wide"),
-        ("of another shape: too many targets at modes and far from them", "of another shape: too few of both"),
-        ("of another shape", "of another shape"),
-        ("of another shape", "of another shape"),
+        ("too light in the tails or too flat at the modes", "too heavy in the tails or too peaked at the modes"),
+        (_UNNAMED, _UNNAMED),
+        (_UNNAMED, _UNNAMED),
     ),
 }
 
@@ -216,4 +217,6 @@ def _verdict(p_value: float, coefficients: Sequence[float], kind: Kind) -> str:
     found = [(abs(value), pair[value < 0]) for value, pair in zip(coefficients, _OFF[kind], strict=True)]
     found.sort(reverse=True)
     words = dict.fromkeys(text for size, text in found[:2] if size > max(_LARGE, _OF_LARGEST * found[0][0]))
+    if len(words) > 1:
+        words.pop(_UNNAMED, None)
     return f"predictions are {' and '.join(words)}" if words else "predictions are off a little in every way"

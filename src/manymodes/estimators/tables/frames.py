@@ -33,7 +33,10 @@ def n_rows(X: Any) -> int:
     if is_mapping(X):
         return len(next(iter(X.values()), ()))
     frame = _frame(X)
-    return len(frame if frame is not None else X if hasattr(X, "__len__") else np.asarray(X))
+    rows = frame if frame is not None else X if hasattr(X, "__len__") else np.asarray(X)
+    if not getattr(rows, "ndim", 1):
+        raise TypeError(f"X must hold rows of features; got {type(X).__name__}.")
+    return len(rows)
 
 
 def has_names(X: Any) -> bool:
