@@ -37,9 +37,9 @@ class Recalibrated(Prediction):
     quantiles, moments, modes, regions and samples are those of this one distribution, see ``distributions.remapped``.
 
     In several dimensions the joint density, the samples, the first marginal and what follows from conditioning on the
-    first dimensions are exact. What is asked of a later dimension by itself is an average over 128 quasi-random paths of
-    those before it: a density too, whose mean and standard deviation are within some three per cent of the latter. It
-    has as many components as paths, each a mixture, so that a CRPS takes a fifth of a second a row.
+    first dimensions are exact. What is asked of a later dimension by itself is an average over 128 quasi-random paths
+    of those before it: a density too, whose mean and standard deviation are within some three per cent of the latter.
+    It has as many components as paths, each a mixture, so that a CRPS takes a fifth of a second a row.
 
     Maps whose slopes turn may add modes to a density.
 
