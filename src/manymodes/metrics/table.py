@@ -133,7 +133,7 @@ def score_table(
         >>> loc = torch.zeros(3, 1, 1, dtype=torch.float64)
         >>> density = Mixture(Categorical(logits=loc[..., 0]), DiagonalNormal(loc, loc + 1))
         >>> score_table(density, torch.tensor([[-1.0], [0.0], [2.0]], dtype=torch.float64), names=["price"])
-        ScoreTable(3 rows; * strictly proper)
+        ScoreTable(3 rows; * strictly proper; intervals of 90%)
         score           target    mean  standard_error
         log_score *     all      1.752          0.6009
         ...
