@@ -198,6 +198,30 @@ def test_predictions_that_carry_gradients_have_sets():
         assert not sets.predict(traced).low.requires_grad
 
 
+def test_targets_that_the_family_cannot_be_are_refused():
+    rate = torch.full((100, 1, 1), 3.0, dtype=DOUBLE)
+    counts = Mixture(Categorical(torch.ones(100, 1, dtype=DOUBLE)), Poisson(rate))
+    y = counts.sample(generator=torch.Generator().manual_seed(0))
+    fit_conformal(counts, y)
+    for wrong in (-1.0, 1.5):
+        with pytest.raises(InputError) as error:
+            fit_conformal(counts, torch.where(torch.arange(100)[:, None] == 7, wrong, y))
+        assert str(error.value) == (
+            f"y must hold what the predictions' family can be; got {wrong:g} in row 8, one of 1 row. Fit a family that "
+            "can be that."
+        )
+
+
+def test_sets_of_several_targets_are_not_those_of_one():
+    some, _, y = simulated(100)
+    two = Mixture(
+        some.mixture_distribution, DiagonalNormal(some.components.loc.expand(-1, -1, 2), torch.ones(100, 2, 2))
+    )
+    sets = fit_conformal(two, y.expand(-1, 2), 0.8)
+    with pytest.raises(InputError, match=r"^targets of distribution must have shape \(N, 2\) as those of the fit had"):
+        sets.contains(some, y)
+
+
 def test_sets_survive_json():
     some, _, y = simulated(300)
     sets = fit_conformal(some, y, 0.9, groups=["a"] * 150 + ["b"] * 150)
@@ -227,8 +251,12 @@ def test_sets_survive_json():
             "groups must have no missing values; got nan in row 100.",
         ),
         (
+            lambda p, y: fit_conformal(p, y).predict(p[0]),
+            "targets of distribution must have shape (N, 1) as those of the fit had; got (1,).",
+        ),
+        (
             lambda p, y: ConformalSets.from_dict({"level": 0.9, "kind": "region", "thresholds": []}),
-            "values must be what to_dict wrote; got some without 'borders', 'grouped'.",
+            "values must be what to_dict wrote; got some without 'borders', 'grouped', 'target_dim'.",
         ),
         (
             lambda p, y: fit_conformal(p, y, groups=["a"] * 100, adaptive=True),

@@ -77,7 +77,7 @@ def test_what_is_no_prediction_and_what_is_no_table_gets_one_sentence(model):
         assert str(caught.value) == "distribution must be a Prediction, see predict_distribution; got ndarray."
     with pytest.raises(TypeError, match=r"^X must hold rows of features; got Mixture\.$"):
         model.conformal_sets(model.predict_distribution(X), y)
-    with pytest.raises(InputError, match=r"^y must have no missing values for conformal sets; drop those rows\.$"):
+    with pytest.raises(InputError, match=r"^y must have no missing values for conformal sets; got NaN in row 4\."):
         model.conformal_sets(X, np.where(np.arange(30) == 3, np.nan, y))
 
 

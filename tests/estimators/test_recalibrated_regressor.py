@@ -147,7 +147,9 @@ def test_bad_settings_get_one_sentence(settings, message):
 def test_a_refused_target_is_named_by_its_row_among_all():
     X, y = skewed(100, 13)
     y[90] = np.nan
-    with pytest.raises(InputError, match="row 91"):
+    with pytest.raises(
+        InputError, match=r"^y must have no missing values for a recalibration; got NaN in row 91\. Drop such rows\.$"
+    ):
         RecalibratedRegressor(gaussian(), cv=5, random_state=0).fit(X, y)
 
 

@@ -110,6 +110,27 @@ def test_groups_are_a_table_and_print_the_worst_first(backend):
     assert lines[1].startswith("  0.8008 to 1: n=200, coverage 0.")
 
 
+def test_only_what_the_adjusted_test_finds_is_put_into_words():
+    # 100 true predictions, each with a group in words with probability .05: more than 18 with probability 3e-7.
+    in_words = 0
+    for seed in range(100):
+        truth = normal(300)
+        found = calibration_by(truth, drawn(truth, seed=seed), torch.arange(300.0), n_bins=10)
+        assert all(
+            (group.verdict == "no sign of miscalibration") == (group.adjusted_p_value >= 0.05) for group in found.groups
+        )
+        in_words += any(group.adjusted_p_value < 0.05 for group in found.groups)
+    assert in_words <= 18
+
+
+def test_widths_of_few_rows_join_the_next():
+    scale = torch.ones(60, 1, 1)
+    scale[:2] = 2.0
+    truth = Mixture(Categorical(torch.ones(60, 1)), DiagonalNormal(torch.zeros(60, 1, 1), scale))
+    found = calibration_by(truth, drawn(truth))
+    assert [(group.group, group.n_rows) for group in found.groups] == [("1.34898 to 2.69796", 60)]
+
+
 def test_groups_that_cannot_be_made_are_refused():
     truth = normal(30)
     y = drawn(truth)

@@ -95,7 +95,8 @@ def test_tables_become_frames_and_text():
     assert frame["strictly_proper"].tolist() == [True, True, False, False, False, False]
     text = repr(table).splitlines()
     assert text[0] == (
-        "ScoreTable(10 rows; * strictly proper; intervals of 90%; differences with 95% confidence intervals)"
+        "ScoreTable(10 rows; lower is better, but coverage of 90%; * strictly proper; "
+        "differences, < 0 for the first, with 95% confidence intervals)"
     )
     assert text[1].split()[:4] == ["score", "target", "mean", "standard_error"]
     assert text[3].split()[:3] == ["crps", "*", "price"]

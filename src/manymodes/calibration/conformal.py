@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from manymodes import _checks
-from manymodes.calibration.held_out import held_out_targets
+from manymodes.calibration.held_out import held_out_targets, refuse_impossible
 from manymodes.calibration.sets import KINDS, Kind
 from manymodes.distributions import Prediction, Region
 from manymodes.distributions.randomness import default_generator
@@ -89,6 +89,7 @@ def fit_conformal(
     level = _checks.number_between("level", level, 0.0, 1.0)
     sets = _checks.one_of("kind", kind, KINDS)
     y = held_out_targets("fit_conformal", distribution, y, "no conformal set", at_least=1)
+    refuse_impossible(distribution, y)
     if groups is not None and adaptive:
         raise _checks.InputError("groups must be left out with adaptive=True, which makes its own; got both.")
     with torch.no_grad():
@@ -96,7 +97,7 @@ def fit_conformal(
         labels = _by_spread(distribution, borders) if adaptive else _labels(groups, len(y))
         scores = sets.score(distribution, y).double().cpu().numpy()
     thresholds = _thresholds(scores[rows], labels[rows], level)
-    return ConformalSets(level, kind, thresholds, borders, groups is not None)
+    return ConformalSets(level, kind, thresholds, borders, groups is not None, y.shape[-1])
 
 
 @final
@@ -110,6 +111,7 @@ class ConformalSets:
         thresholds: For every group, how large sets must be, in nats; one group where none were asked for.
         borders: Predicted spreads, see ``metrics.log_spread``, where groups by spread begin.
         grouped: Whether the groups are the user's.
+        target_dim: Number of target dimensions of the predictions.
     """
 
     level: float
@@ -117,6 +119,7 @@ class ConformalSets:
     thresholds: dict[Any, float]
     borders: tuple[float, ...] = ()
     grouped: bool = False
+    target_dim: int = 1
 
     @property
     def levels(self) -> dict[Any, float]:
@@ -136,7 +139,7 @@ class ConformalSets:
             ValueError: Several target dimensions, for which ``contains`` tells what belongs to a set, or labels
                 that the fit did not have.
         """
-        _checks.instance("distribution", distribution, Prediction, ", see predict_distribution")
+        self._check(distribution)
         if distribution.event_shape != (1,):
             raise _checks.InputError(
                 f"distribution must have one target dimension to list intervals; got {distribution.event_shape[0]}. "
@@ -153,7 +156,7 @@ class ConformalSets:
             y: Targets, (N, D).
             groups: Labels of the rows, (N,), where the fit had some.
         """
-        _checks.instance("distribution", distribution, Prediction, ", see predict_distribution")
+        self._check(distribution)
         with torch.no_grad():
             y = held_out_targets("contains", distribution, y, "no conformal set", at_least=0)
             score = self._sets.score(distribution, y).double()
@@ -164,19 +167,25 @@ class ConformalSets:
         groups = [[label, threshold] for label, threshold in self.thresholds.items()]
         return {
             "level": self.level, "kind": self.kind, "thresholds": groups, "borders": list(self.borders),
-            "grouped": self.grouped,
+            "grouped": self.grouped, "target_dim": self.target_dim,
         }  # fmt: skip
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Return the sets that ``to_dict`` wrote."""
-        _checks.written_by("to_dict", values, ("level", "kind", "thresholds", "borders", "grouped"))
+        _checks.written_by("to_dict", values, ("level", "kind", "thresholds", "borders", "grouped", "target_dim"))
         thresholds = dict(values["thresholds"])
-        return cls(values["level"], values["kind"], thresholds, tuple(values["borders"]), values["grouped"])
+        borders = tuple(values["borders"])
+        return cls(values["level"], values["kind"], thresholds, borders, values["grouped"], values["target_dim"])
 
     @property
     def _sets(self) -> Kind:
         return KINDS[self.kind]
+
+    def _check(self, distribution: Any) -> None:
+        _checks.instance("distribution", distribution, Prediction, ", see predict_distribution")
+        shape = (*distribution.batch_shape, *distribution.event_shape)
+        _checks.matches_shape("targets of distribution", shape, ("N", self.target_dim), "as those of the fit had")
 
     def _of_rows(self, distribution: Prediction, groups: Any) -> Tensor:
         """Return the threshold of every row, (N,)."""

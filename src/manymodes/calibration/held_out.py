@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from manymodes import _checks
@@ -25,7 +26,7 @@ def held_out_targets(name: str, distribution: Prediction, y: Tensor, instead: st
     """
     _checks.matches_shape("distribution's batch_shape", distribution.batch_shape, ("N",), f"for {name}")
     refuse_incomplete(name, y, instead)
-    _checks.instance("y", y, Tensor)
+    _checks.instance("y", y, Tensor, ", see torch.as_tensor")
     _checks.matches_shape("y", y.shape, (*distribution.batch_shape, *distribution.event_shape), "to match distribution")
     _checks.rows_at_least(len(y), at_least, name)
     missing = y.isnan().any(-1)
@@ -34,3 +35,22 @@ def held_out_targets(name: str, distribution: Prediction, y: Tensor, instead: st
         raise _checks.InputError(f"y must hold numbers for {name}; got NaN in {row}. Drop rows with missing targets.")
     target: Tensor = distribution.check_target(y)
     return target
+
+
+def refuse_impossible(distribution: Prediction, y: Tensor) -> None:
+    """Refuse targets (N, D) that no prediction of the family can hold: they say that another family is needed.
+
+    Raises:
+        ValueError: A target outside the support of all components, or between the integers of counts.
+    """
+    components = getattr(distribution, "base", distribution).components
+    low, high = components.ends()  # (N, K, D)
+    counts = torch.tensor([kind == "count" for kind in components.kinds], device=y.device)
+    outside = (y < low.amin(-2)) | (y > high.amax(-2)) | (counts & (y != y.round()))
+    if bool(outside.any()):
+        row = int(outside.any(-1).nonzero()[0])
+        value = float(y[row][outside[row]][0])
+        raise _checks.InputError(
+            f"y must hold what the predictions' family can be; got {value:g} in {_checks.row(row)}, one of "
+            f"{_checks.counted(int(outside.any(-1).sum()), 'row')}. Fit a family that can be that."
+        )

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from manymodes import _checks, metrics
 from manymodes.calibration import pit_maps
-from manymodes.calibration.held_out import held_out_targets
+from manymodes.calibration.held_out import held_out_targets, refuse_impossible
 from manymodes.calibration.temperature import fit_temperature
 from manymodes.distributions import Mixture, PITMap, Prediction, Recalibrated
 from manymodes.distributions.randomness import default_generator
@@ -99,7 +99,8 @@ def fit_recalibration(
             of the conditional cdfs with three parameters, for shift, spread and skewness; ``"spline"``, any smooth
             monotone maps, as fine as the rows allow; ``"auto"``, a temperature, then for a single
             target the map that scores best on folds of the rows, each only where it gains more than a standard error,
-            or anything and a test says that the prediction is not calibrated.
+            or anything and a test says that the prediction is not calibrated. With maps of several targets, what is
+            asked of later ones by themselves takes up to half a second a row.
         min_slope: Least slope of maps, in (0, 1): densities fall to no less than this share.
         generator: Source of randomness for folds and for what is spread over jumps of a cdf; None takes a fixed seed.
 
@@ -121,6 +122,7 @@ def fit_recalibration(
     fit = _checks.one_of("kind", kind, KINDS)
     min_slope = _checks.number_between("min_slope", min_slope, 0.0, 1.0)
     y = held_out_targets("fit_recalibration", distribution, y, "no correction", at_least=LEAST_ROWS)
+    refuse_impossible(distribution, y)
     if fit is not None and kind != "auto":
         Recalibrated(distribution, [PITMap.identity()] * distribution.event_shape[0])  # refuses angles
     temperature = spread = 1.0

@@ -111,7 +111,7 @@ def fit_rejector(
     Args:
         predictions: Predictions of rows that the model was not fitted to, ``batch_shape`` (N,), or numbers that say how
             uncertain they are, (N,).
-        error: Their errors, (N,): absolute or squared ones, or scores.
+        error: Their errors, (N,): absolute or squared ones, or scores. (Signed ones would cancel.)
         coverage: Share of rows to answer, in (0, 1].
         max_error: Largest mean error of the rows answered.
         confidence: Probability in [0.5, 1) with which new rows shall keep to ``max_error``.

@@ -130,6 +130,16 @@ class Recalibrated(Prediction):
                 y = torch.cat([y, self._given(y)._marginals.sample(shape, generator=generator)], -1)
             return y
 
+    def rsample(self, sample_shape: _size = (), *, generator: torch.Generator | None = None) -> Tensor:
+        """Refuse: no gradient is known of recalibrated samples.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise _checks.InputError(
+            "rsample needs a mixture; samples of a recalibrated density have no gradient. Take base."
+        )
+
     # --- distributions made from this one ---
 
     def marginal(self, dims: int | list[int]) -> Prediction:

@@ -163,6 +163,7 @@ def listed(members: Mixture | Sequence[Mixture]) -> list[Mixture]:
                 f"members must have batch_shape (M, N), members first, or be a list of mixtures; got {shape}."
             )
         members = [members[m] for m in range(members.batch_shape[0])]
+    _checks.instance("members", members, Sequence, " of mixtures, see predict_members")
     found = list(members)
     if not found:
         raise _checks.InputError("members must hold at least 1 prediction; got none.")

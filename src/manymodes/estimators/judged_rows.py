@@ -5,9 +5,11 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from manymodes import _checks
+from manymodes.estimators.targets.known import Targets
 
 MANY = 0.1  # of the rows: fewer may be alike by chance
 
@@ -39,9 +41,17 @@ def held_out_predictions(model: Any, X: Any, y: Any, purpose: str, otherwise: st
 def judged_predictions(model: Any, X: Any, y: Any, purpose: str) -> tuple[Any, Tensor]:
     """Return what a model predicts of rows, and their targets, (N, D), none of which may be missing."""
     targets = model._targets(X, y, allow_missing=True)
-    if not targets.are_exact:
-        raise _checks.InputError(f"y must have no missing values for {purpose}; drop those rows.")
+    refuse_missing(targets, purpose)
     return model.predict_distribution(X), targets.tensor()
+
+
+def refuse_missing(targets: Targets, purpose: str) -> None:
+    """Refuse targets some of which are missing."""
+    if not targets.are_exact:
+        first = int(np.isnan(targets.values).any(1).argmax())
+        raise _checks.InputError(
+            f"y must have no missing values for {purpose}; got NaN in {_checks.row(first)}. Drop such rows."
+        )
 
 
 def training_share(model: Any, X: Any, y: Any) -> float:

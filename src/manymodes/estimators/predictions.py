@@ -203,7 +203,8 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
             ValueError: As ``calibration.fit_conformal``: too few rows for the level, say.
 
         Warns:
-            UserWarning: Rows of the fit, on which sets come out too small.
+            UserWarning: Rows of the fit of an ``MDNRegressor``, on which sets come out too small; other models do not
+                know theirs.
         """
         density, targets = held_out_predictions(self, X, y, "conformal sets")
         return fit_conformal(density, targets, level, kind=kind, groups=groups, adaptive=adaptive)

@@ -18,10 +18,11 @@ from manymodes import _checks
 from manymodes.calibration import Recalibration, fit_recalibration
 from manymodes.calibration.recalibration import KINDS
 from manymodes.distributions import Mixture, Prediction, joined
-from manymodes.estimators.judged_rows import held_out_predictions, judged_predictions
+from manymodes.estimators.judged_rows import held_out_predictions, judged_predictions, refuse_missing
 from manymodes.estimators.model_file import MODEL_FORMAT, UNSTORABLE, as_json
 from manymodes.estimators.predictions import DensityRegressorMixin, as_seed, restored_on_failure
 from manymodes.estimators.tables.frames import n_rows, take_rows
+from manymodes.estimators.targets.known import read_targets
 from manymodes.training.randomness import seeded
 
 _Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]  # rows that a model learns from, and rows that it judges
@@ -80,6 +81,7 @@ class RecalibratedRegressor(DensityRegressorMixin, BaseEstimator):  # type: igno
         """
         _checks.instance("estimator", self.estimator, DensityRegressorMixin, ", which predicts densities")
         _checks.same_rows("X", n_rows(X), "y", n_rows(y))
+        refuse_missing(read_targets(self.estimator, y, allow_missing=True), "a recalibration")
         _checks.one_of("kind", self.kind, KINDS)  # before the fits, which take long
         seed = as_seed(self.random_state)
         with restored_on_failure(self):

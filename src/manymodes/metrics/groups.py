@@ -16,7 +16,7 @@ from manymodes.distributions.results import Table
 from manymodes.metrics.bands import pointwise_band
 from manymodes.metrics.ranks import Kind, uniforms
 from manymodes.metrics.spread import log_spread
-from manymodes.metrics.uniformity import distance_from_uniform, expected_error, uniformity_test
+from manymodes.metrics.uniformity import distance_from_uniform, expected_error, uniformity_test, verdict_of
 
 _ROWS_A_BIN = 20  # from which a p-value of the smooth test is what it says
 _FEWEST = 5
@@ -38,7 +38,7 @@ class GroupCalibration:
         noise_floor: What calibrated predictions are expected to have with so many rows.
         p_value: Of Neyman's smooth test of this group alone.
         adjusted_p_value: The same, allowing for the number of groups and dimensions.
-        verdict: What is wrong, in words.
+        verdict: What is wrong, in words, where the adjusted p-value is below 0.05.
     """
 
     group: str
@@ -128,11 +128,15 @@ def calibration_by(
     n_bins = _checks.integer_at_least("n_bins", n_bins, 1)
     u = uniforms(distribution, y, kind, generator, n_samples)
     _checks.rows_at_least(len(u), _FEWEST, "calibration in groups")
-    names, number = _grouped(_spread(distribution) if by is None else by, len(u), n_bins)
+    names, number = _by_spread(distribution, n_bins) if by is None else _grouped(by, len(u), n_bins)
     found = [_of_group(name, u[number == i], kind, level, band) for i, name in enumerate(names)]
     flat = [entry for entries in found for entry in entries]
     adjusted = holm([entry["p_value"] for entry in flat])
-    groups = [GroupCalibration(**entry, adjusted_p_value=p) for entry, p in zip(flat, adjusted, strict=True)]
+    verdicts = [verdict_of(p, entry.pop("coefficients"), kind) for entry, p in zip(flat, adjusted, strict=True)]
+    groups = [
+        GroupCalibration(**entry, adjusted_p_value=p, verdict=verdict)
+        for entry, p, verdict in zip(flat, adjusted, verdicts, strict=True)
+    ]
     groups.sort(key=lambda group: (group.p_value, -group.calibration_error))
     return CalibrationBy(tuple(groups), "predicted spread" if by is None else "by", level, band)
 
@@ -179,17 +183,26 @@ def _of_group(name: str, u: Tensor, kind: Kind, level: float, band: float) -> li
             "calibration_error": float(errors[dim]),
             "noise_floor": expected_error(len(u)),
             "p_value": float(tested.p_value[dim]),
-            "verdict": tested.verdicts[dim],
+            "coefficients": tested.coefficients[dim].tolist(),
         }
         for dim in range(u.shape[1])
     ]
 
 
-def _spread(distribution: Prediction) -> NDArray[np.float64]:
-    """Return how wide each prediction is, (N,)."""
+def _by_spread(distribution: Prediction, n_bins: int) -> tuple[list[str], Tensor]:
+    """Return groups by how wide each prediction is; where there are few widths, those of few rows join the next."""
     # Logarithms in single precision, so that spreads which differ by rounding are one.
-    spread: NDArray[np.float64] = log_spread(distribution).float().double().exp().flatten().cpu().numpy()
-    return spread
+    logs, number = np.unique(log_spread(distribution).float().flatten().cpu().numpy(), return_inverse=True)
+    spread, count = np.exp(logs.astype(np.float64)), np.bincount(number)
+    if len(spread) > n_bins:
+        return _grouped(spread[number], len(number), n_bins)
+    begins = [0]
+    for i in range(1, len(spread)):
+        if count[begins[-1] : i].sum() >= _FEWEST and count[i:].sum() >= _FEWEST:
+            begins.append(i)
+    group = np.searchsorted(begins, np.arange(len(spread)), side="right") - 1
+    ends = [np.unique(spread[group == g][[0, -1]]) for g in range(len(begins))]
+    return [" to ".join(f"{end:.6g}" for end in own) for own in ends], torch.from_numpy(group[number])
 
 
 def _grouped(by: Any, n_rows: int, n_bins: int) -> tuple[list[str], Tensor]:

@@ -90,9 +90,11 @@ class ScoreTable(Table):
             ).rstrip()
             for line in zip(*cells, strict=True)
         ]
-        title = f"{_checks.counted(self.n_rows, 'row')}; * strictly proper; intervals of {LEVEL:.0%}"
+        title = (
+            f"{_checks.counted(self.n_rows, 'row')}; lower is better, but coverage of {LEVEL:.0%}; * strictly proper"
+        )
         if self.difference is not None:
-            title += f"; differences with {self.confidence:.0%} confidence intervals"
+            title += f"; differences, < 0 for the first, with {self.confidence:.0%} confidence intervals"
         return "\n".join([f"ScoreTable({title})", *lines])
 
 
@@ -133,7 +135,7 @@ def score_table(
         >>> loc = torch.zeros(3, 1, 1, dtype=torch.float64)
         >>> density = Mixture(Categorical(logits=loc[..., 0]), DiagonalNormal(loc, loc + 1))
         >>> score_table(density, torch.tensor([[-1.0], [0.0], [2.0]], dtype=torch.float64), names=["price"])
-        ScoreTable(3 rows; * strictly proper; intervals of 90%)
+        ScoreTable(3 rows; lower is better, but coverage of 90%; * strictly proper)
         score           target    mean  standard_error
         log_score *     all      1.752          0.6009
         ...

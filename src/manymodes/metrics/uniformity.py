@@ -63,7 +63,7 @@ class UniformityTest:
     def verdicts(self) -> list[str]:
         """What is wrong in words, for each column; 5 % of calibrated predictions are called wrong, too."""
         return [
-            _verdict(*each, kind=self.kind)
+            verdict_of(*each, kind=self.kind)
             for each in zip(self.p_value.tolist(), self.coefficients.tolist(), strict=True)
         ]
 
@@ -210,7 +210,7 @@ def _legendre(x: Tensor) -> Tensor:
     return torch.from_numpy(legvander(x.numpy(), 4)[..., 1:] * (2 * np.arange(1, 5) + 1) ** 0.5)
 
 
-def _verdict(p_value: float, coefficients: Sequence[float], kind: Kind) -> str:
+def verdict_of(p_value: float, coefficients: Sequence[float], kind: Kind) -> str:
     """Return a sentence without its full stop."""
     if p_value >= _CLEAR:
         return "no sign of miscalibration"

@@ -101,7 +101,8 @@ def coverage(
         ImportError: matplotlib is not installed.
     """
     several = _named(distribution)
-    kinds = [_checks.one_of("kinds", kind, {"central": "central", "region": "region"}) for kind in kinds]
+    wanted: Sequence[str] = [kinds] if isinstance(kinds, str) else kinds
+    kinds = [_checks.one_of("kinds", kind, {"central": "central", "region": "region"}) for kind in wanted]
     if not kinds:
         raise _checks.InputError("kinds must hold 'central', 'region' or both; got none.")
     found = {
