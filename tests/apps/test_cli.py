@@ -82,7 +82,8 @@ def test_one_command_makes_a_model_that_beats_its_baselines_on_real_data(
 ):
     file = write_csv(tmp_path / "table.csv", shared_table(name))
     output = tmp_path / "model"
-    assert main(["fit", str(file), "--target", target, "--output", str(output), "--json"]) == 0
+    asked = ["--target", target, "--output", str(output), "--preset", "fast", "--json"]
+    assert main(["fit", str(file), *asked]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert names(output) == ["model.mm", "report.html", "summary.json"]
     assert summary == json.loads((output / "summary.json").read_text())
