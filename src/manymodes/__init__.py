@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
-    from manymodes import calibration, datasets, decisions, distributions, estimators, metrics, nn, objectives, plots
+    from manymodes import calibration, datasets, decisions, distributions, estimators, metrics, nn, objectives, plots, studies
     from manymodes.estimators import MDNRegressor, load
     from manymodes.training import History, fit
 
@@ -34,6 +34,7 @@ _MODULES = (
     "nn",
     "objectives",
     "plots",
+    "studies",
 )
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "nn",
     "objectives",
     "plots",
+    "studies",
 ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from html import escape
 
 _STYLE = """
@@ -11,18 +11,21 @@ _STYLE = """
 @media (prefers-color-scheme: dark) { :root { --ink: #e8ebf0; --soft: #9aa4b2; --line: #3a4252; --paper: #14181f;
   --blue: #56b4e9; --orange: #e69f00; } }
 body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 0 auto;
-  max-width: 54rem; padding: 2rem 1.25rem 4rem; }
+  max-width: 60rem; padding: 2rem 1.25rem 4rem; }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .5rem; } h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; }
-p { max-width: 44rem; } figcaption, th { color: var(--soft); }
+p { max-width: 44rem; } figcaption, caption, th { color: var(--soft); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .9rem .3rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { font-weight: 500; font-size: .9rem; } th:first-child, td:first-child { text-align: left; }
-figure { margin: 1rem 0; } figcaption { font-size: .9rem; max-width: 44rem; }
+th, td { padding: .3rem .8rem .3rem 0; vertical-align: bottom;
+  text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th { white-space: normal; font-weight: 500; font-size: .9rem; } th:first-child, td:first-child { text-align: left; }
+figure { margin: 1rem 0; } figcaption, caption { font-size: .9rem; max-width: 44rem; } caption { text-align: left; }
 svg { width: 100%; height: auto; } svg text { fill: var(--soft); font: 12px system-ui, sans-serif; }
 .axis { stroke: var(--line); } .grid { stroke: var(--line); stroke-dasharray: 2 4; } .dot { fill: var(--orange); }
 .blue { stroke: var(--blue); } .orange { stroke: var(--orange); } .curve { fill: none; stroke-width: 2; }
 .bar, .ridge { fill: var(--blue); fill-opacity: .35; } .ridge { stroke: var(--blue); stroke-width: 1.2; }
 .band { fill: var(--soft); fill-opacity: .18; }
+img.picture { max-width: 100%; height: auto; background: #ffffff; border-radius: 4px; } .best { font-weight: 650; }
+li { max-width: 42rem; margin: .3rem 0; }
 .mark { stroke: var(--orange); stroke-width: 1.5; stroke-dasharray: 5 4; }
 @media print { body { max-width: none; padding: 0; } figure, table { break-inside: avoid; } }
 """
@@ -48,8 +51,34 @@ def paragraph(text: str) -> str:
     return f"<p>{escape(text)}</p>"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table of plain text cells; the first column is a label."""
+def bullets(texts: Sequence[str]) -> str:
+    """Return a list of plain texts."""
+    return "<ul>\n" + "\n".join(f"<li>{escape(text)}</li>" for text in texts) + "\n</ul>"
+
+
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    caption: str = "",
+    marked: Sequence[Collection[int]] = (),
+) -> str:
+    """Return a table of plain text cells; the first column is a label.
+
+    Args:
+        header: Names of the columns.
+        rows: Cells of each row.
+        caption: What the table shows; none where it is empty.
+        marked: For each row, the places of cells that stand out; empty for none.
+    """
+    title = f"<caption>{escape(caption)}</caption>\n" if caption else ""
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
-    body = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
+    body = "\n".join(_row(row, mark) for row, mark in zip(rows, marked or [()] * len(rows), strict=True))
+    return (
+        f'<div class="scroll"><table>\n{title}<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
+    )
+
+
+def _row(cells: Sequence[str], marked: Collection[int]) -> str:
+    tags = ['<td class="best">' if place in marked else "<td>" for place in range(len(cells))]
+    return "<tr>" + "".join(f"{tag}{escape(cell)}</td>" for tag, cell in zip(tags, cells, strict=True)) + "</tr>"

@@ -21,6 +21,7 @@ DENSITY_MAP = "viridis"
 _QUALITATIVE = (BLUE, "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 MARGIN = 0.01  # beside what is drawn, as a share of the axis
 _SIZE = (6.8, 4.2)  # inches
+_MISSING = "plots need matplotlib; install manymodes with its extra: pip install 'manymodes[plots]'."
 _LONG = 12  # names in one column of a legend
 _LIGHTEST, _STRONGEST = 0.22, 0.8  # shares of a hue in its tints
 
@@ -35,15 +36,33 @@ def axes(ax: Axes | None) -> Axes:
     try:
         from matplotlib.axes import Axes
     except ImportError as error:
-        raise ImportError(
-            "plots need matplotlib; install manymodes with its extra: pip install 'manymodes[plots]'."
-        ) from error
+        raise ImportError(_MISSING) from error
     if ax is None:
         from matplotlib import pyplot
 
         _, ax = pyplot.subplots(figsize=_SIZE, layout="constrained")
     _checks.instance("ax", ax, Axes, " of matplotlib")
     return ax
+
+
+def figure(n_rows: int = 1, n_columns: int = 1, *, size: tuple[float, float] | None = None, **options: Any) -> Any:
+    """Return a new figure without pyplot, and its axes, (n_rows, n_columns).
+
+    Args:
+        n_rows: Rows of axes.
+        n_columns: Columns of axes.
+        size: Width and height of the whole in inches; None takes the usual size for each of the axes, made smaller
+            where there are several columns.
+        options: Of ``matplotlib.figure.Figure.subplots``, say ``sharex=True``.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(_MISSING) from error
+    width, height = _SIZE
+    scale = 1.0 if n_columns == 1 else 0.75
+    drawn = Figure(figsize=size or (scale * width * n_columns, scale * height * n_rows), layout="constrained")
+    return drawn, drawn.subplots(n_rows, n_columns, squeeze=False, **options)
 
 
 def finish(

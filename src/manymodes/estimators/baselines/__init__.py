@@ -1,7 +1,8 @@
 """Baselines: what a mixture density network has to beat, with its own interface.
 
 Each predicts a mixture of normals, so that every score, quantile and picture applies to it, and each keeps to the
-training rows, of which it holds some out where it has something to choose. ``BASELINES`` names them all.
+training rows, of which it holds some out where it has something to choose. ``BASELINES`` names them all;
+``IndependentTargets`` fits one of them to each of several targets.
 """
 
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from manymodes.estimators.baselines.base import Baseline
 from manymodes.estimators.baselines.boosting import HistogramBoosting, QuantileBoosting
 from manymodes.estimators.baselines.gaussian_process import GaussianProcess
+from manymodes.estimators.baselines.independent import IndependentTargets
 from manymodes.estimators.baselines.neighbours import NearestNeighbours
 from manymodes.estimators.baselines.networks import (
     DeepEnsemble,
@@ -37,6 +39,7 @@ __all__ = [
     "GaussianNetwork",
     "GaussianProcess",
     "HistogramBoosting",
+    "IndependentTargets",
     "LeastSquaresNetwork",
     "MonteCarloDropout",
     "NearestNeighbours",

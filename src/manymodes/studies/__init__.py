@@ -1,0 +1,28 @@
+"""Published experiments, one file each: run them, look at their pages, compare with what was published.
+
+Every study has one function, ``study(work) -> Result``, in a module of its name; ``run`` runs it into a folder. All
+compare the same models by the same scores (``comparison``, ``models``) and report in one format (``result``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from manymodes.studies.catalogue import STUDIES, Entry
+
+if TYPE_CHECKING:
+    from manymodes.studies.execute import run
+    from manymodes.studies.result import Figure, Measured, Result, Section, Table
+    from manymodes.studies.work import Work
+
+__all__ = ["STUDIES", "Entry", "Figure", "Measured", "Result", "Section", "Table", "Work", "run"]
+
+_HOMES = {"run": "execute", "Work": "work"}
+
+
+def __getattr__(name: str) -> object:  # torch is not needed to know which studies there are
+    import importlib
+
+    if name in __all__:
+        return getattr(importlib.import_module(f"manymodes.studies.{_HOMES.get(name, 'result')}"), name)
+    raise AttributeError(f"module 'manymodes.studies' has no attribute {name!r}")

@@ -1,0 +1,52 @@
+"""The studies by name: what each asks, which data it needs. Importing this imports no torch."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from manymodes import _checks
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A study that can be run.
+
+    Attributes:
+        name: What it is called; its module has the same name, with ``_`` for ``-``.
+        question: What it asks, in one line.
+        tables: Tables that it reads, see ``datasets.load_table``; ``"mnist"`` for the images.
+        minutes: How long it takes on two cores, about.
+    """
+
+    name: str
+    question: str
+    tables: tuple[str, ...] = ()
+    minutes: float = 5.0
+
+    @property
+    def module(self) -> str:
+        """Where the study is written down."""
+        return f"manymodes.studies.{self.name.replace('-', '_')}"
+
+
+_ENTRIES: tuple[Entry, ...] = (Entry("geyser", "Will the next eruption of Old Faithful be short or long?"),)
+
+STUDIES: Mapping[str, Entry] = {entry.name: entry for entry in _ENTRIES}
+
+
+def entry(name: str) -> Entry:
+    """Return a study by its name, or refuse one that is not there with the nearest names.
+
+    Raises:
+        ValueError: An unknown name.
+    """
+    if name in STUDIES:
+        return STUDIES[name]
+    near = difflib.get_close_matches(name.lower(), STUDIES, n=3, cutoff=0.5)
+    offered = f"the nearest is {_checks.quoted(near)}" if len(near) == 1 else f"the nearest are {_checks.quoted(near)}"
+    hint = offered if near else f"there are {_checks.quoted(STUDIES)}"
+    raise _checks.InputError(f"there is no study {name!r}; {hint}.")
