@@ -46,6 +46,7 @@ def test_of_all_studies_those_without_data_are_left_out_and_finished_ones_are_ke
     assert refused(capsys, *asked) == "manymodes: 1 study could not be run ('rain'), see above."
     record = (tmp_path / "geyser" / "results.json").read_text()
     assert json.loads(record)["study"] == "geyser"
+    assert 'href="geyser/report.html"' in (tmp_path / "index.html").read_text()
     assert main(["study", *map(str, asked)]) == 2
     shown = capsys.readouterr()
     assert f"geyser: finished before, in {tmp_path / 'geyser'}" in shown.err.replace("\n", "")

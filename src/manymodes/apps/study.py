@@ -60,6 +60,8 @@ def run_studies(options: StudyOptions, tell: Callable[[str], None], console: Con
     Raises:
         ValueError: An unknown study, data that are not there, a folder that holds a finished study.
     """
+    from manymodes.studies.execute import write_index
+
     if options.name != ALL:
         _run(entry(options.name), options, tell, console)
         return
@@ -70,6 +72,7 @@ def run_studies(options: StudyOptions, tell: Callable[[str], None], console: Con
         except _checks.InputError as error:
             left_out.append(f"{each.name}: {error}")
             tell(left_out[-1])
+    console.print(f"All pages: {write_index(options.output)}", soft_wrap=True)
     if left_out:
         names = _checks.quoted(line.partition(":")[0] for line in left_out)
         count = _checks.counted(len(left_out), "study", "studies")

@@ -25,7 +25,7 @@ svg { width: 100%; height: auto; } svg text { fill: var(--soft); font: 12px syst
 .bar, .ridge { fill: var(--blue); fill-opacity: .35; } .ridge { stroke: var(--blue); stroke-width: 1.2; }
 .band { fill: var(--soft); fill-opacity: .18; }
 img.picture { max-width: 100%; height: auto; background: #ffffff; border-radius: 4px; } .best { font-weight: 650; }
-li { max-width: 42rem; margin: .3rem 0; }
+a { color: var(--blue); } li { max-width: 42rem; margin: .3rem 0; }
 .mark { stroke: var(--orange); stroke-width: 1.5; stroke-dasharray: 5 4; }
 @media print { body { max-width: none; padding: 0; } figure, table { break-inside: avoid; } }
 """
@@ -49,6 +49,11 @@ def section(heading: str, *parts: str) -> str:
 def paragraph(text: str) -> str:
     """Return a paragraph of plain text."""
     return f"<p>{escape(text)}</p>"
+
+
+def link(text: str, address: str) -> str:
+    """Return a paragraph that leads to another page of the same folder."""
+    return f'<p><a href="{escape(address)}">{escape(text)}</a></p>'
 
 
 def bullets(texts: Sequence[str]) -> str:

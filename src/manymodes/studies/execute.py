@@ -16,13 +16,13 @@ import torch
 import manymodes
 from manymodes import _checks
 from manymodes.datasets import fetch_mnist, load_table
-from manymodes.studies.catalogue import Entry, entry
-from manymodes.studies.page import study_page
+from manymodes.studies.catalogue import STUDIES, Entry, entry
+from manymodes.studies.page import index_page, study_page
 from manymodes.studies.result import Result
 from manymodes.studies.work import Work
 from manymodes.training.files import write_atomically
 
-RESULTS, PAGE, FIGURES = "results.json", "report.html", "figures"
+RESULTS, PAGE, FIGURES, INDEX = "results.json", "report.html", "figures", "index.html"
 
 
 def run(
@@ -80,6 +80,18 @@ def require_data(asked: Entry, data: Path | None) -> None:
             fetch_mnist(data)
         else:
             load_table(table, data)
+
+
+def write_index(folder: Path) -> Path:
+    """Write a page that leads to those of all finished studies in the subfolders of a folder, and return its path."""
+    records = [
+        (f"{name}/{PAGE}", json.loads((folder / name / RESULTS).read_text()))
+        for name in STUDIES
+        if (folder / name / RESULTS).is_file()
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / INDEX, index_page(records).encode())
+    return folder / INDEX
 
 
 def is_finished(folder: Path, *, quick: bool, random_state: int) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from manymodes.pages import bullets, page, paragraph, picture, section, table
+from manymodes.pages import bullets, link, page, paragraph, picture, section, table
 from manymodes.studies.result import Block, Figure, Result, Section, Table
 
 
@@ -29,6 +29,19 @@ def study_page(result: Result, command: str, about: Mapping[str, Any]) -> str:
             section("Run it again", paragraph(command), paragraph(facts)),
         ],
     )
+
+
+def index_page(records: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    """Return the page that leads to those of several studies.
+
+    Args:
+        records: For each study the address of its page, and what ``Result.to_json`` holds.
+    """
+    sections = [
+        section(record["title"], bullets(record["conclusions"][:2]), link("The whole study", address))
+        for address, record in records
+    ]
+    return page("Published experiments, run again", "What each study concludes, and where to read it.", sections)
 
 
 def _section(part: Section) -> str:
