@@ -13,12 +13,13 @@ _STYLE = """
 body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 0 auto;
   max-width: 60rem; padding: 2rem 1.25rem 4rem; }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .5rem; } h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; }
-p { max-width: 44rem; } figcaption, caption, th { color: var(--soft); }
+p { max-width: 44rem; } figcaption, .caption, th { color: var(--soft); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .8rem .3rem 0; vertical-align: bottom;
   text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { white-space: normal; font-weight: 500; font-size: .9rem; } th:first-child, td:first-child { text-align: left; }
-figure { margin: 1rem 0; } figcaption, caption { font-size: .9rem; max-width: 44rem; } caption { text-align: left; }
+figure { margin: 1rem 0; } figcaption, .caption { font-size: .9rem; max-width: 44rem; }
+.caption { margin: 1.2rem 0 .2rem; }
 svg { width: 100%; height: auto; } svg text { fill: var(--soft); font: 12px system-ui, sans-serif; }
 .axis { stroke: var(--line); } .grid { stroke: var(--line); stroke-dasharray: 2 4; } .dot { fill: var(--orange); }
 .blue { stroke: var(--blue); } .orange { stroke: var(--orange); } .curve { fill: none; stroke-width: 2; }
@@ -76,11 +77,11 @@ def table(
         caption: What the table shows; none where it is empty.
         marked: For each row, the places of cells that stand out; empty for none.
     """
-    title = f"<caption>{escape(caption)}</caption>\n" if caption else ""
+    title = f'<p class="caption">{escape(caption)}</p>\n' if caption else ""
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
     body = "\n".join(_row(row, mark) for row, mark in zip(rows, marked or [()] * len(rows), strict=True))
     return (
-        f'<div class="scroll"><table>\n{title}<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
+        f'{title}<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
     )
 
 

@@ -33,7 +33,10 @@ class Entry:
         return f"manymodes.studies.{self.name.replace('-', '_')}"
 
 
-_ENTRIES: tuple[Entry, ...] = (Entry("geyser", "Will the next eruption of Old Faithful be short or long?"),)
+_ENTRIES: tuple[Entry, ...] = (
+    Entry("sensitivity", "What does a mixture density network depend on, and what does each setting cost?", minutes=6),
+    Entry("geyser", "Will the next eruption of Old Faithful be short or long?", minutes=4),
+)
 
 STUDIES: Mapping[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 

@@ -42,7 +42,7 @@ def standard(work: Work, target_dim: int = 1, **settings: Any) -> Models:
     """
     settings = {"preset": work.pick("default", "fast"), **settings}
     if work.quick:
-        settings = {"max_epochs": 15, "n_members": 2, **settings}
+        settings = {"max_epochs": 8, "n_members": 2, **settings}
 
     def network(seed: int, **own: Any) -> MDNRegressor:
         return MDNRegressor(**{**settings, **own}, random_state=seed)
