@@ -30,7 +30,8 @@ class Part(NamedTuple):
         y: Targets, (N,) or (N, D).
         X_test: Features that judge.
         y_test: Targets that judge.
-        true_modes: Valid answers of the rows that judge, (N, T, D), filled up with NaN; None where nobody knows.
+        true_modes: Valid answers of the rows that judge, (N, T, D), filled up with NaN; None for the modes of
+            ``density``, or where nobody knows.
         density: The true conditional density as a function of features; None where nobody knows.
     """
 
@@ -219,8 +220,20 @@ def _of_modes(problem: Problem, prediction: Prediction, y: torch.Tensor, part: P
         "mse_mode": float(metrics.point_error(prediction, y, "mode").square().sum(-1).mean()),
         "n_modes": float(metrics.n_modes(prediction).double().mean()),
     }
-    if part.true_modes is not None and problem.tolerance is not None:
-        true = torch.as_tensor(part.true_modes[: len(y)], dtype=y.dtype)
+    true = _answers(part, len(y))
+    if true is not None and problem.tolerance is not None:
+        true = true.to(y.dtype)
         agreement = metrics.mode_agreement(prediction, true, problem.tolerance).summary()
         found |= {name: agreement[name] for name in ("recall", "precision")}
     return found
+
+
+def _answers(part: Part, n_rows: int) -> torch.Tensor | None:
+    """Return the valid answers of the first test rows, (N, T, D), filled up with NaN."""
+    if part.true_modes is not None:
+        return torch.as_tensor(part.true_modes[:n_rows])
+    if part.density is None:
+        return None
+    modes = part.density(part.X_test[:n_rows]).modes()
+    there = modes.mask & (modes.mass >= metrics.modes.MIN_MASS)
+    return torch.where(there.unsqueeze(-1), modes.location, torch.nan)
