@@ -1,15 +1,16 @@
 # One file of commands: `make demo`, `make test`, `make bench`, `make bench-uci`, `make bench-peers`,
-# `make bench-calibration`, `make bench-active-learning`, `make ablation`.
+# `make bench-calibration`, `make bench-active-learning`, `make bench-studies`, `make ablation`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := build/peers
 DEMO := build/old-faithful
+STUDIES := build/studies
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint bench bench-uci bench-peers bench-calibration bench-active-learning ablation clean
+.PHONY: demo test lint bench bench-uci bench-peers bench-calibration bench-active-learning bench-studies ablation clean
 
 demo: $(STAMP)
 	$(BIN)/manymodes fit src/manymodes/datasets/geyser.csv --target duration_min --output $(DEMO) --overwrite
@@ -38,6 +39,10 @@ bench-calibration: $(STAMP)
 
 bench-active-learning: $(STAMP)
 	$(BIN)/python -m benchmarks.active_learning
+
+bench-studies: $(STAMP)
+	env -u OMP_NUM_THREADS $(BIN)/manymodes study all --output $(STUDIES)
+	$(BIN)/python -m benchmarks.studies $(STUDIES)
 
 ablation: $(STAMP)
 	$(BIN)/python -m benchmarks.ablation

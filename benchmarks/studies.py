@@ -1,0 +1,57 @@
+"""`python -m benchmarks.studies FOLDER`: keeps what `manymodes study all` found there: results/studies.md and .json."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from manymodes.studies import STUDIES, Measured
+from manymodes.studies.result import cell_text
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    """Copy the results of all finished full studies in a folder, and write all that is kept as one page."""
+    parser = argparse.ArgumentParser(prog="benchmarks.studies", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    options = parser.parse_args()
+    kept = RESULTS / "studies"
+    kept.mkdir(exist_ok=True)
+    for name in STUDIES:
+        file = options.folder / name / "results.json"
+        if file.is_file() and not json.loads(file.read_text())["settings"]["quick"]:
+            shutil.copyfile(file, kept / f"{name}.json")
+    records = [json.loads((kept / f"{name}.json").read_text()) for name in STUDIES if (kept / f"{name}.json").exists()]
+    (RESULTS / "studies.md").write_text(_markdown(records))
+
+
+def _markdown(records: list[dict[str, Any]]) -> str:
+    return "Made by `make bench-studies`.\n" + "".join(map(_study, records))
+
+
+def _study(record: dict[str, Any]) -> str:
+    head = f"\n## {record['study']}: {record['title']}\n\n{record['seconds'] / 60:.1f} minutes.\n\n"
+    conclusions = "".join(f"- {sentence}\n" for sentence in record["conclusions"])
+    return head + conclusions + "".join(map(_table, record["tables"]))
+
+
+def _table(table: dict[str, Any]) -> str:
+    columns = table["columns"]
+    rows = [[_cell(row[name]) for name in columns] for row in table["rows"]]
+    lines = [columns, ["---"] * len(columns), *rows]
+    return f"\n{table['caption']}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        mean = float("nan") if value["mean"] is None else value["mean"]
+        return cell_text(Measured(mean, value["standard_error"]))
+    return cell_text(value)
+
+
+if __name__ == "__main__":
+    main()
