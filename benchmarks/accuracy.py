@@ -30,11 +30,11 @@ def inverse_sinusoid() -> Iterator[Figure]:
     scores, floors = [], []
     for seed in SEEDS:
         X, y = mm.datasets.make_inverse_sinusoid(1000, random_state=seed)
-        X_test, y_test = mm.datasets.make_inverse_sinusoid(20_000, random_state=1000 + seed)
+        X_test, y_test, truth = mm.datasets.make_inverse_sinusoid(20_000, return_density=True, random_state=1000 + seed)
         model = mm.MDNRegressor(random_state=seed).fit(X, y)
         density = model.predict_distribution(X_test)
         scores.append(float(mm.metrics.log_score(density, torch.tensor(y_test)[:, None]).mean()))
-        floors.append(-float(mm.datasets.inverse_sinusoid_log_density(X_test, y_test).mean()))
+        floors.append(float(mm.metrics.log_score(truth(X_test), torch.tensor(y_test)[:, None]).mean()))
     spread = f"{min(scores):.3f} to {max(scores):.3f}"
     yield Figure(
         "inverse sinusoid, 1,000 rows, NLL", f"{np.mean(scores):.3f}", f"floor {np.mean(floors):.3f}; seeds {spread}"
@@ -50,8 +50,9 @@ def two_sinusoids() -> Iterator[Figure]:
     for name, changes in settings.items():
         scores = []
         for seed in SEEDS:
-            model = mm.MDNRegressor(random_state=seed, **changes).fit(*_two_sinusoids(2000, seed))
-            scores.append(_log_score(model, *_two_sinusoids(5000, 1000 + seed)))
+            model = mm.MDNRegressor(random_state=seed, **changes)
+            model.fit(*mm.datasets.make_two_sinusoids(2000, random_state=seed))
+            scores.append(_log_score(model, *mm.datasets.make_two_sinusoids(5000, random_state=1000 + seed)))
         spread = f"floor -2.498; seeds {min(scores):.3f} to {max(scores):.3f}"
         yield Figure(f"two sinusoids, 2,000 rows, NLL, {name}", f"{np.mean(scores):.3f}", spread)
 
@@ -73,12 +74,6 @@ def narrow_sinusoid(n: int, seed: int) -> tuple[Floats, Floats]:
     rng = np.random.default_rng(seed)
     y = rng.random(n)
     return (y + 0.3 * np.sin(2 * np.pi * y) + rng.uniform(-0.05, 0.05, n))[:, None], y
-
-
-def _two_sinusoids(n: int, seed: int) -> tuple[Floats, Floats]:
-    rng = np.random.default_rng(seed)
-    x = rng.uniform(0, 4 * np.pi, n)
-    return x[:, None], rng.choice([-1, 1], n) * np.sin(x) + 0.01 * rng.standard_normal(n)
 
 
 def _log_score(model: mm.MDNRegressor, X: Floats, y: Floats) -> float:

@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
-    from manymodes import calibration, datasets, decisions, distributions, estimators, metrics, nn, objectives, plots, studies
+    from manymodes import (
+        calibration,
+        datasets,
+        decisions,
+        distributions,
+        estimators,
+        inverse,
+        metrics,
+        nn,
+        objectives,
+        plots,
+        studies,
+    )
     from manymodes.estimators import MDNRegressor, load
     from manymodes.training import History, fit
 
@@ -30,6 +42,7 @@ _MODULES = (
     "decisions",
     "distributions",
     "estimators",
+    "inverse",
     "metrics",
     "nn",
     "objectives",
@@ -46,6 +59,7 @@ __all__ = [
     "distributions",
     "estimators",
     "fit",
+    "inverse",
     "load",
     "metrics",
     "nn",

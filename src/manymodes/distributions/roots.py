@@ -27,7 +27,8 @@ def bracketed_root(
 
     Args:
         f: Values at points (A,) of the functions that a second argument, (A,), names, and their slopes or None. Values
-            at the ends have opposite signs, or one of them is zero; otherwise some point between is returned.
+            at the ends have opposite signs, or one of them is zero; where both are, the middle is returned, and
+            otherwise some point between.
         low: Ends, (N,), on either side of the others.
         high: The other ends, (N,).
         enough: Absolute value at which a search ends.
@@ -40,6 +41,10 @@ def bracketed_root(
     active = (high != low).nonzero().squeeze(-1)
     a, b = low[active], high[active]
     (value_a, _), (value_b, slope_b) = f(a, active), f(b, active)
+    if bool(((value_a == 0) & (value_b == 0)).any()):  # as on a flat top: its middle stays
+        others = ((value_a != 0) | (value_b != 0)).nonzero().squeeze(-1)
+        active, a, b, value_a, value_b = (part[others] for part in (active, a, b, value_a, value_b))
+        slope_b = None if slope_b is None else slope_b[others]
     eps = torch.finfo(low.dtype).eps
     least = torch.where(_by_ratio(a, b), 0.0, max(eps, share) * (b - a).abs())
     moved, done = (b - a).abs(), torch.zeros_like(active, dtype=torch.bool)

@@ -8,6 +8,7 @@ and ``mae`` are averages by their nature.
 Calibration is judged by ``pit`` and ``hpd_rank``, numbers that are uniform where predictions are right, and by what is
 made of them: histograms and curves with bands, a test, an error beside its noise floor, groups. ``mode_agreement``
 tells whether all right answers were found, ``risk_coverage`` what it is worth to answer only where the model is sure.
+Where the truth is known, ``regret``, ``hellinger`` and ``wasserstein`` tell how far a prediction is from it.
 """
 
 from manymodes.metrics.bands import PITHistogram, Reliability, pit_ecdf, pit_histogram
@@ -15,8 +16,8 @@ from manymodes.metrics.calibration import coverage, pit
 from manymodes.metrics.cde import cde_loss
 from manymodes.metrics.energy import energy_score
 from manymodes.metrics.groups import CalibrationBy, calibration_by
+from manymodes.metrics.matching import ModeAgreement
 from manymodes.metrics.modes import (
-    ModeAgreement,
     ModeSeparation,
     mode_agreement,
     mode_separation,
@@ -37,6 +38,7 @@ from manymodes.metrics.scores import (
     threshold_weighted_crps,
 )
 from manymodes.metrics.table import ScoreTable, score_table
+from manymodes.metrics.truth import hellinger, regret, wasserstein
 from manymodes.metrics.uniformity import CalibrationError, UniformityTest, calibration_error, uniformity_test
 from manymodes.metrics.variogram import variogram_score
 
@@ -61,6 +63,7 @@ __all__ = [
     "coverage_curve",
     "crps",
     "energy_score",
+    "hellinger",
     "hpd_rank",
     "interval_score",
     "log_score",
@@ -77,6 +80,7 @@ __all__ = [
     "point_error",
     "quantile_reliability",
     "quantile_weighted_crps",
+    "regret",
     "risk_coverage",
     "rmse",
     "score_table",
@@ -84,4 +88,5 @@ __all__ = [
     "threshold_weighted_crps",
     "uniformity_test",
     "variogram_score",
+    "wasserstein",
 ]

@@ -34,8 +34,13 @@ class Entry:
 
 
 _ENTRIES: tuple[Entry, ...] = (
+    Entry("sinusoid", "One answer forward, several back: what does a plain network make of it, and a mixture?"),
+    Entry("densities", "How far from the truth, where the truth is known, does every model stay?", minutes=7),
     Entry("sensitivity", "What does a mixture density network depend on, and what does each setting cost?", minutes=6),
-    Entry("geyser", "Will the next eruption of Old Faithful be short or long?", minutes=4),
+    Entry("traffic", "At one flow, do cars drive freely or queue?", tables=("speedflow-lane2",), minutes=4),
+    Entry("geyser", "Will the next eruption of Old Faithful be short or long?", minutes=2),
+    Entry("taxi", "Where will a taxi go, and how is that drawn on a map?", tables=("nyc-taxi-yellow",), minutes=5),
+    Entry("rain", "How much rain, when a quarter of the days have none?", tables=("rain-innsbruck",), minutes=6),
 )
 
 STUDIES: Mapping[str, Entry] = {entry.name: entry for entry in _ENTRIES}

@@ -64,7 +64,7 @@ def study(work: Work) -> Result:
         ],
         conclusions=_conclusions(compared),
         sections=[
-            Section("All problems", [_matrix(compared), _picture(compared), READING, READING_MODES]),
+            Section("All problems", [_matrix(compared), *_pictures(compared), READING, READING_MODES]),
             Section("Problem by problem", tables),
         ],
     )
@@ -167,19 +167,36 @@ def _without(worst: Mapping[str, float]) -> list[float]:
     return [value for model, value in worst.items() if model != models.MDN]
 
 
-def _picture(compared: Mapping[str, Comparison]) -> Figure:
+def _pictures(compared: Mapping[str, Comparison]) -> list[Figure]:
+    return [
+        _picture(
+            compared,
+            "regret",
+            "regret, nats (the scale is linear up to 0.1)",
+            "What every model loses against the truth; further left is better.",
+        ),
+        _picture(
+            compared,
+            "hellinger",
+            "Hellinger distance",
+            "How far every model is from the truth, between 0, the same density, and 1, no overlap.",
+        ),
+    ]
+
+
+def _picture(compared: Mapping[str, Comparison], what: str, label: str, caption: str) -> Figure:
     names = list(next(iter(compared.values())).records)
     problems = list(compared)[::-1]
 
     def draw(ax: Any) -> None:
         for model, color in zip(names, canvas.qualitative(len(names)), strict=True):
-            regrets: list[Measured] = [compared[problem].value(model, "regret") for problem in problems]
+            distances: list[Measured] = [compared[problem].value(model, what) for problem in problems]
             size = 8 if model == models.MDN else 5
-            ax.plot([regret.mean for regret in regrets], range(len(problems)), "o", color=color, ms=size, label=model)
-        ax.set_xscale("symlog", linthresh=0.1)
+            ax.plot([each.mean for each in distances], range(len(problems)), "o", color=color, ms=size, label=model)
+        if what == "regret":
+            ax.set_xscale("symlog", linthresh=0.1)
         ax.set_yticks(range(len(problems)), problems)
         ax.grid(axis="y", color="#eeeeee")
-        canvas.finish(ax, "regret, nats (the scale is linear up to 0.1)", "")
+        canvas.finish(ax, label, "")
 
-    caption = "What every model loses against the truth; further left is better."
-    return drawn("regret", caption, draw, size=(9.5, 1.2 + 0.35 * len(problems)))
+    return drawn(what, caption, draw, size=(9.5, 1.2 + 0.35 * len(problems)))

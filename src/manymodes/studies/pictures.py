@@ -12,6 +12,7 @@ from manymodes.studies.kept import as_mixture
 from manymodes.studies.result import Figure
 
 _PIXELS_BELOW = 0.5  # in the order of layers: densities, which are drawn at 0, would be large as shapes
+_NOTHING = "#440154"  # what ``canvas.DENSITY_MAP`` begins with
 
 
 def drawn(
@@ -58,7 +59,9 @@ def score_dots(
         ax.set_yticks(range(len(order)), order)
         canvas.finish(ax, label, "")
 
-    caption = f"{label.capitalize()} of every model on {comparison.problem.name}; bars are two standard errors."
+    caption = (
+        f"{label[:1].upper()}{label[1:]} of every model on {comparison.problem.name}; bars are two standard errors."
+    )
     return drawn(name, caption, draw, size=(7.0, 0.6 + 0.4 * len(order)))
 
 
@@ -72,6 +75,7 @@ def density_panels(
     observed: tuple[Any, Any] | None = None,
     x_label: str = "x",
     y_label: str = "y",
+    y_range: tuple[float, float] | None = None,
 ) -> Figure:
     """Return contours of p(y | x) of several models beside each other, which steps kept as ``shown``.
 
@@ -84,6 +88,7 @@ def density_panels(
         observed: Inputs and targets drawn as dots.
         x_label: Name of the input.
         y_label: Name of the target.
+        y_range: Targets to show; None shows the wider of what all models expect.
     """
 
     def draw(*axes: Any) -> None:
@@ -92,6 +97,9 @@ def density_panels(
             if observed is not None:
                 canvas.observed(ax, *observed, label=None)
             ax.set_title(model)
+            if y_range is not None:
+                ax.set_ylim(y_range)
+                ax.set_facecolor(_NOTHING)
 
     n_columns = min(2, len(models))
     return drawn(name, caption, draw, n_columns=n_columns, n_rows=-(-len(models) // n_columns), sharey=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,12 +62,14 @@ class Table:
         rows: Cells of each row.
         best: Columns whose best cell is marked, with the ideal value that the best is nearest to: ``-math.inf`` where
             lower is better, ``math.inf`` where higher is.
+        aside: Labels of rows that are never the best, say of the truth.
     """
 
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     best: Mapping[str, float] = field(default_factory=dict)
+    aside: Collection[str] = ()
 
     def text(self) -> list[list[str]]:
         """Return the cells as text."""
@@ -78,7 +80,7 @@ class Table:
         marks: list[set[int]] = [set() for _ in self.rows]
         for name, ideal in self.best.items():
             place = list(self.columns).index(name)
-            known = [(_far(row[place], ideal), i) for i, row in enumerate(self.rows)]
+            known = [(_far(row[place], ideal), i) for i, row in enumerate(self.rows) if row[0] not in self.aside]
             known = [(far, i) for far, i in known if not math.isnan(far)]
             if known:
                 marks[min(known)[1]].add(place)
