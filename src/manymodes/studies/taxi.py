@@ -90,7 +90,7 @@ def study(work: Work) -> Result:
 
 def _trips(work: Work) -> Data:
     data = work.table("nyc-taxi-yellow")
-    return data._replace(X=data.X[: work.pick(None, 700)], y=data.y[: work.pick(None, 700)])
+    return data._replace(X=data.X[: work.pick(None, 500)], y=data.y[: work.pick(None, 500)])
 
 
 def _part(data: Data, seed: int) -> Part:
@@ -99,7 +99,7 @@ def _part(data: Data, seed: int) -> Part:
 
 def _models(work: Work) -> tuple[Models, Models]:
     """Return the usual models, with correlations between the outputs, and two of them without."""
-    settings: dict[str, Any] = {"preset": "fast", "n_components": 10}
+    settings: dict[str, Any] = {"preset": "fast", "n_components": work.pick(10, 3)}
     if work.quick:
         settings |= {"max_epochs": 15, "n_members": 2}
     others: Models = {
@@ -110,7 +110,7 @@ def _models(work: Work) -> tuple[Models, Models]:
 
 
 def _look(work: Work) -> Callable[[Model, Prediction, Part], Record]:
-    n_rows, n_samples = work.pick(60, 5), work.pick(300, 100)
+    n_rows, n_samples = work.pick(60, 3), work.pick(300, 100)
 
     def look(model: Model, prediction: Prediction, part: Part) -> Record:
         few, y_few = prediction[:n_rows], part.y_test[:n_rows]
