@@ -143,19 +143,19 @@ def _forward_words(there: Comparison) -> str:
     above = plain / least - 1
     enough = "a plain network is all it takes" if above < _LITTLE else "a plain network leaves something to be learned"
     return (
-        f"Forward, where every t has one answer, {enough}: its mean squared error, {plain:.3g}, is {above:.0%} above "
-        "that of the exact density."
+        f"Forward, where every t has one answer, {enough}: its mean squared error, {plain:.3g}, is {100 * above:.0f} % "
+        "above that of the exact density."
     )
 
 
 def _back_words(back: Comparison) -> str:
-    plain, best = (
-        _percent(back.value(*asked))
-        for asked in ((models.LEAST_SQUARES, "impossible_mean"), (models.MDN, "impossible_mode"))
-    )
+    mean = "impossible_mean"
+    asked = ((models.LEAST_SQUARES, mean), (EXACT, mean), (models.MDN, "impossible_mode"))
+    plain, least, best = (_percent(back.value(*each)) for each in asked)
     return (
-        f"Back, the answer of the plain network is impossible for {plain} of the rows: no t there leads to this x. The "
-        f"highest mode of the {models.MDN} is impossible for {best}."
+        f"Back, the answer of the plain network is impossible for {plain} of the rows: no t there leads to this x. "
+        f"Averages are to blame, not the network: even the exact mean is impossible for {least}. The highest mode of "
+        f"the {models.MDN} is impossible for {best}."
     )
 
 
