@@ -308,6 +308,18 @@ def test_two_normals_of_different_covariance_have_three_modes():
         assert near < 0.15
 
 
+def test_of_many_components_those_that_cross_keep_the_modes_between_them():
+    n_crosses = 12  # as above, each far from the others
+    centre = 20 * torch.arange(n_crosses, dtype=torch.float64).repeat_interleave(2).unsqueeze(-1)
+    loc = centre + torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=torch.float64).repeat(n_crosses, 1)
+    tril = (
+        torch.diag_embed(torch.tensor([[1.0, 0.05], [0.05, 1.0]], dtype=torch.float64)).sqrt().repeat(n_crosses, 1, 1)
+    )
+    logits = torch.zeros(1, 2 * n_crosses, dtype=torch.float64)
+    modes = Mixture(Categorical(logits=logits), FullNormal(loc.unsqueeze(0), tril.unsqueeze(0))).modes()
+    assert modes.count.tolist() == [3 * n_crosses]
+
+
 def test_modes_in_two_dimensions_are_those_of_a_fine_grid():
     mixture = make(n=20, k=4, d=2, seed=13)
     modes = mixture.modes()

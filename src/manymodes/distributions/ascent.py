@@ -6,8 +6,8 @@ every :math:`H_k` majorises its component (for normals it is the fixed-point ste
 step takes the covariance of the :math:`g_k` under r from that matrix, and is used where it climbs higher.
 
 Starts are the components' means and points on the ridges between pairs and triples of them, where critical points lie
-(Ray and Lindsay 2005): :math:`(\sum_k a_k H_k)^{-1} \sum_k a_k H_k m_k`. A mode that none of these climbs to is not
-found, so several dimensions know no certificate, unlike one.
+(Ray and Lindsay 2005): :math:`(\sum_k a_k H_k)^{-1} \sum_k a_k H_k m_k`; of many components the most telling
+ridges only. A mode that none of these climbs to is not found, so several dimensions know no certificate, unlike one.
 
 References:
     Carreira-Perpinan (2000), Mode-finding for mixtures of Gaussian distributions, IEEE TPAMI 22(11).
@@ -28,6 +28,7 @@ _MAX_STEPS = 500
 _NUDGE = 1e-3  # of the local width: no start rests on a saddle by symmetry
 _CHUNK = 20_000  # starts at a time, which bounds the memory
 _MANY_COMPONENTS = 6  # up to here triples and three points per pair are tried
+_RIDGES = 4  # points on ridges per component, at most, if there are many components
 _SAME_MODE = 1e-3  # of the local width: two ends closer than this are one mode
 
 
@@ -56,19 +57,17 @@ class Joint(NamedTuple):
 
 
 class Peaks(NamedTuple):
-    """Where starts ended, the highest first, (S, N, ...).
+    """Modes that starts climbed to, the highest first: J of them or fewer in a row.
 
     Attributes:
-        location: Places, (S, N, D).
-        log_density: Log-densities there, (S, N).
-        kept: Which of them are modes, each once, (S, N).
-        weight: Weight of the components that climbed there, (S, N).
+        location: Places, (J, N, D), NaN where there is none.
+        log_density: Log-densities there, (J, N), -inf where there is none.
+        weight: Weight of the components that climbed there, (J, N).
         home: Which of them every start belongs to, (S, N), starts in their own order, components first.
     """
 
     location: Tensor
     log_density: Tensor
-    kept: Tensor
     weight: Tensor
     home: Tensor
 
@@ -111,7 +110,20 @@ def _starts(joint: Joint, *, ridges: bool) -> Tensor:
     ridge = torch.where(usable, ridge, centre.squeeze(1))
     spare = (high - low) + nudge.amax(-2)
     ridge = torch.minimum(torch.maximum(ridge, low - spare), high + spare)
+    if len(ridge) > _RIDGES * n_components:
+        ridge = _most_telling(joint, ridge, mixes)
     return torch.cat([(means + nudge).movedim(-2, 0), ridge + nudge.amin(-2)])
+
+
+def _most_telling(joint: Joint, ridges: Tensor, mixes: Tensor) -> Tensor:
+    """Return those of the points, (S, N, D), where the density is most of all that of the components they lie between.
+
+    Elsewhere a third component rules, and its own start climbs the same mode.
+    """
+    share = torch.softmax(joint.parts(ridges), -1).nan_to_num(0.0)  # (S, N, K)
+    own = torch.einsum("snk,sk->sn", share, (mixes > 0).to(share.dtype))
+    best = own.topk(_RIDGES * mixes.shape[-1], 0).indices
+    return ridges.gather(0, best.unsqueeze(-1).expand(-1, -1, ridges.shape[-1]))
 
 
 def _mixes(n_components: int, like: Tensor) -> Tensor:
@@ -230,30 +242,59 @@ def _step_counts(joint: Joint, points: Tensor, free: Tensor) -> Tensor:
 
 
 def _merge(joint: Joint, ends: Tensor, free: Tensor) -> Peaks:
-    """Sort ends by density, and fold those that coincide or are no maxima into others."""
+    """Tell the modes among ends, (S, N, D): those that coincide or are no maxima are folded into others."""
     angle = torch.tensor([kind == "angle" for kind in joint.components.kinds], device=ends.device)
     ends = _around(ends, angle)
     log_density = joint.log_prob(ends)  # (S, N)
     order = log_density.argsort(0, descending=True)
-    ends = ends.gather(0, order.unsqueeze(-1).expand_as(ends))
-    log_density = log_density.gather(0, order)
-    n_components = joint.logits.shape[-1]
-    own = torch.nn.functional.pad(joint.logits.exp().T, (0, 0, 0, len(ends) - n_components))  # ridges weigh nothing
-    weight = own.gather(0, order)
-    local = [_local(joint, end, free) for end in ends]
-    concave = torch.stack([part.concave for part in local])
-    kept = torch.zeros_like(concave)
-    total, homes = torch.zeros_like(weight), torch.zeros_like(order)
-    for j in range(len(ends)):
-        gaps = torch.stack(
-            [(_around(ends[j] - ends[i], angle).abs() / local[i].unit).amax(-1) for i in range(j + 1)]
-        )  # (j + 1, N): from end j to the ends before, in the units of those
-        near = kept[:j] & (gaps[:j] < _SAME_MODE)
-        kept[j] = ~near.any(0) & (concave[j] if j else True)
-        home = torch.where(kept[: j + 1], gaps, torch.inf).argmin(0, keepdim=True)
-        total.scatter_add_(0, home, weight[j : j + 1])
-        homes.scatter_(0, order[j : j + 1], home)
-    return Peaks(ends, log_density, kept, total, homes)
+    known, home = _Known(ends[0], angle), torch.empty_like(order)
+    for number, place in enumerate(order):
+        end = ends.gather(0, place[None, :, None].expand_as(ends[:1])).squeeze(0)  # (N, D)
+        local = _local(joint, end, free)
+        is_peak = local.concave if number else torch.ones_like(local.concave)  # the highest end is one
+        height = log_density.gather(0, place.unsqueeze(0)).squeeze(0)
+        home.scatter_(0, place.unsqueeze(0), known.add(end, local.unit, height, is_peak).unsqueeze(0))
+    weight = torch.zeros_like(known.log_density)
+    weight.scatter_add_(0, home[: joint.logits.shape[-1]], joint.logits.exp().T)  # ridges weigh nothing
+    return Peaks(known.location, known.log_density, weight, home)
+
+
+class _Known:
+    """Modes told apart so far, those of each row in their order.
+
+    Attributes:
+        location: Places, (J, N, D), NaN where there is none.
+        unit: Local widths, (J, N, D).
+        log_density: Log-densities, (J, N), -inf where there is none.
+    """
+
+    def __init__(self, like: Tensor, angle: Tensor) -> None:
+        self.location, self.unit = (like.new_full((0, *like.shape), torch.nan) for _ in range(2))
+        self.log_density = like.new_full((0, len(like)), -torch.inf)
+        self._angle = angle
+        self._count = torch.zeros(len(like), dtype=torch.long, device=like.device)
+
+    def add(self, end: Tensor, unit: Tensor, height: Tensor, is_peak: Tensor) -> Tensor:
+        """Take in one end of every row, (N, ...), if it is a peak and new; return the mode it belongs to, (N,)."""
+        if len(self.location) == (int(self._count.max()) if len(end) else 0):
+            self._grow()
+        gaps = (_around(self.location - end, self._angle).abs() / self.unit).amax(-1)  # (J, N)
+        gap, home = torch.where(gaps.isnan(), torch.inf, gaps).min(0)
+        is_new = is_peak & (gap >= _SAME_MODE)
+        home = torch.where(is_new, self._count, home)
+        rows = is_new.nonzero().squeeze(-1)
+        self.location[home[rows], rows], self.unit[home[rows], rows] = end[rows], unit[rows]
+        self.log_density[home[rows], rows] = height[rows]
+        self._count += is_new
+        return home
+
+    def _grow(self) -> None:
+        """Make room for one more mode in every row."""
+        more = torch.full_like(self._count, torch.nan, dtype=self.location.dtype)
+        self.location, self.unit = (
+            torch.cat([old, more[None, :, None].expand(1, -1, old.shape[-1])]) for old in (self.location, self.unit)
+        )
+        self.log_density = torch.cat([self.log_density, torch.full_like(more, -torch.inf).unsqueeze(0)])
 
 
 def _around(values: Tensor, angle: Tensor) -> Tensor:

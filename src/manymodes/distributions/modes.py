@@ -16,7 +16,7 @@ from manymodes.distributions.results import Atoms, Modes
 from manymodes.distributions.turning import find_extrema
 
 _SEAM, _SAME_HEIGHT = 0.01, 1e-9  # of angles and of log-densities: maxima so near the cut and so alike are one
-_ROWS = 5_000  # of joint densities at a time, which bounds the memory
+_ROWS, _ENTRIES = 5_000, 10_000_000  # of joint densities at a time, which bounds the memory
 
 
 def find_modes(logits: Tensor, components: Component, *, spread_of: tuple[Tensor, Component] | None = None) -> Modes:
@@ -168,14 +168,16 @@ def _joint(joint: Joint) -> Modes:
         )
     free = torch.tensor([kind != "count" for kind in kinds], device=joint.logits.device)
     parts = []
-    for rows in torch.arange(len(joint.logits), device=joint.logits.device).split(_ROWS):
+    n_rows = max(min(_ROWS, _ENTRIES // joint.logits.shape[-1] ** 3), 1)  # of each pair's ridge the shares of all
+    for rows in torch.arange(len(joint.logits), device=joint.logits.device).split(n_rows):
         part = joint.take(rows)
         parts.append(_of_peaks(part, climb(part, free)))
     return _stacked(parts)
 
 
 def _of_peaks(joint: Joint, peaks: Peaks) -> Modes:
-    location, mask = peaks.location.movedim(0, 1), peaks.kept.T
+    location = peaks.location.movedim(0, 1)
+    mask = (peaks.log_density > -torch.inf).T
     none = joint.logits.new_zeros(len(joint.logits), 0)
     atoms = Atoms(none, none, none.bool())
     return _sorted(location, peaks.log_density.T, peaks.weight.T, _spread(joint, location), mask, atoms)

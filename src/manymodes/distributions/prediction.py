@@ -11,6 +11,7 @@ from torch.distributions import Distribution
 from torch.types import _size
 
 from manymodes import _checks
+from manymodes.distributions.caching import cached
 from manymodes.distributions.incomplete import Incomplete
 from manymodes.distributions.modes import find_modes
 from manymodes.distributions.per_dimension import PerDimension
@@ -51,6 +52,10 @@ class Prediction(PerDimension, Distribution):
         Raises:
             ValueError: Atoms in a joint density of several dimensions, or counts beside a density in one.
         """
+        return self._modes
+
+    @cached
+    def _modes(self) -> Modes:
         return find_modes(self.logits, self.components)
 
     def highest_density_level(

@@ -53,7 +53,7 @@ def modes_of(prediction: Prediction) -> Found:
     components = prediction.components.expand(prediction.logits.shape).transformed(lambda value: value.double())
     free = torch.ones(prediction.event_shape, dtype=torch.bool)
     peaks = climb(Joint(prediction.logits.double(), components), free, ridges=False)
-    return Found(peaks.location.movedim(0, 1), (peaks.weight * peaks.kept).T)
+    return Found(peaks.location.movedim(0, 1), peaks.weight.T)
 
 
 def near(prediction: Prediction, modes: Found, y: NDArray[Any], distance: float) -> dict[str, float]:
