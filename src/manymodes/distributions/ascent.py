@@ -116,13 +116,18 @@ def _starts(joint: Joint, *, ridges: bool) -> Tensor:
 
 
 def _most_telling(joint: Joint, ridges: Tensor, mixes: Tensor) -> Tensor:
-    """Return those of the points, (S, N, D), where the density is most of all that of the components they lie between.
+    """Return the points, (S, N, D), where most of the density is of the components they lie between, and it is high.
 
-    Elsewhere a third component rules, and its own start climbs the same mode.
+    Where a third component rules its own start climbs the same mode; where the density is far below that at the means,
+    no mode is near.
     """
-    share = torch.softmax(joint.parts(ridges), -1).nan_to_num(0.0)  # (S, N, K)
-    own = torch.einsum("snk,sk->sn", share, (mixes > 0).to(share.dtype))
-    best = own.topk(_RIDGES * mixes.shape[-1], 0).indices
+    parts = joint.parts(ridges)  # (S, N, K)
+    log_density = torch.logsumexp(parts, -1)
+    between = mixes.unsqueeze(1) > 0
+    own = torch.logsumexp(torch.where(between, parts, -torch.inf), -1) - log_density
+    at_means = joint.log_prob(joint.components.mean.movedim(-2, 0)).T  # (N, K)
+    drop = log_density - torch.where(between, at_means, torch.inf).amin(-1)
+    best = (own + drop.clamp_max(0.0)).nan_to_num(-torch.inf).topk(_RIDGES * mixes.shape[-1], 0).indices
     return ridges.gather(0, best.unsqueeze(-1).expand(-1, -1, ridges.shape[-1]))
 
 
