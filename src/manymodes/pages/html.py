@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from html import escape
 
+_JOINED = "&nbsp;"
 _STYLE = """
 :root { --ink: #1c2230; --soft: #5d6675; --line: #d9dee6; --paper: #ffffff; --blue: #0072b2; --orange: #d55e00;
   color-scheme: light dark; }
@@ -15,9 +16,8 @@ body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .5rem; } h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; }
 p { max-width: 44rem; } figcaption, .caption, th { color: var(--soft); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .8rem .3rem 0; vertical-align: bottom;
-  text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { white-space: normal; font-weight: 500; font-size: .9rem; } th:first-child, td:first-child { text-align: left; }
+th, td { padding: .3rem .8rem .3rem 0; vertical-align: top; text-align: right; border-bottom: 1px solid var(--line); }
+th { vertical-align: bottom; font-weight: 500; font-size: .9rem; } th:first-child, td:first-child { text-align: left; }
 figure { margin: 1rem 0; } figcaption, .caption { font-size: .9rem; max-width: 44rem; }
 .caption { margin: 1.2rem 0 .2rem; }
 svg { width: 100%; height: auto; } svg text { fill: var(--soft); font: 12px system-ui, sans-serif; }
@@ -69,7 +69,7 @@ def table(
     caption: str = "",
     marked: Sequence[Collection[int]] = (),
 ) -> str:
-    """Return a table of plain text cells; the first column is a label.
+    """Return a table of plain text cells; the first column is a label, and cells break before their ± only.
 
     Args:
         header: Names of the columns.
@@ -87,4 +87,5 @@ def table(
 
 def _row(cells: Sequence[str], marked: Collection[int]) -> str:
     tags = ['<td class="best">' if place in marked else "<td>" for place in range(len(cells))]
-    return "<tr>" + "".join(f"{tag}{escape(cell)}</td>" for tag, cell in zip(tags, cells, strict=True)) + "</tr>"
+    texts = [escape(cell).replace(" ", _JOINED).replace(f"{_JOINED}±", " ±") for cell in cells]
+    return "<tr>" + "".join(f"{tag}{text}</td>" for tag, text in zip(tags, texts, strict=True)) + "</tr>"

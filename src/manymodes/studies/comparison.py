@@ -95,8 +95,8 @@ READING = (
     "Log-likelihood is the mean of log p(y | x) over test rows, in nats; higher is better, and all other errors are "
     "better when lower. MSE is the mean squared error, summed over targets, of two answers: the mean of the predicted "
     "density, and its highest mode. The calibration error is the mean error of predicted probabilities. About 90 % of "
-    "targets should fall inside the central 90 % interval. Numbers behind ± are standard errors over seeds; the best "
-    "of a column is bold."
+    "targets should fall inside the central 90 % interval. Numbers behind ± are standard errors over repetitions; the "
+    "best of a column is bold."
 )
 READING_MODES = (
     "A mode counts where it holds at least 5 % of the probability. 'Modes' is their mean number per row; where valid "

@@ -59,9 +59,8 @@ def score_dots(
         ax.set_yticks(range(len(order)), order)
         canvas.finish(ax, label, "")
 
-    caption = (
-        f"{label[:1].upper()}{label[1:]} of every model on {comparison.problem.name}; bars are two standard errors."
-    )
+    score = label[:1].upper() + label[1:].partition(",")[0]
+    caption = f"{score} of every model on {comparison.problem.name}; bars are two standard errors."
     return drawn(name, caption, draw, size=(7.0, 0.6 + 0.4 * len(order)))
 
 
