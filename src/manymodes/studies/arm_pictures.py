@@ -88,7 +88,8 @@ def workspace(record: Record, name: str, caption: str) -> Figure:
         labels = {"map_mass": "probability of the best mode", "map_count": "number of modes"}
         for ax, (what, label) in zip((first, second), labels.items(), strict=True):
             shown = ax.pcolormesh(record["x1"], record["x2"], record[what], cmap="viridis", zorder=0, shading="nearest")
-            ax.figure.colorbar(shown, ax=ax, label=label).outline.set_visible(False)
+            counts = np.unique(record[what][~np.isnan(record[what])]) if what == "map_count" else None
+            ax.figure.colorbar(shown, ax=ax, label=label, ticks=counts).outline.set_visible(False)
             ax.set_aspect("equal")
             canvas.finish(ax, "x1", "x2")
 

@@ -11,7 +11,7 @@ from typing import Any
 from manymodes.pages.charts import as_text
 
 FORMAT_VERSION = 1
-_MOST_DECIMALS = 5
+_MOST_DECIMALS = 7
 
 
 @dataclass(frozen=True)
