@@ -7,7 +7,8 @@ step takes the covariance of the :math:`g_k` under r from that matrix, and is us
 
 Starts are the components' means and points on the ridges between pairs and triples of them, where critical points lie
 (Ray and Lindsay 2005): :math:`(\sum_k a_k H_k)^{-1} \sum_k a_k H_k m_k`; of many components the most telling
-ridges only. A mode that none of these climbs to is not found, so several dimensions know no certificate, unlike one.
+ridges between the heaviest only. A mode that none of these climbs to is not found, so several dimensions know no
+certificate, unlike one.
 
 References:
     Carreira-Perpinan (2000), Mode-finding for mixtures of Gaussian distributions, IEEE TPAMI 22(11).
@@ -26,9 +27,9 @@ from manymodes.distributions.component import Component
 
 _MAX_STEPS = 500
 _NUDGE = 1e-3  # of the local width: no start rests on a saddle by symmetry
-_CHUNK = 20_000  # starts at a time, which bounds the memory
+_CHUNK, _ENTRIES = 20_000, 20_000_000  # starts, and numbers of their curvatures, at a time: that bounds the memory
 _MANY_COMPONENTS = 6  # up to here triples and three points per pair are tried
-_RIDGES = 4  # points on ridges per component, at most, if there are many components
+_HEAVIEST, _RIDGES = 64, 4  # ridges between so many components at most, and so many of them for each
 _SAME_MODE = 1e-3  # of the local width: two ends closer than this are one mode
 
 
@@ -83,9 +84,16 @@ def climb(joint: Joint, free: Tensor, *, ridges: bool = True) -> Peaks:
     points = starts.reshape(-1, target_dim).clone()
     if not bool(free.all()):
         points = torch.where(free, points, points.round().clamp_min(0.0))
-    for part in torch.arange(len(points), device=points.device).split(_CHUNK):
+    chunk = max(min(_CHUNK, _ENTRIES // (joint.logits.shape[-1] * target_dim**2)), 1)
+    for part in torch.arange(len(points), device=points.device).split(chunk):
         points[part] = _ascend(joint, part % n_rows, points[part], free)
     return _merge(joint, points.reshape(n_starts, n_rows, target_dim), free)
+
+
+def n_entries(joint: Joint) -> int:
+    """Return about how many numbers ``climb`` holds at a time for each row: the densities of all on each ridge."""
+    n_components = joint.logits.shape[-1]
+    return n_components * min(n_components, _HEAVIEST) ** 2
 
 
 # --- starts ---
@@ -95,10 +103,21 @@ def _starts(joint: Joint, *, ridges: bool) -> Tensor:
     means = joint.components.mean  # (N, K, D)
     curvature = joint.components.curvature(means)  # (N, K, D, D)
     nudge = _NUDGE * curvature.diagonal(dim1=-2, dim2=-1).rsqrt().nan_to_num(0.0, 0.0, 0.0)
-    n_components = means.shape[-2]
-    mixes = _mixes(n_components, means) if ridges else means.new_zeros(0, n_components)
-    if len(mixes) == 0:
-        return (means + nudge).movedim(-2, 0)
+    starts = (means + nudge).movedim(-2, 0)
+    if not ridges or means.shape[-2] == 1:
+        return starts
+    heaviest = joint.logits.topk(min(_HEAVIEST, means.shape[-2]), -1).indices.sort(-1).values.unsqueeze(-1)  # (N, H, 1)
+    means = means.take_along_dim(heaviest, -2)
+    curvature = curvature.take_along_dim(heaviest.unsqueeze(-1), -3)
+    mixes = _mixes(means)
+    ridge = _ridges(means, curvature, nudge.amax(-2), mixes)
+    if len(ridge) > _RIDGES * means.shape[-2]:
+        ridge = _most_telling(joint, ridge, mixes, heaviest.squeeze(-1), joint.log_prob(means.movedim(-2, 0)).T)
+    return torch.cat([starts, ridge + nudge.amin(-2)])
+
+
+def _ridges(means: Tensor, curvature: Tensor, spare: Tensor, mixes: Tensor) -> Tensor:
+    """Return points between components, (S, N, D), for their means and curvatures, (N, H, D) and (N, H, D, D)."""
     unit = curvature.diagonal(dim1=-2, dim2=-1).amax(-2).rsqrt()  # (N, D): no product overflows in these units
     scaled = unit[:, None, :, None] * curvature * unit[:, None, None, :]
     centre = means.mean(-2, keepdim=True)
@@ -106,33 +125,37 @@ def _starts(joint: Joint, *, ridges: bool) -> Tensor:
     matrix, vector = torch.einsum("sk,nkij->snij", mixes, scaled), torch.einsum("sk,nki->sni", mixes, pull)
     ridge = torch.linalg.solve_ex(matrix, vector).result * unit + centre.squeeze(1)  # (S, N, D)
     low, high = means.amin(-2), means.amax(-2)
-    usable = ridge.isfinite().all(-1, keepdim=True)
-    ridge = torch.where(usable, ridge, centre.squeeze(1))
-    spare = (high - low) + nudge.amax(-2)
-    ridge = torch.minimum(torch.maximum(ridge, low - spare), high + spare)
-    if len(ridge) > _RIDGES * n_components:
-        ridge = _most_telling(joint, ridge, mixes)
-    return torch.cat([(means + nudge).movedim(-2, 0), ridge + nudge.amin(-2)])
+    ridge = torch.where(ridge.isfinite().all(-1, keepdim=True), ridge, centre.squeeze(1))
+    spare = (high - low) + spare
+    return torch.minimum(torch.maximum(ridge, low - spare), high + spare)
 
 
-def _most_telling(joint: Joint, ridges: Tensor, mixes: Tensor) -> Tensor:
+def _most_telling(joint: Joint, ridges: Tensor, mixes: Tensor, numbers: Tensor, at_means: Tensor) -> Tensor:
     """Return the points, (S, N, D), where most of the density is of the components they lie between, and it is high.
 
     Where a third component rules its own start climbs the same mode; where the density is far below that at the means,
     no mode is near.
+
+    Args:
+        joint: The mixtures.
+        ridges: Points between components, (S, N, D).
+        mixes: How much each of the components counts, (S, H).
+        numbers: Which components these are, (N, H).
+        at_means: Log-density at their means, (N, H).
     """
     parts = joint.parts(ridges)  # (S, N, K)
     log_density = torch.logsumexp(parts, -1)
     between = mixes.unsqueeze(1) > 0
+    parts = parts.gather(-1, numbers.expand(len(ridges), -1, -1))
     own = torch.logsumexp(torch.where(between, parts, -torch.inf), -1) - log_density
-    at_means = joint.log_prob(joint.components.mean.movedim(-2, 0)).T  # (N, K)
     drop = log_density - torch.where(between, at_means, torch.inf).amin(-1)
     best = (own + drop.clamp_max(0.0)).nan_to_num(-torch.inf).topk(_RIDGES * mixes.shape[-1], 0).indices
     return ridges.gather(0, best.unsqueeze(-1).expand(-1, -1, ridges.shape[-1]))
 
 
-def _mixes(n_components: int, like: Tensor) -> Tensor:
-    """Return the weights a of points on ridges, (S, K)."""
+def _mixes(means: Tensor) -> Tensor:
+    """Return the weights a of points on ridges between components, (S, H)."""
+    n_components = means.shape[-2]
     few = n_components <= _MANY_COMPONENTS
     mixes = []
     for pair in combinations(range(n_components), 2):
@@ -142,7 +165,7 @@ def _mixes(n_components: int, like: Tensor) -> Tensor:
         mixes += [dict.fromkeys(triple, 1 / 3) for triple in combinations(range(n_components), 3)]
     if n_components > 3:
         mixes.append(dict.fromkeys(range(n_components), 1 / n_components))
-    table = like.new_zeros(len(mixes), n_components)
+    table = means.new_zeros(len(mixes), n_components)
     for row, mix in enumerate(mixes):
         for column, share in mix.items():
             table[row, column] = share

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from manymodes import _checks
-from manymodes.distributions.ascent import Joint, Peaks, climb
+from manymodes.distributions.ascent import Joint, Peaks, climb, n_entries
 from manymodes.distributions.atoms import take_apart
 from manymodes.distributions.component import Component, Kind
 from manymodes.distributions.lattice import peaks, stretches
@@ -168,7 +168,7 @@ def _joint(joint: Joint) -> Modes:
         )
     free = torch.tensor([kind != "count" for kind in kinds], device=joint.logits.device)
     parts = []
-    n_rows = max(min(_ROWS, _ENTRIES // joint.logits.shape[-1] ** 3), 1)  # of each pair's ridge the shares of all
+    n_rows = max(min(_ROWS, _ENTRIES // n_entries(joint)), 1)
     for rows in torch.arange(len(joint.logits), device=joint.logits.device).split(n_rows):
         part = joint.take(rows)
         parts.append(_of_peaks(part, climb(part, free)))

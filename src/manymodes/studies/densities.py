@@ -87,7 +87,7 @@ def _problem(work: Work, name: str) -> Problem:
         lambda seed: _draw(make, work, seed),
         models.standard(work, target_dim, preset="fast", covariance_type="full" if target_dim > 1 else "diag"),
         tolerance=(_TOLERANCE * part.y_test.reshape(len(part.y_test), -1).std(0)).tolist(),
-        mode_rows=work.pick(200, 40),
+        mode_rows=work.pick(200 if target_dim == 1 else 40, 40),
         look=lambda model, prediction, part: _distances(work, prediction, part),
     )
 

@@ -24,6 +24,8 @@ ENSEMBLE = "deep ensemble"
 BOOSTING = "quantile boosting"
 NEIGHBOURS = "nearest neighbours"
 
+_LEVELS = {1: 19, 2: 7}  # of quantiles, by the number of targets; 3 where there are more
+
 WHO = (
     f"Compared are a {MDN} of this package; a {LEAST_SQUARES}, which predicts a mean and has the same noise "
     f"everywhere; {GAUSSIAN}, a network that predicts a mean and a spread; a {ENSEMBLE} of five such networks; "
@@ -32,12 +34,16 @@ WHO = (
 )
 
 
-def standard(work: Work, target_dim: int = 1, **settings: Any) -> Models:
+def standard(
+    work: Work, target_dim: int = 1, *, regressor: Callable[..., MDNRegressor] = MDNRegressor, **settings: Any
+) -> Models:
     """Return functions from a seed to a model, by name: the mixture density network first.
 
     Args:
         work: The study at work; a quick look takes small models.
-        target_dim: Number of targets, D; several are given to the trees one by one.
+        target_dim: Number of targets, D; several are given to the trees one by one, with fewer quantiles each, because
+            the joint density multiplies their components.
+        regressor: What makes the network of all that are networks, from settings and a ``random_state``.
         settings: Of ``MDNRegressor``, for all networks where they apply.
     """
     settings = {"preset": work.pick("default", "fast"), **settings}
@@ -45,10 +51,12 @@ def standard(work: Work, target_dim: int = 1, **settings: Any) -> Models:
         settings = {"max_epochs": 8, "n_members": 2, **settings}
 
     def network(seed: int, **own: Any) -> MDNRegressor:
-        return MDNRegressor(**{**settings, **own}, random_state=seed)
+        return regressor(**{**settings, **own}, random_state=seed)
 
     def trees(seed: int) -> Model:
-        n_levels, max_trees = (work.pick(19, 7), work.pick(150, 30)) if target_dim == 1 else (7, work.pick(150, 30))
+        n_levels, max_trees = _LEVELS.get(target_dim, 3), work.pick(150, 30)
+        if work.quick:
+            n_levels = min(n_levels, 7)
         single = QuantileBoosting(n_levels=n_levels, max_trees=max_trees, random_state=seed)
         return single if target_dim == 1 else IndependentTargets(single)
 
