@@ -15,9 +15,10 @@ body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var
   max-width: 60rem; padding: 2rem 1.25rem 4rem; }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .5rem; } h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; }
 p { max-width: 44rem; } figcaption, .caption, th { color: var(--soft); }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .8rem .3rem 0; vertical-align: top; text-align: right; border-bottom: 1px solid var(--line); }
-th { vertical-align: bottom; font-weight: 500; font-size: .9rem; } th:first-child, td:first-child { text-align: left; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .6rem .3rem 0; vertical-align: top; text-align: right; border-bottom: 1px solid var(--line); }
+th { vertical-align: bottom; font-weight: 500; } th:first-child, td:first-child { text-align: left; }
 figure { margin: 1rem 0; } figcaption, .caption { font-size: .9rem; max-width: 44rem; }
 .caption { margin: 1.2rem 0 .2rem; }
 svg { width: 100%; height: auto; } svg text { fill: var(--soft); font: 12px system-ui, sans-serif; }
