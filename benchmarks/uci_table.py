@@ -6,78 +6,8 @@ import math
 from collections import defaultdict
 from typing import Any
 
-# Published means over the same or comparable splits, in original units; where a source gives nothing the cell is empty.
-# Deep ensembles: Lakshminarayanan et al. (2017). CARD: Han et al. (2022). NGBoost: Duan et al. (2020). TabResFlow
-# (2025). TreeFlow: Wielopolski and Zieba (2023). TabPFN-v2 (pre-trained) as published for these tables. Best boosting:
-# RoNGBa, WGBoost, PGBM or IBUG, the last two by 10-fold cross-validation. Others: functional BNN (boston), XGBoost
-# (energy, protein), deep GP (kin8nm), GMVIP (yacht), SVGP (naval).
-PUBLISHED: dict[str, dict[str, dict[str, float]]] = {
-    "nll": {
-        "Deep Ensembles": {
-            "boston-housing": 2.41, "concrete": 3.06, "energy": 1.38, "kin8nm": -1.20,
-            "naval-propulsion-plant": -5.63, "protein-tertiary-structure": 2.83, "yacht": 1.18,
-        },
-        "CARD": {
-            "boston-housing": 2.32, "concrete": 2.99, "energy": 1.12, "kin8nm": -1.31,
-            "naval-propulsion-plant": -6.49, "protein-tertiary-structure": 2.47, "yacht": 0.89,
-        },
-        "NGBoost": {
-            "boston-housing": 2.43, "concrete": 3.04, "energy": 0.60, "kin8nm": -0.49,
-            "naval-propulsion-plant": -5.34, "protein-tertiary-structure": 2.81, "yacht": 0.20,
-        },
-        "best boosting": {
-            "boston-housing": 2.47, "concrete": 2.73, "energy": 0.37, "kin8nm": -0.75,
-            "naval-propulsion-plant": -6.28, "protein-tertiary-structure": 2.60, "yacht": 0.05,
-        },
-        "TreeFlow": {
-            "concrete": 3.02, "energy": 0.85, "kin8nm": -1.03,
-            "naval-propulsion-plant": -5.54, "protein-tertiary-structure": 2.02, "yacht": 0.72,
-        },
-        "best other": {"naval-propulsion-plant": -9.35},
-        "TabResFlow": {
-            "concrete": 2.89, "energy": 0.64, "kin8nm": -1.29,
-            "naval-propulsion-plant": -5.33, "protein-tertiary-structure": 1.93, "yacht": 0.56,
-        },
-        "TabPFN-v2": {
-            "concrete": 2.215, "energy": 0.150, "kin8nm": -1.27,
-            "naval-propulsion-plant": -7.33, "protein-tertiary-structure": 1.73, "yacht": -0.73,
-        },
-    },
-    "rmse": {
-        "Deep Ensembles": {
-            "boston-housing": 3.28, "concrete": 6.03, "energy": 2.09, "kin8nm": 0.09,
-            "naval-propulsion-plant": 0.0009, "protein-tertiary-structure": 4.71, "yacht": 1.58,
-        },
-        "CARD": {
-            "boston-housing": 2.62, "concrete": 4.92, "energy": 0.69, "kin8nm": 0.064,
-            "naval-propulsion-plant": 0.0002, "protein-tertiary-structure": 3.71, "yacht": 0.56,
-        },
-        "NGBoost": {
-            "boston-housing": 2.94, "concrete": 5.06, "energy": 0.46, "kin8nm": 0.16,
-            "protein-tertiary-structure": 4.33, "yacht": 0.50,
-        },
-        "best boosting": {
-            "boston-housing": 2.78, "concrete": 3.73, "energy": 0.306, "kin8nm": 0.103,
-            "protein-tertiary-structure": 3.42, "yacht": 0.48,
-        },
-        "TabPFN-v2": {
-            "concrete": 3.86, "energy": 0.423, "kin8nm": 0.070,
-            "naval-propulsion-plant": 0.0001, "protein-tertiary-structure": 3.53, "yacht": 0.417,
-        },
-        "best other": {
-            "boston-housing": 2.38, "energy": 0.322, "kin8nm": 0.0636, "protein-tertiary-structure": 3.356,
-            "yacht": 0.32,
-        },
-    },
-    "crps": {
-        "TabResFlow": {
-            "concrete": 2.44, "energy": 0.294, "kin8nm": 0.0387,
-            "naval-propulsion-plant": 0.0007, "protein-tertiary-structure": 1.70, "yacht": 0.538,
-        },
-        "best boosting": {"concrete": 1.895, "energy": 0.155, "protein-tertiary-structure": 1.692, "yacht": 0.240},
-        "best other": {"kin8nm": 0.0372},
-    },
-}  # fmt: skip
+from manymodes.studies import published
+
 AIMS: dict[str, dict[str, float]] = {
     "rmse": {
         "boston-housing": 2.6, "concrete": 3.8, "energy": 0.31, "kin8nm": 0.0636,
@@ -124,12 +54,12 @@ def _measured(name: str, entries: list[Entry]) -> str:
 
 
 def _names(table: str) -> list[str]:
-    names = [name for rows in PUBLISHED.values() for name, row in rows.items() if table in row]
+    names = [name for rows in published.FIGURES.values() for name, row in rows.items() if table in row]
     return list(dict.fromkeys(names))
 
 
 def _published(name: str, table: str) -> str:
-    return _row(f"*{name}*", [PUBLISHED.get(column, {}).get(name, {}).get(table) for column in COLUMNS])
+    return _row(f"*{name}*", [published.FIGURES.get(column, {}).get(name, {}).get(table) for column in COLUMNS])
 
 
 def _row(name: str, values: list[float | None]) -> str:

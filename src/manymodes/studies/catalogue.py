@@ -35,6 +35,32 @@ class Entry:
 
 _ENTRIES: tuple[Entry, ...] = (
     Entry("sinusoid", "One answer forward, several back: what does a plain network make of it, and a mixture?"),
+    Entry("robot-arm", "Which angles put the hand of a robot at its goal: elbow up, or elbow down?", minutes=6),
+    Entry("mnist", "Which digit is it, if a digit is a number, and what does a 4 look like?", tables=("mnist",), minutes=8),
+    Entry(
+        "tables",
+        "How near does one default come to what was published for each table?",
+        tables=("uci-boston-housing", "uci-concrete", "uci-energy", "uci-yacht", "uci-kin8nm"),
+        minutes=6,
+    ),
+    Entry(
+        "calibration",
+        "Can the stated probabilities be trusted, and what mends them when they cannot?",
+        tables=("california-housing", "speedflow-lane2", "bike-sharing"),
+        minutes=8,
+    ),
+    Entry(
+        "active-learning",
+        "Which rows are worth labelling next?",
+        tables=("bike-sharing",),
+        minutes=6,
+    ),
+    Entry(
+        "decisions",
+        "How many bicycles, when one too few costs more than one too many, and which rows are better left to a person?",
+        tables=("bike-sharing", "speedflow-lane2"),
+        minutes=6,
+    ),
     Entry("densities", "How far from the truth, where the truth is known, does every model stay?", minutes=7),
     Entry("sensitivity", "What does a mixture density network depend on, and what does each setting cost?", minutes=6),
     Entry("traffic", "At one flow, do cars drive freely or queue?", tables=("speedflow-lane2",), minutes=4),
