@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from manymodes.studies import STUDIES, Measured
-from manymodes.studies.result import cell_text
+from manymodes.studies.frame.result import cell_text
 
 RESULTS = Path(__file__).parent / "results"
 

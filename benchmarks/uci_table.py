@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from typing import Any
 
-from manymodes.studies import published
+from manymodes.studies.tables import published
 
 AIMS: dict[str, dict[str, float]] = {
     "rmse": {

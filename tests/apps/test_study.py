@@ -57,7 +57,7 @@ def test_an_interruption_says_that_the_same_command_goes_on(only_geyser, capsys,
     def interrupted(*rest):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("manymodes.studies.comparison._judged", interrupted)
+    monkeypatch.setattr("manymodes.studies.frame.comparison._judged", interrupted)
     assert main(["study", "geyser", "--quick", "--output", str(tmp_path)]) == 130
     assert capsys.readouterr().err == (
         f"manymodes: interrupted; what was measured so far is kept in {tmp_path / 'geyser'}, and the same command goes "

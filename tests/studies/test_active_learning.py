@@ -8,8 +8,8 @@ from torch.distributions import Categorical
 from manymodes.datasets import Truth
 from manymodes.distributions import DiagonalNormal, Mixture
 from manymodes.studies.active_learning import of_noise, of_random, of_savings, of_strategies
-from manymodes.studies.active_learning_pictures import shares_of
-from manymodes.studies.active_learning_rounds import (
+from manymodes.studies.active_learning.pictures import shares_of
+from manymodes.studies.active_learning.rounds import (
     EPISTEMIC,
     INFORMATION,
     LOG_SCORE,
@@ -22,8 +22,8 @@ from manymodes.studies.active_learning_rounds import (
     rows_needed,
     scored,
 )
-from manymodes.studies.active_learning_tasks import NOISE, Task, simulated, truth
-from manymodes.studies.comparison import Part
+from manymodes.studies.active_learning.tasks import NOISE, Task, simulated, truth
+from manymodes.studies.frame.comparison import Part
 
 ROWS = (10, 20, 30)
 

@@ -5,9 +5,9 @@ from torch.distributions import Categorical
 
 from manymodes.datasets import Table
 from manymodes.distributions import DiagonalNormal, Mixture
-from manymodes.studies.calibration_in_time import LAST, PAST, SAME, SOURCES, WEEKLY, in_time
-from manymodes.studies.calibration_pictures import over_levels
-from manymodes.studies.calibration_repairs import (
+from manymodes.studies.calibration.in_time import LAST, PAST, SAME, SOURCES, WEEKLY, in_time
+from manymodes.studies.calibration.pictures import over_levels
+from manymodes.studies.calibration.repairs import (
     AS_IS,
     BY_GROUP,
     INTERVALS,
@@ -19,10 +19,10 @@ from manymodes.studies.calibration_repairs import (
     repairs,
     sets,
 )
-from manymodes.studies.calibration_rows import RECENT, Case, Later, _bikes, _homes, _traffic
-from manymodes.studies.calibration_words import of_groups, of_order, of_repairs, of_rows, of_sets, of_time
-from manymodes.studies.comparison import Comparison, Part, Problem
-from manymodes.studies.models import GAUSSIAN, LEAST_SQUARES, MDN
+from manymodes.studies.calibration.rows import RECENT, Case, Later, _bikes, _homes, _traffic
+from manymodes.studies.calibration.words import of_groups, of_order, of_repairs, of_rows, of_sets, of_time
+from manymodes.studies.frame.comparison import Comparison, Part, Problem
+from manymodes.studies.frame.models import GAUSSIAN, LEAST_SQUARES, MDN
 
 N = 400
 SIZES = (60, 40, 30)

@@ -5,13 +5,11 @@ from torch.distributions import Categorical
 
 from manymodes.datasets import Table
 from manymodes.distributions import DiagonalNormal, Mixture, entropy
-from manymodes.studies import decisions_orders as orders
-from manymodes.studies import decisions_rejects as rejects
-from manymodes.studies import decisions_words as words
-from manymodes.studies.comparison import Comparison, Part, Problem
-from manymodes.studies.decisions_rows import HELD, MONTH, YEAR, before_midnight, month_of
-from manymodes.studies.models import GAUSSIAN, LEAST_SQUARES, MDN
-from manymodes.studies.work import Work
+from manymodes.studies.decisions import orders, rejects, words
+from manymodes.studies.decisions.rows import HELD, MONTH, YEAR, before_midnight, month_of
+from manymodes.studies.frame.comparison import Comparison, Part, Problem
+from manymodes.studies.frame.models import GAUSSIAN, LEAST_SQUARES, MDN
+from manymodes.studies.frame.work import Work
 
 RNG = np.random.default_rng(0)
 DAYS = 460

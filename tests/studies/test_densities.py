@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from manymodes.studies import densities, models
-from manymodes.studies.comparison import Comparison, Problem
+from manymodes.studies import densities
 from manymodes.studies.densities import SIMULATORS
-from manymodes.studies.work import Work
+from manymodes.studies.frame import models
+from manymodes.studies.frame.comparison import Comparison, Problem
+from manymodes.studies.frame.work import Work
 
 
 def compared(**regrets):

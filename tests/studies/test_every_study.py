@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from manymodes import studies
-from manymodes.studies import STUDIES, models
+from manymodes.studies import STUDIES
+from manymodes.studies.frame import models
 
 DATA = Path(os.environ.get("MANYMODES_DATA", Path(__file__).parents[3] / "shared" / "data"))
 COMPARED = {models.MDN, models.LEAST_SQUARES, models.GAUSSIAN, models.ENSEMBLE, models.BOOSTING, models.NEIGHBOURS}

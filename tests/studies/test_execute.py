@@ -9,7 +9,7 @@ from manymodes import _checks, studies
 from manymodes.studies import catalogue
 from manymodes.studies.catalogue import Entry
 from manymodes.studies.execute import is_finished
-from manymodes.studies.result import Figure, Result, Section
+from manymodes.studies.frame.result import Figure, Result, Section
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from torch.distributions import Categorical
 
 from manymodes.datasets.mnist import Mnist
 from manymodes.distributions import DiagonalNormal, Mixture
-from manymodes.studies import models
-from manymodes.studies.comparison import Comparison, Problem
-from manymodes.studies.mnist_digits import (
+from manymodes.studies.frame import models
+from manymodes.studies.frame.comparison import Comparison, Problem
+from manymodes.studies.mnist.digits import (
     DigitBackbone,
     OnPrincipalComponents,
     answers,
@@ -19,9 +19,9 @@ from manymodes.studies.mnist_digits import (
     figures,
     moved,
 )
-from manymodes.studies.mnist_images import DIAGONAL, GAUSSIAN, LEVELS, LOW_RANK, bits, grey, judged, one_normal
-from manymodes.studies.mnist_pictures import confusion, mosaic, to_show
-from manymodes.studies.mnist_words import between, confused, of_all_images, of_densities, of_models
+from manymodes.studies.mnist.images import DIAGONAL, GAUSSIAN, LEVELS, LOW_RANK, bits, grey, judged, one_normal
+from manymodes.studies.mnist.pictures import confusion, mosaic, to_show
+from manymodes.studies.mnist.words import between, confused, of_all_images, of_densities, of_models
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (60, 28, 28), dtype=np.uint8)

@@ -7,11 +7,11 @@ from torch.distributions import Categorical
 
 from manymodes.datasets import Table
 from manymodes.distributions import DiagonalNormal, Mixture
-from manymodes.studies.comparison import Comparison, Problem
-from manymodes.studies.models import GAUSSIAN, MDN
+from manymodes.studies.frame.comparison import Comparison, Problem
+from manymodes.studies.frame.models import GAUSSIAN, MDN
+from manymodes.studies.frame.work import Work
 from manymodes.studies.rain import RAW, ZERO_GAMMA, ZERO_NORMAL, families, of_spikes, of_zero, year_of
-from manymodes.studies.rain_scores import binned, chance_error, chance_floor, common_scores, ensemble_scores
-from manymodes.studies.work import Work
+from manymodes.studies.rain.scores import binned, chance_error, chance_floor, common_scores, ensemble_scores
 
 RNG = np.random.default_rng(0)
 

@@ -7,7 +7,7 @@ from torch.distributions import Categorical
 
 from manymodes.datasets import make_robot_arm, robot_arm_solutions
 from manymodes.distributions import DiagonalNormal, Mixture
-from manymodes.studies.arm_answers import branches, draw, look, off
+from manymodes.studies.robot_arm.answers import branches, draw, look, off
 
 TRUE = torch.tensor([[[0.5, 2.0], [0.8, 4.0]], [[0.6, 3.0], [math.nan, math.nan]]], dtype=torch.float64)
 ALL = torch.ones(2, 2, dtype=torch.bool)

@@ -1,7 +1,7 @@
 import pytest
 
+from manymodes.studies.frame.work import Work
 from manymodes.studies.sensitivity import PROBLEMS, _factors, _matters_most
-from manymodes.studies.work import Work
 
 
 def moved(factors, regret_of):

@@ -6,10 +6,12 @@ import torch
 from torch.distributions import Categorical
 
 from manymodes.distributions import DiagonalNormal, Mixture
-from manymodes.studies import models, sinusoid, sinusoid_effects
-from manymodes.studies.comparison import Comparison, Problem, scores
-from manymodes.studies.sinusoid_rows import BISHOP, HARD, NOISY, Wave, answers, curve, exact_score, forward, inverse
-from manymodes.studies.work import Work
+from manymodes.studies import sinusoid
+from manymodes.studies.frame import models
+from manymodes.studies.frame.comparison import Comparison, Problem, scores
+from manymodes.studies.frame.work import Work
+from manymodes.studies.sinusoid import effects as sinusoid_effects
+from manymodes.studies.sinusoid.rows import BISHOP, HARD, NOISY, Wave, answers, curve, exact_score, forward, inverse
 
 WORK = Work("sinusoid", quick=True)
 

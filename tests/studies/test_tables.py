@@ -9,11 +9,12 @@ from manymodes.datasets import TABLES, Table
 from manymodes.datasets.tables import Split
 from manymodes.distributions import DiagonalNormal, Mixture
 from manymodes.estimators import MDNRegressor
-from manymodes.studies import models, tables
-from manymodes.studies.comparison import Comparison, Part, Problem
-from manymodes.studies.published import BOOSTING, CARD, FIGURES, SOURCES, TABPFN
+from manymodes.studies import tables
+from manymodes.studies.frame import models
+from manymodes.studies.frame.comparison import Comparison, Part, Problem
+from manymodes.studies.frame.work import Work
 from manymodes.studies.tables import DEFAULT, figures_of, of_models, of_published, of_ties, part_of
-from manymodes.studies.work import Work
+from manymodes.studies.tables.published import BOOSTING, CARD, FIGURES, SOURCES, TABPFN
 
 
 def compared(default, other=None):

@@ -6,10 +6,10 @@ import torch
 from torch.distributions import Categorical
 
 from manymodes.distributions import DiagonalNormal, Mixture
-from manymodes.studies import models
-from manymodes.studies.comparison import Comparison, Problem
+from manymodes.studies.frame import models
+from manymodes.studies.frame.comparison import Comparison, Problem
 from manymodes.studies.taxi import DIAGONAL, ROUND, correlations, means_alone
-from manymodes.studies.taxi_map import AIRPORT, KM_A_DEGREE, PLACES, heaviest, in_km, to_km
+from manymodes.studies.taxi.maps import AIRPORT, KM_A_DEGREE, PLACES, heaviest, in_km, to_km
 
 
 def great_circle(first, second, radius=6371.0):

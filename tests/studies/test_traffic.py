@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from manymodes.studies.along import Fork
-from manymodes.studies.comparison import Comparison, Problem
-from manymodes.studies.models import MDN
+from manymodes.studies.frame.along import Fork
+from manymodes.studies.frame.comparison import Comparison, Problem
+from manymodes.studies.frame.models import MDN
 from manymodes.studies.traffic import Judged, of_splits, of_the_minute_before, two_speeds
 
 Y = np.full(100, 60.0)

@@ -36,7 +36,9 @@ class Entry:
 _ENTRIES: tuple[Entry, ...] = (
     Entry("sinusoid", "One answer forward, several back: what does a plain network make of it, and a mixture?"),
     Entry("robot-arm", "Which angles put the hand of a robot at its goal: elbow up, or elbow down?", minutes=6),
-    Entry("mnist", "Which digit is it, if a digit is a number, and what does a 4 look like?", tables=("mnist",), minutes=8),
+    Entry(
+        "mnist", "Which digit is it, if a digit is a number, and what does a 4 look like?", tables=("mnist",), minutes=8
+    ),
     Entry(
         "tables",
         "How near does one default come to what was published for each table?",

@@ -12,11 +12,11 @@ import torch
 from manymodes import datasets, metrics
 from manymodes.distributions import Prediction
 from manymodes.plots import canvas
-from manymodes.studies import models
-from manymodes.studies.comparison import READING, READING_MODES, Comparison, Part, Problem, compare
-from manymodes.studies.pictures import drawn
-from manymodes.studies.result import Cell, Figure, Measured, Result, Section, Table
-from manymodes.studies.work import Record, Work
+from manymodes.studies.frame import models
+from manymodes.studies.frame.comparison import READING, READING_MODES, Comparison, Part, Problem, compare
+from manymodes.studies.frame.pictures import drawn
+from manymodes.studies.frame.result import Cell, Figure, Measured, Result, Section, Table
+from manymodes.studies.frame.work import Record, Work
 
 SIMULATORS: Mapping[str, Callable[..., Any]] = {
     "econ": datasets.make_econ,

@@ -17,9 +17,9 @@ import manymodes
 from manymodes import _checks
 from manymodes.datasets import fetch_mnist, load_table
 from manymodes.studies.catalogue import STUDIES, Entry, entry
-from manymodes.studies.page import index_page, study_page
-from manymodes.studies.result import Result
-from manymodes.studies.work import Work
+from manymodes.studies.frame.page import index_page, study_page
+from manymodes.studies.frame.result import Result
+from manymodes.studies.frame.work import Work
 from manymodes.training.files import write_atomically
 
 RESULTS, PAGE, FIGURES, INDEX = "results.json", "report.html", "figures", "index.html"

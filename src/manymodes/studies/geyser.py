@@ -6,14 +6,14 @@ import numpy as np
 
 from manymodes.datasets import load_geyser
 from manymodes.distributions import Prediction
-from manymodes.studies import models
-from manymodes.studies.along import Fork, Scene, components_along, longest_fork, modes_along
-from manymodes.studies.answers import answers_table, modes_of, near, worth
-from manymodes.studies.comparison import READING, READING_MODES, Comparison, Model, Part, Problem, compare
-from manymodes.studies.kept import as_mixture
-from manymodes.studies.pictures import density_panels, score_dots
-from manymodes.studies.result import Block, Result, Section
-from manymodes.studies.work import Record, Work
+from manymodes.studies.frame import models
+from manymodes.studies.frame.along import Fork, Scene, components_along, longest_fork, modes_along
+from manymodes.studies.frame.answers import answers_table, modes_of, near, worth
+from manymodes.studies.frame.comparison import READING, READING_MODES, Comparison, Model, Part, Problem, compare
+from manymodes.studies.frame.kept import as_mixture
+from manymodes.studies.frame.pictures import density_panels, score_dots
+from manymodes.studies.frame.result import Block, Result, Section
+from manymodes.studies.frame.work import Record, Work
 
 _NEAR = 0.5  # minutes
 

@@ -10,11 +10,11 @@ from manymodes.datasets import make_inverse_sinusoid, make_two_sinusoids
 from manymodes.estimators import MDNRegressor
 from manymodes.estimators.predictions import as_tensor
 from manymodes.plots import canvas
-from manymodes.studies import models
-from manymodes.studies.comparison import READING, READING_MODES, Comparison, Part, Problem, compare
-from manymodes.studies.pictures import drawn
-from manymodes.studies.result import Block, Cell, Figure, Measured, Result, Section, Table
-from manymodes.studies.work import Record, Work
+from manymodes.studies.frame import models
+from manymodes.studies.frame.comparison import READING, READING_MODES, Comparison, Part, Problem, compare
+from manymodes.studies.frame.pictures import drawn
+from manymodes.studies.frame.result import Block, Cell, Figure, Measured, Result, Section, Table
+from manymodes.studies.frame.work import Record, Work
 
 _ROWS, _TEST_ROWS = 1000, 4000
 

@@ -11,15 +11,15 @@ import torch
 from manymodes.datasets import Table as Data
 from manymodes.distributions import Prediction
 from manymodes.plots import canvas
-from manymodes.studies import models
-from manymodes.studies.along import Fork, Scene, components_along, longest_fork, modes_along
-from manymodes.studies.answers import answers_table, modes_of, near, worth
-from manymodes.studies.comparison import READING, READING_MODES, Comparison, Model, Part, Problem, compare
-from manymodes.studies.in_time import Array, block_rows, held_out, random_rows, stretch_rows, stretches
-from manymodes.studies.kept import as_mixture
-from manymodes.studies.pictures import density_panels, drawn, score_dots
-from manymodes.studies.result import Block, Cell, Figure, Measured, Result, Section, Table
-from manymodes.studies.work import Record, Work
+from manymodes.studies.frame import models
+from manymodes.studies.frame.along import Fork, Scene, components_along, longest_fork, modes_along
+from manymodes.studies.frame.answers import answers_table, modes_of, near, worth
+from manymodes.studies.frame.comparison import READING, READING_MODES, Comparison, Model, Part, Problem, compare
+from manymodes.studies.frame.in_time import Array, block_rows, held_out, random_rows, stretch_rows, stretches
+from manymodes.studies.frame.kept import as_mixture
+from manymodes.studies.frame.pictures import density_panels, drawn, score_dots
+from manymodes.studies.frame.result import Block, Cell, Figure, Measured, Result, Section, Table
+from manymodes.studies.frame.work import Record, Work
 
 _NEAR, _SLOW = 5.0, 45.0  # miles an hour: how near an answer has to be, and what is no free traffic
 _HOUR, _BLOCK, _LAG = 120, 20, 2  # readings: of an hour, of ten minutes, of one minute
