@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from manymodes import _checks
@@ -21,6 +22,7 @@ from manymodes.estimators.baselines.base import StandardisedBaseline, held_out_r
 
 _FEWEST_TREES, _STAGES = 3, 12  # numbers of trees that are tried: from, and how many
 _MAX_JUDGED = 2000  # rows that choose two numbers
+_FEW_ROWS = 200_000  # up to which one thread is enough
 _REACH = 2  # quantiles to each side over which their spacing is averaged
 _QUANTILE_WIDTHS = np.geomspace(0.5, 8.0, 9).tolist()  # in spacings of the quantiles
 _BIN_WIDTHS = np.geomspace(0.5, 8.0, 13).tolist()  # in standard deviations within the bin
@@ -54,9 +56,14 @@ class Boosting(StandardisedBaseline):
         share, seed = _checks.number_between("validation_fraction", self.validation_fraction, 0.0, 1.0), self._seed()
         rows, held_out = held_out_rows(len(y), share, seed)
         held_out = held_out[:_MAX_JUDGED]
-        self._grow(x[rows].numpy(), y[rows, 0].numpy(), max_trees, seed)
-        self.n_trees_, self.width_ = most_likely(self._candidates(x[held_out].numpy(), max_trees), y[held_out])
-        self._grow(x.numpy(), y[:, 0].numpy(), self.n_trees_, seed)
+        with _threads(len(y)):
+            self._grow(x[rows].numpy(), y[rows, 0].numpy(), max_trees, seed)
+            self.n_trees_, self.width_ = most_likely(self._candidates(x[held_out].numpy(), max_trees), y[held_out])
+            self._grow(x.numpy(), y[:, 0].numpy(), self.n_trees_, seed)
+
+    def _density(self, x: Tensor) -> Mixture:
+        with _threads(len(x)):
+            return super()._density(x)
 
     def _tree_settings(self, n_trees: int, seed: int) -> dict[str, Any]:
         """Return the settings of scikit-learn's estimators."""
@@ -80,6 +87,15 @@ class Boosting(StandardisedBaseline):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = False
         return tags
+
+
+def _threads(n_rows: int) -> threadpool_limits:
+    """Return a context in which few rows get one thread.
+
+    Trees of few rows are grown in so small steps that threads only wait for each other: for minutes, where another
+    process keeps a core busy.
+    """
+    return threadpool_limits(1 if n_rows <= _FEW_ROWS else None, user_api="openmp")
 
 
 class QuantileBoosting(Boosting):

@@ -24,13 +24,13 @@ from manymodes.studies.frame.work import Record, Work
 from manymodes.studies.mnist.digits import (
     N_PRINCIPAL,
     Few,
+    all_images,
     answers,
     digit_models,
     digit_part,
     digit_regressor,
     few,
     figures,
-    images,
     look,
 )
 from manymodes.studies.mnist.images import LEVELS, N_EMBEDDED, bits, densities, settings_of
@@ -45,7 +45,8 @@ from manymodes.studies.mnist.pictures import (
 )
 from manymodes.studies.mnist.words import between, confused, of_all_images, of_densities, of_models
 
-_SURE = (0.0, 0.5, 0.7, 0.9, 0.97, 0.999, 1.0)  # ends of bins of the likeliest digit's probability
+_NARROWEST = 1 / 6  # peak of integers
+_SURE = (0.0, 0.5, 0.7, 0.9, 0.97, 0.99, 1.0)  # ends of bins of the likeliest digit's probability
 _DIGIT_HEADINGS: Mapping[str, str] = {
     "digit_of_mode": "right digit: best mode",
     "digit_of_mean": "right digit: mean",
@@ -55,7 +56,7 @@ _DIGIT_HEADINGS: Mapping[str, str] = {
 
 def study(work: Work) -> Result:
     """Learn digits from all images, compare models on few of them, and learn images from digits."""
-    data, settings = images(work), few(work)
+    data, settings = all_images(work), few(work)
     found = work.step("all images", partial(_learned, work, data))
     part = partial(digit_part, data, settings.n_rows)
     problem = Problem("digits", part, digit_models(work), tolerance=0.5, mode_rows=settings.mode_rows, look=look)
@@ -123,16 +124,18 @@ def _learned(work: Work, data: Mnist) -> Record:
 
 
 def _digits(found: Record, data: Mnist) -> list[Block]:
-    narrowest = 1 / 6
-    highest = -math.log(narrowest * math.sqrt(2 * math.pi))
+    highest, least = (
+        -math.log(_NARROWEST * math.sqrt(2 * math.pi)),
+        -math.log(math.erf(0.5 / _NARROWEST / math.sqrt(2))),
+    )
     return [
         images_and_densities(found, data),
         "Targets that lie on a lattice are recognised, and peaks are kept from becoming narrower than a sixth of its "
-        f"step, or a network that is sure of its integer would be infinitely sure. So the log-density is at most "
-        f"{highest:.2f}, here it is {found['log_density']:.3f} on average. The probability of an integer is that of "
-        f"the numbers that are rounded to it: minus its logarithm (NLL) is "
-        f"{Measured(-found['digit_score'], found['score_error'])} nats for the true digit. It would be 0 for a network "
-        "that always knows.",
+        "step; else a network that is sure of its integer would be infinitely sure. So the log-density is at most "
+        f"{highest:.3f}; here it is {found['log_density']:.3f} on average. The probability of an integer is that of "
+        "the numbers that are rounded to it. Minus its logarithm (NLL) is "
+        f"{Measured(-found['digit_score'], found['score_error'])} nats for the true digit; a network that always knows "
+        f"would have {least:.4f}.",
         taken_for(found, data),
         wrong_ones(found, data),
         _trust(found, data.y_test),

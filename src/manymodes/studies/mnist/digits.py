@@ -145,7 +145,7 @@ def digit_models(work: Work) -> Models:
     """Return the usual models: networks that see images, an ensemble of fewer of them, the others on components."""
     settings: dict[str, Any] = {
         "max_epochs": few(work).max_epochs,
-        "batch_size": 64,
+        "batch_size": 32,
         "lr": 3e-3,
         "validation_fraction": 0.1,
     }
@@ -166,7 +166,7 @@ def digit_models(work: Work) -> Models:
 # --- rows ---
 
 
-def images(work: Work) -> Mnist:
+def all_images(work: Work) -> Mnist:
     """Return the images, or a few of them for a quick look."""
     data = fetch_mnist(work.data)
     n_train, n_test = work.pick((60_000, 10_000), (600, 300))

@@ -226,7 +226,8 @@ def component_means(records: Mapping[str, Record]) -> Figure:
     heaviest = ", ".join(f"{records[name]['weights'][:, 0].mean():.0%} ({name})" for name in names)
     caption = (
         "The means of the components of each digit, the heaviest on the left: upright and slanted, round and narrow, "
-        f"sevens with and without a bar. The heaviest holds {heaviest} of the probability, the mean over digits."
+        "ones with a foot. The lightest are hardly used, and need not look like the digit. The heaviest holds "
+        f"{heaviest} of the probability, the mean over digits."
     )
     return drawn("means", caption, draw, n_columns=2, size=(9.6, 5.6))
 

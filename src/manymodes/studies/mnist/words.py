@@ -52,9 +52,8 @@ def between(found: Record, y: NDArray[Any]) -> str:
     covered = possible[np.arange(len(y)), y][doubtful]
     return (
         f"On {doubtful.sum()} images ({doubtful.mean():.1%}) at least two digits have {POSSIBLE:.0%} or more. The true "
-        f"one is among them on {covered.mean():.0%}. On {off.sum()} of them the mean is nearest to a digit that the "
-        f"density itself thinks impossible; on {far.sum()} of all images it is more than {_BETWEEN:g} away from every "
-        "integer."
+        f"one is among them on {covered.mean():.0%}. On {off.sum()} of them the mean is nearest to a digit that has "
+        f"less; on {far.sum()} of all images it is more than {_BETWEEN:g} away from every integer."
     )
 
 
