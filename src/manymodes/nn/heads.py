@@ -74,7 +74,7 @@ class MixtureHead(nn.Module):
         self.linear = linear(self.in_features, self.out_features, self.n_members)
         with torch.no_grad():
             self.linear.weight.mul_(_SMALL_START)
-        self.support()
+        self._support = self._find_support()
 
     def forward(self, features: Tensor, units: Units = _OWN_UNITS) -> Mixture:
         """Return the mixture for features of shape (..., in_features).
@@ -128,9 +128,12 @@ class MixtureHead(nn.Module):
         far = square.mean(0).sqrt()
         return torch.cat([typical.expand(self.n_components - 1, -1), far.unsqueeze(0)])
 
-    @torch.no_grad()
     def support(self) -> Support:
         """Return where targets may lie, in the user's units; it depends on the family alone, not on the weights."""
+        return self._support
+
+    @torch.no_grad()
+    def _find_support(self) -> Support:
         with torch.device("cpu"):  # also while a network is made without memory, on the device "meta"
             slots = self._slots()
             logits, raw = self._split(torch.zeros(self.out_features, dtype=torch.float64))

@@ -19,6 +19,7 @@ p { max-width: 44rem; } figcaption, .caption, th { color: var(--soft); }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .6rem .3rem 0; vertical-align: top; text-align: right; border-bottom: 1px solid var(--line); }
 th { vertical-align: bottom; font-weight: 500; } th:first-child, td:first-child { text-align: left; }
+td:first-child { white-space: nowrap; }
 figure { margin: 1rem 0; } figcaption, .caption { font-size: .9rem; max-width: 44rem; }
 .caption { margin: 1.2rem 0 .2rem; }
 svg { width: 100%; height: auto; } svg text { fill: var(--soft); font: 12px system-ui, sans-serif; }
