@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from html import escape
 
-_JOINED = "&nbsp;"
 _STYLE = """
 :root { --ink: #1c2230; --soft: #5d6675; --line: #d9dee6; --paper: #ffffff; --blue: #0072b2; --orange: #d55e00;
   color-scheme: light dark; }
@@ -71,7 +70,7 @@ def table(
     caption: str = "",
     marked: Sequence[Collection[int]] = (),
 ) -> str:
-    """Return a table of plain text cells; the first column is a label, and cells break before their ± only.
+    """Return a table of plain text cells; the first column is a label.
 
     Args:
         header: Names of the columns.
@@ -89,5 +88,10 @@ def table(
 
 def _row(cells: Sequence[str], marked: Collection[int]) -> str:
     tags = ['<td class="best">' if place in marked else "<td>" for place in range(len(cells))]
-    texts = [escape(cell).replace(" ", _JOINED).replace(f"{_JOINED}±", " ±") for cell in cells]
-    return "<tr>" + "".join(f"{tag}{text}</td>" for tag, text in zip(tags, texts, strict=True)) + "</tr>"
+    return "<tr>" + "".join(f"{tag}{_cell(cell)}</td>" for tag, cell in zip(tags, cells, strict=True)) + "</tr>"
+
+
+def _cell(text: str) -> str:
+    """Return a cell that breaks before its ± only, which is written smaller."""
+    number, sign, error = (part.strip().replace(" ", "&nbsp;") for part in escape(text).partition("±"))
+    return f"{number} <small>±&nbsp;{error}</small>" if sign else number
