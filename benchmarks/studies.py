@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,10 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
-    """Copy the results of all finished full studies in a folder, and write all that is kept as one page."""
+    """Keep the results of all finished full studies in a folder, and write all that is kept as one page.
+
+    How long they took depends on the machine, and is left out.
+    """
     parser = argparse.ArgumentParser(prog="benchmarks.studies", description=__doc__)
     parser.add_argument("folder", type=Path)
     options = parser.parse_args()
@@ -23,8 +25,10 @@ def main() -> None:
     kept.mkdir(exist_ok=True)
     for name in STUDIES:
         file = options.folder / name / "results.json"
-        if file.is_file() and not json.loads(file.read_text())["settings"]["quick"]:
-            shutil.copyfile(file, kept / f"{name}.json")
+        record = json.loads(file.read_text()) if file.is_file() else None
+        if record is not None and not record["settings"]["quick"]:
+            del record["seconds"]
+            (kept / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
     records = [json.loads((kept / f"{name}.json").read_text()) for name in STUDIES if (kept / f"{name}.json").exists()]
     (RESULTS / "studies.md").write_text(_markdown(records))
 
@@ -34,7 +38,7 @@ def _markdown(records: list[dict[str, Any]]) -> str:
 
 
 def _study(record: dict[str, Any]) -> str:
-    head = f"\n## {record['study']}: {record['title']}\n\n{record['seconds'] / 60:.1f} minutes.\n\n"
+    head = f"\n## {record['study']}: {record['title']}\n\n"
     conclusions = "".join(f"- {sentence}\n" for sentence in record["conclusions"])
     return head + conclusions + "".join(map(_table, record["tables"]))
 

@@ -34,8 +34,10 @@ class Entry:
 
 
 _ENTRIES: tuple[Entry, ...] = (
-    Entry("sinusoid", "One answer forward, several back: what does a plain network make of it, and a mixture?"),
-    Entry("robot-arm", "Which angles put the hand of a robot at its goal: elbow up, or elbow down?", minutes=6),
+    Entry(
+        "sinusoid", "One answer forward, several back: what does a plain network make of it, and a mixture?", minutes=12
+    ),
+    Entry("robot-arm", "Which angles put the hand of a robot at its goal: elbow up, or elbow down?", minutes=7),
     Entry(
         "mnist", "Which digit is it, if a digit is a number, and what does a 4 look like?", tables=("mnist",), minutes=8
     ),
@@ -43,32 +45,32 @@ _ENTRIES: tuple[Entry, ...] = (
         "tables",
         "How near does one default come to what was published for each table?",
         tables=("uci-boston-housing", "uci-concrete", "uci-energy", "uci-yacht", "uci-kin8nm"),
-        minutes=6,
+        minutes=8,
     ),
     Entry(
         "calibration",
         "Can the stated probabilities be trusted, and what mends them when they cannot?",
         tables=("california-housing", "speedflow-lane2", "bike-sharing"),
-        minutes=8,
+        minutes=9,
     ),
     Entry(
         "active-learning",
         "Which rows are worth labelling next?",
         tables=("bike-sharing",),
-        minutes=6,
+        minutes=8,
     ),
     Entry(
         "decisions",
         "How many bicycles, when one too few costs more than one too many, and which rows are better left to a person?",
         tables=("bike-sharing", "speedflow-lane2"),
-        minutes=6,
+        minutes=7,
     ),
-    Entry("densities", "How far from the truth, where the truth is known, does every model stay?", minutes=7),
-    Entry("sensitivity", "What does a mixture density network depend on, and what does each setting cost?", minutes=6),
-    Entry("traffic", "At one flow, do cars drive freely or queue?", tables=("speedflow-lane2",), minutes=4),
-    Entry("geyser", "Will the next eruption of Old Faithful be short or long?", minutes=2),
-    Entry("taxi", "Where will a taxi go, and how is that drawn on a map?", tables=("nyc-taxi-yellow",), minutes=5),
-    Entry("rain", "How much rain, when a quarter of the days have none?", tables=("rain-innsbruck",), minutes=6),
+    Entry("densities", "How far from the truth, where the truth is known, does every model stay?", minutes=12),
+    Entry("sensitivity", "What does a mixture density network depend on, and what does each setting cost?", minutes=8),
+    Entry("traffic", "At one flow, do cars drive freely or queue?", tables=("speedflow-lane2",), minutes=5),
+    Entry("geyser", "Will the next eruption of Old Faithful be short or long?", minutes=3),
+    Entry("taxi", "Where will a taxi go, and how is that drawn on a map?", tables=("nyc-taxi-yellow",), minutes=6),
+    Entry("rain", "How much rain, when a quarter of the days have none?", tables=("rain-innsbruck",), minutes=7),
 )
 
 STUDIES: Mapping[str, Entry] = {entry.name: entry for entry in _ENTRIES}

@@ -67,7 +67,7 @@ def run(
     started = time.perf_counter()
     result: Result = importlib.import_module(asked.module).study(work)
     if folder is not None:
-        _write(folder, asked, result, work, time.perf_counter() - started)
+        _write(folder, asked, result, work, time.perf_counter() - started + work.seconds_before)
         if kept is not None and not keep_steps:
             shutil.rmtree(folder / "steps", ignore_errors=True)
     return result

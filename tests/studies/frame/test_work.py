@@ -68,6 +68,14 @@ def test_every_step_is_told(tmp_path):
     assert lines[1] == "x: one thing (done before)"
 
 
+def test_time_that_was_spent_before_an_interruption_counts(tmp_path):
+    Work("x", folder=tmp_path).step("one thing", counted()[0])
+    again = Work("x", folder=tmp_path)
+    assert again.seconds_before == 0.0
+    again.step("one thing", counted()[0])
+    assert again.seconds_before > 0.0
+
+
 def test_a_quick_look_has_fewer_repetitions():
     assert list(Work("x", random_state=3).seeds(2)) == [3, 4]
     assert list(Work("x", quick=True).seeds(5)) == [0]

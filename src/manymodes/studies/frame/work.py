@@ -50,6 +50,7 @@ class Work:
         self.random_state = random_state
         self.data = data
         self.measured: dict[str, dict[str, Any]] = {}  # what steps found, without their arrays
+        self.seconds_before = 0.0  # of steps that were done before
         self._folder = folder
         self._tell = tell
 
@@ -75,16 +76,23 @@ class Work:
         file = None if self._folder is None else self._folder / f"{_slug(key)}.npz"
         kept = None if file is None else _read(file, self._about(key))
         if kept is None:
-            started = time.perf_counter()
-            kept = dict(compute())
-            self._tell(f"{self.name}: {key} ({time.perf_counter() - started:.1f} s)")
-            if file is not None:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(file, _content(kept, self._about(key)))
+            record, seconds = self._computed(key, compute, file)
         else:
+            record, seconds = kept
+            self.seconds_before += seconds
             self._tell(f"{self.name}: {key} (done before)")
-        self.measured[key] = {name: value for name, value in kept.items() if not isinstance(value, np.ndarray)}
-        return kept
+        self.measured[key] = {name: value for name, value in record.items() if not isinstance(value, np.ndarray)}
+        return record
+
+    def _computed(self, key: str, compute: Callable[[], Record], file: Path | None) -> tuple[Record, float]:
+        started = time.perf_counter()
+        record = dict(compute())
+        seconds = time.perf_counter() - started
+        self._tell(f"{self.name}: {key} ({seconds:.1f} s)")
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, _content(record, self._about(key), seconds))
+        return record, seconds
 
     def _about(self, key: str) -> dict[str, Any]:
         """Return what a kept outcome must agree with to be taken."""
@@ -96,17 +104,17 @@ def _slug(key: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", key.lower()).strip("-")
 
 
-def _content(record: Record, about: Record) -> bytes:
+def _content(record: Record, about: Record, seconds: float) -> bytes:
     arrays: dict[str, Any] = {name: value for name, value in record.items() if isinstance(value, np.ndarray)}
     plain = {name: value for name, value in record.items() if name not in arrays}
-    arrays[_ABOUT] = np.array(json.dumps({"about": about, "plain": plain, "order": list(record)}))
+    arrays[_ABOUT] = np.array(json.dumps({"about": about, "plain": plain, "order": list(record), "seconds": seconds}))
     stream = io.BytesIO()
     np.savez_compressed(stream, **arrays)
     return stream.getvalue()
 
 
-def _read(file: Path, about: Record) -> dict[str, Any] | None:
-    """Return what a file keeps, or None where there is none, a damaged one, or one of other settings."""
+def _read(file: Path, about: Record) -> tuple[Record, float] | None:
+    """Return what a file keeps, and how long it took; None where there is none, a damaged one, or other settings."""
     if not file.is_file():
         return None
     try:
@@ -114,6 +122,8 @@ def _read(file: Path, about: Record) -> dict[str, Any] | None:
             head = json.loads(str(arrays[_ABOUT]))
             if head["about"] != about:
                 return None
-            return {name: head["plain"][name] if name in head["plain"] else arrays[name] for name in head["order"]}
+            plain, order = head["plain"], head["order"]
+            record = {name: plain[name] if name in plain else arrays[name] for name in order}
+            return record, float(head["seconds"])
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
