@@ -35,11 +35,14 @@ class Entry:
 
 _ENTRIES: tuple[Entry, ...] = (
     Entry(
-        "sinusoid", "One answer forward, several back: what does a plain network make of it, and a mixture?", minutes=12
+        "sinusoid", "One answer forward, several back: what does a plain network make of it, and a mixture?", minutes=7
     ),
     Entry("robot-arm", "Which angles put the hand of a robot at its goal: elbow up, or elbow down?", minutes=7),
     Entry(
-        "mnist", "Which digit is it, if a digit is a number, and what does a 4 look like?", tables=("mnist",), minutes=8
+        "mnist",
+        "Which digit is it, if a digit is a number, and what does a 4 look like?",
+        tables=("mnist",),
+        minutes=12,
     ),
     Entry(
         "tables",
