@@ -16,7 +16,7 @@ h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .5rem; } h2 { font-size: 
 p { max-width: 44rem; } figcaption, .caption, th { color: var(--soft); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .6rem .3rem 0; vertical-align: top; text-align: right; border-bottom: 1px solid var(--line); }
+th, td { padding: .3rem .5rem .3rem 0; vertical-align: top; text-align: right; border-bottom: 1px solid var(--line); }
 th { vertical-align: bottom; font-weight: 500; } th:first-child, td:first-child { text-align: left; }
 td:first-child { white-space: nowrap; }
 figure { margin: 1rem 0; } figcaption, .caption { font-size: .9rem; max-width: 44rem; }
