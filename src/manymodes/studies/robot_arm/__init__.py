@@ -18,6 +18,7 @@ from manymodes.studies.frame.result import Block, Cell, Result, Section, Table
 from manymodes.studies.frame.work import Record, Work
 from manymodes.studies.robot_arm import pictures as arm_pictures
 from manymodes.studies.robot_arm.answers import APART, N_CANDIDATES, NEAR, REFINED, RIGHT, draw, look
+from manymodes.training.randomness import isolated
 
 PUBLISHED = 0.0053  # root mean square distance, a mixture density network of Bishop (1994), section 6
 BEST_MEAN = 0.0585  # root mean square distance of the exact conditional mean, the best that least squares can do
@@ -75,10 +76,16 @@ def _n_rows(work: Work) -> int:
 # --- models ---
 
 
+def arm_regressor(*, random_state: int, **settings: Any) -> MDNRegressor:
+    """Return a regressor whose backbone begins with weights of its seed."""
+    with isolated(random_state):
+        backbone = MLP(2, (64, 64, 64))
+    return MDNRegressor(backbone=backbone, random_state=random_state, **settings)
+
+
 def _settings(work: Work, **own: Any) -> dict[str, Any]:
     """Return settings of all networks: many small steps on few rows without noise, and no decay of weights."""
     usual = {
-        "backbone": MLP(2, (64, 64, 64)),
         "n_members": 1,
         "n_components": 5,
         "covariance_type": "full",
@@ -94,17 +101,17 @@ def _settings(work: Work, **own: Any) -> dict[str, Any]:
 
 
 def _standard(work: Work) -> Models:
-    return models.standard(work, 2, **_settings(work))
+    return models.standard(work, 2, regressor=arm_regressor, **_settings(work))
 
 
 def _circular(work: Work) -> Models:
     settings = _settings(work, covariance_type="diag", family="von_mises")
-    return {CIRCULAR: lambda seed: MDNRegressor(**settings, random_state=seed)}
+    return {CIRCULAR: lambda seed: arm_regressor(**settings, random_state=seed)}
 
 
 def _three_links(work: Work) -> Models:
     settings = _settings(work, n_components=work.pick(20, 8), min_scale=0.02, max_epochs=work.pick(300, 10))
-    return {THREE: lambda seed: MDNRegressor(**settings, random_state=seed)}
+    return {THREE: lambda seed: arm_regressor(**settings, random_state=seed)}
 
 
 def _problem(work: Work, name: str, compared: Models, *, n_links: int = 2, kind: str = "central") -> Problem:
