@@ -45,7 +45,7 @@ class Found(NamedTuple):
 def modes_of(prediction: Prediction) -> Found:
     """Return the modes of predictions: all in one dimension; in several those that components climb to.
 
-    Ridges between components are left out there, because of a hundred components there are thousands.
+    Ridges between components are left out there: for a hundred components they take most of the time.
     """
     if prediction.event_shape == (1,):
         modes = prediction.modes()
