@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from manymodes import _checks, metrics
-from manymodes.distributions import DiagonalNormal, Incomplete, Mixture, SphericalNormal
+from manymodes.distributions import DiagonalNormal, Incomplete, JointDensity, Mixture, SphericalNormal
 from manymodes.metrics.targets import refuse_incomplete
 
 Objective = Callable[[Mixture, Any, Tensor | None], Tensor]  # of targets that are tensors, and maybe Incomplete
@@ -28,7 +28,7 @@ _DRAWS = 20  # of each prediction and step: four of each component where there a
 _TERM = re.compile(r"\s*(?P<weight>-?\d*\.?\d+(?:[eE][+-]?\d+)?)(?:\s*\*\s*|\s+)(?P<name>\w+)\s*")
 
 
-def nll(distribution: Mixture, y: Tensor | Incomplete, weight: Tensor | None = None) -> Tensor:
+def nll(distribution: JointDensity, y: Tensor | Incomplete, weight: Tensor | None = None) -> Tensor:
     """Mean negative log-likelihood of the joint density, in nats.
 
     Args:
@@ -73,6 +73,7 @@ def ngem(distribution: Mixture, y: Tensor, weight: Tensor | None = None) -> Tens
         arXiv 2602.10602.
     """
     refuse_incomplete("ngem", y, instead="nll")
+    _checks.instance("distribution", distribution, Mixture, " for ngem")
     if not isinstance(distribution.components, (DiagonalNormal, SphericalNormal)):
         raise TypeError(
             "ngem needs normal components without correlation, DiagonalNormal or SphericalNormal; "
@@ -121,7 +122,7 @@ def crps(distribution: Mixture, y: Tensor, weight: Tensor | None = None) -> Tens
     return _mean(metrics.crps(distribution, y), weight)
 
 
-def energy(distribution: Mixture, y: Tensor, weight: Tensor | None = None) -> Tensor:
+def energy(distribution: JointDensity, y: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean energy score: the CRPS of the joint density; the same where there is one target dimension.
 
     Where a gradient is taken, a few samples are drawn afresh at each call, seeded from torch's global generator, which

@@ -88,7 +88,7 @@ def test_a_loss_reaches_every_parameter_of_the_head_and_is_finite(case):
     head(torch.randn(len(y), IN, generator=generator())).log_prob(y).mean().neg().backward()
     for gradient in (head.linear.weight.grad, head.linear.bias.grad):
         assert gradient.isfinite().all()
-        _, parts = head._split(gradient.movedim(0, -1))
+        _, parts = head._layout.split(gradient.movedim(0, -1))
         assert all((part != 0).any() for part in parts.values())
 
 

@@ -170,7 +170,7 @@ def test_inputs_that_are_no_table_of_numbers_reach_the_backbone_as_they_are():
     assert network.input_scaling.loc.dim() == 0
 
 
-@pytest.mark.parametrize("shape", [(7, 3), (7, 5), (2, 7, 4)])
+@pytest.mark.parametrize("shape", [(7, 3), (7, 5)])
 def test_inputs_of_another_shape_than_fitted_are_refused_not_left_unscaled(shape):
     network, (x, y) = make(), data()
     network.initialise(x, y, generator())
@@ -191,7 +191,7 @@ def test_integers_are_scaled_like_the_numbers_that_they_are():
 def test_parts_of_the_wrong_kind_are_refused():
     with pytest.raises(TypeError, match=r"^backbone must be a Module; got str\.$"):
         MixtureDensityNetwork("resnet", MixtureHead(1, target_dim=1, n_components=1))
-    with pytest.raises(TypeError, match=r"^head must be a MixtureHead; got Linear\.$"):
+    with pytest.raises(TypeError, match=r"^head must be a Head, say a MixtureHead; got Linear\.$"):
         MixtureDensityNetwork(nn.Identity(), nn.Linear(1, 1))
     with pytest.raises(TypeError, match=r"^x must be a Tensor; got list\.$"):
         make()([[1.0, 2.0, 3.0, 4.0]])
@@ -556,7 +556,7 @@ def moments_error(rows, lower) -> float:
         ),
         (
             Incomplete(torch.zeros(200), torch.zeros(200)),
-            "y in data must have shape (N, D), also for D = 1; got (200,).",
+            "y in data must have shape (N, D), also for D = 1, or (N, T, D) with a target at every step; got (200,).",
         ),
         (Incomplete(torch.zeros(9, 1), torch.zeros(9, 1)), "x and y must have the same number of rows; got 200 and 9."),
     ],

@@ -24,7 +24,7 @@ from manymodes.distributions import (
     VonMises,
     given,
 )
-from manymodes.nn import MLP, MixtureDensityNetwork, MixtureHead
+from manymodes.nn import MLP, AutoregressiveHead, MixtureDensityNetwork, MixtureHead
 from manymodes.training import History
 from manymodes.training.findings import Findings, examine
 from manymodes.training.rows.data import Rows, Split
@@ -136,6 +136,26 @@ def test_the_rows_that_most_members_find_at_the_floor_are_named_by_their_place_i
     y = targets(-0.5, scale=0.1)
     y[[150, 299]] = 0.25  # the first member does not train on row 299
     assert examine(network, parts(y, 3)).floor_rows == (150, 299)
+
+
+@pytest.mark.parametrize("n_members", [None, 3])
+def test_each_target_of_an_autoregressive_density_has_a_mixture_of_its_own(n_members):
+    head = AutoregressiveHead(1, target_dim=2, n_components=2, n_members=n_members, min_scale=[1e-3, 0.1])
+    # Logits, locations, and scales above their floors.
+    raw = torch.tensor([[0.0, 0, -1, 1, 0.2, 0.2], [0, -20, 0.5, 9, 1e-5, 0.2]])
+    raw[:, 4:] = raw[:, 4:].expm1().log()
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.zero_()
+        head.linear.bias[..., -12:] = raw.flatten()
+    network = MixtureDensityNetwork(Nothing(n_members), head).eval()
+    y = torch.cat([targets(-1.0, 1.0), torch.full((N, 1), 0.5)], -1)
+    found = examine(network, parts(y, n_members))
+    assert found.n_components == 2
+    assert found.dead_components == 0.5  # one of the second target
+    assert found.duplicate_components == 0
+    assert found.floor_share == 1.0  # the second target's scale is at its floor in every row
+    assert found.train_score is not None
 
 
 def test_of_many_rows_some_are_looked_at():

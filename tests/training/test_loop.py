@@ -281,7 +281,11 @@ def test_a_handful_of_rows_can_be_fitted(n):
 @pytest.mark.parametrize(
     ("changes", "kind", "sentence"),
     [
-        (lambda x, y: (x, y[:, 0]), InputError, "y in data must have shape (N, D), also for D = 1; got (200,)."),
+        (
+            lambda x, y: (x, y[:, 0]),
+            InputError,
+            "y in data must have shape (N, D), also for D = 1, or (N, T, D) with a target at every step; got (200,).",
+        ),
         (lambda x, y: (x, y[:9]), InputError, "x and y must have the same number of rows; got 200 and 9."),
         (
             lambda x, y: (x, y.repeat(1, 2)),

@@ -4,9 +4,11 @@ Shapes use one alphabet: N examples, K components, D target dimensions, S sample
 ``batch_shape`` (N,) and ``event_shape`` (D,); its components have ``batch_shape`` (N, K).
 """
 
+from manymodes.distributions.autoregressive import Autoregressive
 from manymodes.distributions.blueprints import Blueprint, given
 from manymodes.distributions.component import Component, Factorised
 from manymodes.distributions.concatenation import Concatenation
+from manymodes.distributions.conditionals import Conditionals
 from manymodes.distributions.declared import Declared, Parameter
 from manymodes.distributions.families import (
     COVARIANCE_TYPES,
@@ -34,9 +36,11 @@ from manymodes.distributions.information import (
     kl_divergence,
     mutual_information,
 )
+from manymodes.distributions.joint_density import JointDensity
 from manymodes.distributions.medoid import medoid
 from manymodes.distributions.mixture import Mixture
 from manymodes.distributions.pit_map import PITMap
+from manymodes.distributions.pooled import Pooled
 from manymodes.distributions.prediction import Prediction
 from manymodes.distributions.product import Product
 from manymodes.distributions.recalibrated import Recalibrated
@@ -50,10 +54,12 @@ from manymodes.distributions.uncertainty import UncertaintySplit, split_uncertai
 __all__ = [
     "COVARIANCE_TYPES",
     "Atoms",
+    "Autoregressive",
     "Beta",
     "Blueprint",
     "Component",
     "Concatenation",
+    "Conditionals",
     "Declared",
     "DiagonalNormal",
     "Estimate",
@@ -61,6 +67,7 @@ __all__ = [
     "FullNormal",
     "Gamma",
     "Incomplete",
+    "JointDensity",
     "Laplace",
     "Log",
     "LogNormal",
@@ -75,6 +82,7 @@ __all__ = [
     "Parameter",
     "PointMass",
     "Poisson",
+    "Pooled",
     "Prediction",
     "Product",
     "Recalibrated",

@@ -172,11 +172,7 @@ class Mixture(Prediction, MixtureSameFamily):
         Raises:
             ValueError: A factor that is not > 0.
         """
-        for name, value in (("shift", shift), ("scale", scale)):
-            if torch.as_tensor(value).dim():
-                _checks.matches_shape(name, torch.as_tensor(value).shape, tuple(self.event_shape), "or be a number")
-        if not bool((torch.as_tensor(scale, dtype=torch.float64) > 0).all()):
-            raise _checks.InputError(f"scale must be > 0 in every dimension; got {scale}.")
+        self.check_affine(shift, scale)
         return self.with_components(self.components.affine(shift, scale))
 
     def marginal(self, dims: int | list[int]) -> Mixture:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, Self
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
-from torch.types import _size
 
-from manymodes import _checks
 from manymodes.distributions.caching import cached
-from manymodes.distributions.incomplete import Incomplete
+from manymodes.distributions.component import Kind
+from manymodes.distributions.joint_density import JointDensity
 from manymodes.distributions.modes import find_modes
 from manymodes.distributions.per_dimension import PerDimension
-from manymodes.distributions.randomness import default_generator
 from manymodes.distributions.ranks import find_ranks
 from manymodes.distributions.results import Modes
 
 
-class Prediction(PerDimension, Distribution):
+class Prediction(JointDensity, PerDimension):
     """A distribution of targets for every row: ``batch_shape`` (N,), ``event_shape`` (D,). Abstract.
 
     All that follows takes one: metrics, calibration, decisions, plots. Beside what ``PerDimension`` says of each target
@@ -58,26 +54,6 @@ class Prediction(PerDimension, Distribution):
     def _modes(self) -> Modes:
         return find_modes(self.logits, self.components)
 
-    def highest_density_level(
-        self, level: float = 0.9, *, n_samples: int = 10_000, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Return the log-density on the border of the joint highest-density region, (N,), estimated from samples.
-
-        A target belongs to the region where ``log_prob`` is at least that. The region holds ``level`` up to a standard
-        error of sqrt(level * (1 - level) / n_samples).
-
-        Args:
-            level: Probability in (0, 1).
-            n_samples: Samples of each prediction.
-            generator: Source of randomness; None takes a fixed seed.
-        """
-        _checks.number_between("level", level, 0.0, 1.0)
-        _checks.integer_at_least("n_samples", n_samples, 1)
-        generator = default_generator(generator, self.logits.device)
-        with torch.no_grad():
-            heights = self.log_prob(self.sample((n_samples,), generator=generator))
-            return heights.sort(0).values[min(int((1 - level) * n_samples), n_samples - 1)]
-
     def highest_density_rank(
         self, y: Tensor, *, n_samples: int = 10_000, generator: torch.Generator | None = None
     ) -> Tensor:
@@ -100,32 +76,25 @@ class Prediction(PerDimension, Distribution):
 
     # --- density and samples ---
 
-    @abstractmethod
-    def log_prob(self, value: Tensor | Incomplete) -> Tensor:
-        """Return log p(y) in nats, (S..., N), for targets ``value`` of shape (S..., N, D)."""
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Kind of each target dimension: ``"real"``, ``"angle"``, ``"count"`` or ``"atom"``."""
+        return self.components.kinds
 
-    @abstractmethod
-    def sample(self, sample_shape: _size = (), *, generator: torch.Generator | None = None) -> Tensor:
-        """Return samples, (S..., N, D)."""
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the parameters."""
+        return self.logits.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.logits.device
 
     @property
     def has_density(self) -> bool:
         """Whether every target dimension has a density, and none lies on integers or atoms."""
         return all(kind in ("real", "angle") for group in self.components.groups for kind in group.kinds)
-
-    def check_target(self, value: Any) -> Any:
-        """Return targets as floating-point numbers, or refuse what does not fit, see the class's description."""
-        if not isinstance(value, Incomplete):
-            _checks.instance("y", value, Tensor, ", see torch.as_tensor")
-        expected = self.batch_shape + self.event_shape
-        _checks.ends_with_shape("y", value.shape, expected, "to match batch_shape + event_shape")
-        if self._validate_args and isinstance(value, Tensor) and bool(value.isnan().any()):
-            raise _checks.InputError(
-                "y must not hold NaN; drop the rows with missing targets, or use Incomplete.missing."
-            )
-        if isinstance(value, Tensor) and not value.is_floating_point():
-            return value.to(self.logits.dtype)
-        return value
 
     # --- distributions made from this one ---
 
@@ -136,11 +105,3 @@ class Prediction(PerDimension, Distribution):
     @abstractmethod
     def conditional(self, dims: int | list[int], value: Tensor) -> Prediction:
         """Return the distribution of the other target dimensions, in their order, given some."""
-
-    @abstractmethod
-    def to(self, where: torch.dtype | torch.device | str) -> Self:
-        """Return the same prediction in another precision, say ``torch.float64``, or on another device."""
-
-    @abstractmethod
-    def __getitem__(self, index: Any) -> Self:
-        """Return the predictions of some rows: whatever indexes a tensor of ``batch_shape``."""

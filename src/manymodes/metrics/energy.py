@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 from torch.distributions import Categorical
 
 from manymodes import _checks
-from manymodes.distributions import Component, DiagonalNormal, Mixture, Normal, Prediction, SphericalNormal
+from manymodes.distributions import (
+    Component,
+    DiagonalNormal,
+    JointDensity,
+    Mixture,
+    Normal,
+    Prediction,
+    SphericalNormal,
+)
 from manymodes.distributions.randomness import default_generator
+from manymodes.distributions.sampled import SampledDensity
 from manymodes.metrics.scores import crps
 from manymodes.metrics.targets import exact_target
 
@@ -16,7 +27,7 @@ _ROUND = 2**22  # numbers drawn at a time, so that memory does not grow with the
 
 
 def energy_score(
-    distribution: Prediction, y: Tensor, *, n_samples: int = 200, generator: torch.Generator | None = None
+    distribution: JointDensity, y: Tensor, *, n_samples: int = 200, generator: torch.Generator | None = None
 ) -> Tensor:
     r"""Energy score of each target: the CRPS of the joint density, with Euclidean distances.
 
@@ -32,6 +43,7 @@ def energy_score(
     Where the prediction carries gradients, each component gives the same share of the samples, at least two, which
     count with its weight. Gradients in weights then do not depend on which component a sample came from, and those in
     components not on the density in between, as with ``Mixture.rsample``: they are unbiased, too, and far less noisy.
+    Autoregressive densities have no such shares; their gradient goes along the samples.
 
     Args:
         distribution: Predictions with ``batch_shape`` (N,) and ``event_shape`` (D,).
@@ -50,11 +62,11 @@ def energy_score(
         Gneiting and Raftery (2007), Strictly proper scoring rules, prediction, and estimation, J. Am. Stat. Assoc.
         102, section 4.3.
     """
-    y = exact_target("energy_score", distribution, y)
+    y = exact_target("energy_score", distribution, y, joint=True)
     n_samples = _checks.integer_at_least("n_samples", n_samples, 2)
-    if "angle" in distribution.components.kinds:
+    if "angle" in distribution.kinds:
         raise _checks.InputError("energy_score needs targets on a line; got an angle. Take log_score.")
-    if isinstance(distribution.components, Normal) and distribution.event_shape == (1,):
+    if isinstance(distribution, Prediction) and _has_closed_form(distribution):
         return crps(distribution, y)
     generator = default_generator(generator, y.device)
     estimate = _with_gradient if _carries_gradient(distribution, y) else _without_gradient
@@ -64,27 +76,42 @@ def energy_score(
     return torch.stack(rounds).sum(0)
 
 
-def _carries_gradient(distribution: Prediction, y: Tensor) -> bool:
+def _has_closed_form(distribution: Prediction) -> bool:
+    return isinstance(distribution.components, Normal) and distribution.event_shape == (1,)
+
+
+def _carries_gradient(distribution: JointDensity, y: Tensor) -> bool:
     carries = distribution.log_prob(y.detach()).requires_grad  # it depends on every parameter
     if carries and not distribution.has_density:
         raise _checks.InputError(
             "energy_score has no gradient for counts and atoms; take log_score, or score under torch.no_grad()."
         )
-    if carries and not isinstance(distribution, Mixture) and distribution.event_shape[0] > 1:
+    if carries and not isinstance(distribution, (Mixture, SampledDensity)) and distribution.event_shape[0] > 1:
         raise _checks.InputError(
             "energy_score has no gradient for recalibrated densities of several dimensions; use torch.no_grad()."
         )
     return carries
 
 
-def _without_gradient(distribution: Prediction, y: Tensor, n_samples: int, generator: torch.Generator) -> Tensor:
-    samples = distribution.sample((n_samples,), generator=generator).movedim(0, -2)  # (N, S, D)
+def _without_gradient(distribution: JointDensity, y: Tensor, n_samples: int, generator: torch.Generator) -> Tensor:
+    return _of_samples(distribution.sample((n_samples,), generator=generator), y)
+
+
+def _of_samples(samples: Tensor, y: Tensor) -> Tensor:
+    """Return the estimate from samples, (S, N, D), each paired with the next."""
+    samples = samples.movedim(0, -2)  # (N, S, D)
     near = _length(samples - y.unsqueeze(-2)).mean(-1)
     apart = _length(samples - samples.roll(1, -2)).mean(-1)
     return near - 0.5 * apart
 
 
-def _with_gradient(distribution: Prediction, y: Tensor, n_samples: int, generator: torch.Generator) -> Tensor:
+def _with_gradient(distribution: JointDensity, y: Tensor, n_samples: int, generator: torch.Generator) -> Tensor:
+    if isinstance(distribution, SampledDensity):
+        return _of_samples(distribution.rsample((n_samples,), generator=generator), y)
+    return _by_component(cast(Prediction, distribution), y, n_samples, generator)
+
+
+def _by_component(distribution: Prediction, y: Tensor, n_samples: int, generator: torch.Generator) -> Tensor:
     size = max(-(-n_samples // distribution.components.batch_shape[-1]), 2)
     groups = [_component_samples(group, size, generator) for group in distribution.components.groups]
     samples = torch.cat(groups, -2).movedim(0, -2)  # (N, K, S, D)

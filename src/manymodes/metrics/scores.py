@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from manymodes import _checks
-from manymodes.distributions import Incomplete, Normal, Prediction
+from manymodes.distributions import Incomplete, JointDensity, Normal, Prediction
 from manymodes.metrics.cdf_distance import Weighing, Weight, squared_distance
 from manymodes.metrics.normal_crps import normal_crps
 from manymodes.metrics.targets import exact_target
 
 
-def log_score(distribution: Prediction, y: Tensor | Incomplete) -> Tensor:
+def log_score(distribution: JointDensity, y: Tensor | Incomplete) -> Tensor:
     r"""Logarithmic score of each target, the negative log-likelihood.
 
     .. math:: \mathrm{LogS}(p, y) = -\log p(y)
@@ -33,7 +33,7 @@ def log_score(distribution: Prediction, y: Tensor | Incomplete) -> Tensor:
     References:
         Good (1952), Rational decisions, J. R. Stat. Soc. B 14.
     """
-    _checks.instance("distribution", distribution, Prediction)
+    _checks.instance("distribution", distribution, JointDensity)
     return -distribution.log_prob(y)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from manymodes import _checks
-from manymodes.distributions import Component, Normal, Prediction
+from manymodes.distributions import Component, JointDensity, Normal, Prediction
 from manymodes.distributions.families.normal import IndependentNormal
 from manymodes.distributions.randomness import default_generator
 from manymodes.distributions.special import evaluate
@@ -23,7 +23,7 @@ _ROUND = 2**22  # numbers drawn at a time
 
 @torch.no_grad()
 def variogram_score(
-    distribution: Prediction,
+    distribution: JointDensity,
     y: Tensor,
     p: float = 0.5,
     *,
@@ -62,14 +62,14 @@ def variogram_score(
         quantities, Monthly Weather Review 143; the moments of normals: Winkelbauer (2012), Moments and absolute
         moments of the normal distribution, arXiv 1209.4340, eq. 17.
     """
-    y = exact_target("variogram_score", distribution, y, on_a_line=True)
+    y = exact_target("variogram_score", distribution, y, on_a_line=True, joint=True)
     p = _checks.number_between("p", p, 0.0, 2.0, including=(2.0,))
     n_samples = _checks.integer_at_least("n_samples", n_samples, 2)
     target_dim = distribution.event_shape[0]
     if target_dim < 2:
         raise _checks.InputError("distribution must have at least 2 target dimensions for variogram_score; got 1.")
     pair_weights = _pair_weights(weights, target_dim, y)
-    if isinstance(distribution.components, Normal):
+    if isinstance(distribution, Prediction) and isinstance(distribution.components, Normal):
         return _exact(distribution, y.double(), p, pair_weights).to(y.dtype)
     return _estimated(distribution, y, p, pair_weights, n_samples, generator)
 
@@ -121,7 +121,7 @@ def _absolute_moment(mean: Tensor, scale: Tensor, p: float) -> Tensor:
 
 
 def _estimated(
-    distribution: Prediction,
+    distribution: JointDensity,
     y: Tensor,
     p: float,
     pairs: dict[tuple[int, int], float],
@@ -141,7 +141,7 @@ def _halves(n_samples: int) -> tuple[int, int]:
 
 
 def _mean_gaps(
-    distribution: Prediction, pairs: list[tuple[int, int]], p: float, n_samples: int, generator: torch.Generator
+    distribution: JointDensity, pairs: list[tuple[int, int]], p: float, n_samples: int, generator: torch.Generator
 ) -> Tensor:
     """Return averages of |Y_i - Y_j|^p over samples, (pairs, N), some samples at a time."""
     total = torch.zeros(len(pairs), *distribution.batch_shape, device=generator.device)

@@ -28,6 +28,8 @@ class MLP(nn.Module):
         ValueError: A size below 1, no layers, or dropout outside [0, 1).
     """
 
+    feature_axis = -1
+
     def __init__(
         self,
         in_features: int,
@@ -82,6 +84,11 @@ class Dropout(nn.Module):
         with torch.device("cpu"):
             self.register_buffer("left_out", torch.zeros((), dtype=torch.uint8), persistent=False)
         self.fade(1.0)
+
+    @classmethod
+    def of(cls, share: float) -> nn.Module:
+        """Return dropout of a share, or a module that changes nothing for a share of 0."""
+        return cls(share) if share else nn.Identity()
 
     def fade(self, level: float) -> None:
         """Leave out so much of the share from now on, from 0 to 1."""

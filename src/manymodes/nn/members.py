@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -11,7 +12,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from manymodes import _checks
-from manymodes.nn.inputs import Inputs
+from manymodes.nn.inputs import Inputs, mapped
+from manymodes.nn.steps import feature_axis
+
+_NOT_MAPPED = (nn.RNNBase, nn.MultiheadAttention)
 
 
 class MemberLinear(nn.Module):
@@ -33,8 +37,9 @@ class MemberLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(n_members, out_features).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return every member's map of its own rows."""
-        return torch.baddbmm(self.bias.unsqueeze(-2), x, self.weight)
+        """Return every member's map of its own rows, which may have further axes, (M, ..., in_features)."""
+        rows = torch.baddbmm(self.bias.unsqueeze(-2), x.flatten(1, -2), self.weight)
+        return rows.reshape(*x.shape[:-1], self.out_features)
 
     def extra_repr(self) -> str:
         """Return the sizes, as ``nn.Linear`` does."""
@@ -52,10 +57,11 @@ class Members(nn.Module):
     """M copies of any module, run side by side, (M, N, ...) -> (M, N, out).
 
     The copies start alike, as a pre-trained module must; what differs between the members of a network is the head,
-    the rows and their order. Dropout is drawn for each of them.
+    the rows and their order. Dropout is drawn for each of them. Recurrent layers and attention, which
+    ``torch.func.vmap`` refuses or slows down, run one member after another.
 
     Args:
-        module: A module without running statistics and without recurrent layers, which ``torch.func.vmap`` refuses.
+        module: A module without running statistics.
         n_members: Number of copies, M.
 
     Raises:
@@ -82,6 +88,8 @@ class Members(nn.Module):
         for name, value in buffers.items():
             self.register_buffer(name.replace(".", "/"), value, persistent=name in saved)
         self._template = [copy.deepcopy(module).to("meta")]  # in a list: its parameters are not this module's
+        self._in_turn = any(isinstance(part, _NOT_MAPPED) for part in module.modules())
+        self.feature_axis = feature_axis(module)
 
     def forward(self, x: Inputs) -> Tensor:
         """Return what every member makes of its own rows, (M, N, ...)."""
@@ -91,5 +99,10 @@ class Members(nn.Module):
         def one(values: dict[str, Tensor], rows: Inputs) -> Any:
             return functional_call(template, values, (rows,))
 
+        if self._in_turn:
+            each = range(self.n_members)
+            return torch.stack(
+                [one({name: value[m] for name, value in state.items()}, mapped(x, itemgetter(m))) for m in each]
+            )
         features: Tensor = vmap(one, randomness="different")(state, x)
         return features

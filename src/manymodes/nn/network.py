@@ -8,25 +8,32 @@ from typing import Any, Self, overload
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from manymodes import _checks
 from manymodes.distributions import Incomplete, Mixture
 from manymodes.distributions.blueprints import Units
 from manymodes.nn.embeddings import TableEmbedding
+from manymodes.nn.head import Head
 from manymodes.nn.heads import MixtureHead
 from manymodes.nn.inputs import Inputs, mapped, parts_of, precision
 from manymodes.nn.retrieval import Retrieval
-from manymodes.nn.scaling import PartScaling, Standardizer, TableScaling, is_table
+from manymodes.nn.scaling import PartScaling, Standardizer, TableScaling, standardised
+from manymodes.nn.steps import as_inputs, columns, feature_axis, packed_places
 
 
 class MixtureDensityNetwork(nn.Module):
     """Maps x to a mixture over y, in the user's units of both (Bishop 1994).
 
     Inside, inputs and targets are standardised by buffers that ``initialise`` sets; the returned density carries
-    the exact Jacobian. Only tables are scaled: inputs that ``initialise`` saw in another shape than (N, F), or as
-    integers (tokens), reach the backbone as they are. Several inputs come as a dict of tensors, each of which is
-    treated likewise, and the backbone takes the dict. The answer has the precision of the question: float64 inputs
-    give a float64 distribution.
+    the exact Jacobian. Tables are scaled, (N, F), and inputs of more axes where the backbone's ``feature_axis`` says
+    which of them holds features, as those of this package do; others, and integers (tokens), reach the backbone as they
+    are. Several inputs come as a dict of tensors, each of which is treated likewise, and the backbone takes the dict.
+    The answer has the precision of the question: float64 inputs give a float64 distribution.
+
+    A backbone that returns features at every step, (N, T, F), makes a mixture at every step, ``batch_shape`` (N, T);
+    its targets are (N, T, D). For a ``PackedSequence`` the prediction has those steps only that are real, in the order
+    of its ``data``.
 
     Modules of the backbone all of whose parameters are frozen (``requires_grad`` False) stay in evaluation mode while
     training, so that the running statistics of a pre-trained part stay as they are, too.
@@ -36,13 +43,15 @@ class MixtureDensityNetwork(nn.Module):
     the same weight (Lakshminarayanan, Pritzel and Blundell 2017). ``members`` keeps them apart.
 
     Args:
-        backbone: Maps inputs, (N, ...), to features, (N, ``head.in_features``).
-        head: Maps features to a mixture.
+        backbone: Maps inputs, (N, ...), to features, (N, ``head.in_features``), or such at every step.
+        head: Maps features to a mixture. Another ``Head`` may return another density of the targets, say an
+            ``Autoregressive``, which then stands wherever a mixture is spoken of here.
         input_scaling: How tables are scaled; None standardises each column.
         retrieval: Memory of training rows whose targets become components, too; None for none.
 
     Raises:
-        TypeError: A backbone that is no ``nn.Module``, or a head that is no ``MixtureHead``.
+        TypeError: A backbone that is no ``nn.Module``, or a head that is no ``Head``; a retrieval beside a head
+            that is no ``MixtureHead``.
 
     Example:
         >>> network = MixtureDensityNetwork(nn.Linear(3, 8), MixtureHead(8, target_dim=2, n_components=5))
@@ -53,14 +62,16 @@ class MixtureDensityNetwork(nn.Module):
     def __init__(
         self,
         backbone: nn.Module,
-        head: MixtureHead,
+        head: Head,
         *,
         input_scaling: Standardizer | TableScaling | PartScaling | None = None,
         retrieval: Retrieval | None = None,
     ) -> None:
         super().__init__()
         _checks.instance("backbone", backbone, nn.Module)
-        _checks.instance("head", head, MixtureHead)
+        _checks.instance("head", head, Head, ", say a MixtureHead")
+        if retrieval is not None:
+            _checks.instance("head", head, MixtureHead, " beside a retrieval")
         self.backbone = backbone
         self.head = head
         self.retrieval = retrieval
@@ -69,33 +80,42 @@ class MixtureDensityNetwork(nn.Module):
         )
         self.target_scaling = Standardizer()
 
-    def forward(self, x: Inputs) -> Mixture:
+    def forward(self, x: Inputs | PackedSequence) -> Mixture:
         """Return p(y | x) for inputs (N, ...), in the user's units; members are pooled."""
         mixture = self.members(x)
         return mixture if self.n_members is None else mixture.pooled(0)
 
-    def members(self, x: Inputs) -> Mixture:
+    def members(self, x: Inputs | PackedSequence) -> Mixture:
         """Return each member's p(y | x) for inputs (N, ...), ``batch_shape`` (M, N), in the user's units.
 
         Without members it is the prediction itself, ``batch_shape`` (N,).
         """
+        if isinstance(x, PackedSequence):
+            whole = self.members(as_inputs(x))
+            has_steps = len(whole.batch_shape) == (2 if self.n_members is None else 3)
+            return whole[(..., *packed_places(x))] if has_steps else whole
         scaled_input, n_members = self.scale_input(x), self.n_members
         if n_members is not None:
             scaled_input = mapped(scaled_input, lambda part: part.expand(n_members, *part.shape))
         dtype = precision(x, self.dtype)
         scaled = self.scaled_distribution(scaled_input).to(dtype)
         shift, scale = (value.to(dtype) for value in (self.target_scaling.loc, self.target_scaling.scale))
-        components = scaled.components.affine(shift, scale)
-        return scaled.with_components(self.head.family.settled(components))
+        unscaled: Mixture = self.head.unscaled(scaled, shift, scale)
+        return unscaled
 
-    def scaled_distribution(self, x_scaled: Inputs, place: Tensor | None = None) -> Mixture:
+    def scaled_distribution(
+        self, x_scaled: Inputs, place: Tensor | None = None, *, steps_as_rows: bool = False
+    ) -> Mixture:
         """Return the density of scaled targets for scaled inputs, (M, N, ...) with members; training works on these.
 
         Args:
             x_scaled: Inputs as ``scale_input`` returns them.
             place: Numbers of the rows among those that a retrieval remembers, which are left out for themselves.
+            steps_as_rows: Whether every step of a row counts as a row, ``batch_shape`` (N T,).
         """
         features = self.backbone(x_scaled)
+        if steps_as_rows:
+            features = features.flatten(0 if self.n_members is None else 1, -2)
         mixture: Mixture = self.head(features, self.units)
         return mixture if self.retrieval is None else self.retrieval(features, mixture, place)
 
@@ -122,14 +142,13 @@ class MixtureDensityNetwork(nn.Module):
     def scale_input(self, x: Inputs) -> Any:
         """Return inputs as the backbone takes them, in the network's precision."""
         parts_of(x)
-        scaling = self.input_scaling
+        scaling, axis = self.input_scaling, feature_axis(self.backbone)
         if isinstance(scaling, PartScaling):
             x = scaling(x)
-        elif isinstance(x, Mapping):
+        elif isinstance(x, Mapping) and scaling.n_features is not None:
             raise _checks.InputError("x must be one tensor, as the network was fitted with; got a mapping.")
-        elif scaling.n_features is not None:
-            _checks.matches_shape("x", x.shape, ("N", scaling.n_features), "as the network was fitted with")
-            x = scaling(x)
+        elif isinstance(x, Tensor):
+            x = standardised("x", x, scaling, axis)
         return mapped(x, lambda part: part.to(self.dtype) if part.is_floating_point() else part)
 
     def train(self, mode: bool = True) -> Self:
@@ -158,11 +177,14 @@ class MixtureDensityNetwork(nn.Module):
     def initialise(self, x: Inputs, y: Tensor | Incomplete, generator: torch.Generator) -> None:
         """Learn the scaling from training rows, (N, ...) and (N, D), and spread the initial locations over y.
 
+        Of sequences y may hold the targets of all steps, (N T, D), or of those that are real.
+
         Raises:
             ValueError: Targets of another shape, or outside the support of the head's family.
         """
         self.check_target(y)
-        points = y.points() if isinstance(y, Incomplete) else y
+        rows = y.map(lambda end: end.flatten(0, -2)) if isinstance(y, Incomplete) else y.flatten(0, -2)
+        points = rows.points() if isinstance(rows, Incomplete) else rows
         self._learn_inputs(x)
         self.target_scaling.learn(points, self.head.family.scalings(self.head.target_dim))
         self.head.spread(self._scaled(points.to(self.device)), generator, self.units)
@@ -170,20 +192,24 @@ class MixtureDensityNetwork(nn.Module):
     def _learn_inputs(self, x: Inputs) -> None:
         if isinstance(x, Mapping):
             if not isinstance(self.input_scaling, PartScaling):
-                self.input_scaling = PartScaling(x).to(self.device)
+                self.input_scaling = PartScaling(x, feature_axis(self.backbone)).to(self.device)
             self.input_scaling.learn(x)
-        elif is_table(x) and not isinstance(self.input_scaling, PartScaling):
-            self.input_scaling.learn(x)
+        elif not isinstance(self.input_scaling, PartScaling):
+            rows = columns(x, feature_axis(self.backbone))
+            if rows is None:
+                return
+            self.input_scaling.learn(rows)
             for module in self.backbone.modules():
                 if isinstance(module, TableEmbedding):
                     module.learn(self.scale_input(x))
 
     def check_target(self, y: Tensor | Incomplete, name: str = "y") -> None:
-        """Refuse targets that are not (N, D), or that lie outside the support of the head's family."""
+        """Refuse targets that are not (N, D), or (N, T, D), or that lie outside the support of the head's family."""
         if not isinstance(y, Incomplete):
             _checks.instance(name, y, Tensor)
         target_dim = self.head.target_dim
-        _checks.matches_shape(name, y.shape, ("N", target_dim), f"to match the head's target_dim={target_dim}")
+        steps = ["T"] * (y.dim() - 2)
+        _checks.matches_shape(name, y.shape, ("N", *steps, target_dim), f"to match the head's target_dim={target_dim}")
         self.head.support().check(y, name)
 
     @property

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from manymodes import _checks
 from manymodes.distributions.constraints import Scaling
+from manymodes.nn.steps import STEPS, columns, real_steps
 
 
 class Standardizer(nn.Module):
@@ -161,33 +162,31 @@ class TableScaling(nn.Module):
 
 
 class PartScaling(nn.Module):
-    """Scales several inputs by name: tables are standardised, anything else stays as it is.
+    """Scales several inputs by name: tables and steps are standardised, anything else stays as it is.
 
     Args:
         names: Names of the inputs.
+        axis: Which axis of inputs of more than two holds features, which are standardised, too; None for no such axis.
     """
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], axis: int | None = None) -> None:
         super().__init__()
+        self._axis = axis
         self.parts = nn.ModuleDict({name: Standardizer(constant_scale=math.inf) for name in sorted(names)})
 
     def learn(self, x: Mapping[str, Tensor]) -> None:
-        """Take the mean and standard deviation of each column of the parts that are tables, (N, F)."""
-        for name, part in self._matched(x).items():
-            if is_table(part):
-                self._of(name).learn(part)
+        """Take the mean and standard deviation of each column of the parts that have any; padded steps do not count."""
+        real = real_steps(self._matched(x))
+        for name, part in x.items():
+            rows = columns(part, self._axis)
+            if rows is not None:
+                self._of(name).learn(rows[real.flatten()] if name == STEPS and real is not None else rows)
 
     def forward(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the inputs, scaled, in their order."""
         scaled = {}
         for name, part in self._matched(x).items():
-            own = self._of(name)
-            if own.n_features is not None:
-                _checks.matches_shape(
-                    f"x[{name!r}]", part.shape, ("N", own.n_features), "as the network was fitted with"
-                )
-                part = own(part)
-            scaled[name] = part
+            scaled[name] = standardised(f"x[{name!r}]", part, self._of(name), self._axis)
         return scaled
 
     def _matched(self, x: Any) -> Mapping[str, Tensor]:
@@ -200,9 +199,31 @@ class PartScaling(nn.Module):
         return cast(Standardizer, self.parts[name])
 
 
-def is_table(x: Tensor) -> bool:
-    """Return whether inputs are columns of numbers, (N, F), that are scaled."""
-    return x.is_floating_point() and x.dim() == 2
+def standardised(name: str, x: Tensor, own: Standardizer | TableScaling, axis: int | None) -> Tensor:
+    """Return inputs as their scaling maps them, or as they are where it has learned nothing.
+
+    Args:
+        name: What to call them in a sentence.
+        x: A table, (N, F), or an input of more axes.
+        own: Their scaling.
+        axis: Which of more than two axes holds features; None where only tables are taken.
+
+    Raises:
+        ValueError: Another number of features, or more axes than are taken.
+    """
+    if own.n_features is None:
+        return x
+    if axis is None or x.dim() <= 2:
+        _checks.matches_shape(name, x.shape, ("N", own.n_features), "as the network was fitted with")
+        scaled: Tensor = own(x)
+        return scaled
+    if x.shape[axis] != own.n_features:
+        raise _checks.InputError(
+            f"{name} must have {own.n_features} features in axis {axis % x.dim()}, as the network was fitted with; got "
+            f"{_checks.shape_text(x.shape)}."
+        )
+    moved: Tensor = own(x.movedim(axis, -1))
+    return moved.movedim(-1, axis)
 
 
 def _in_double(module: nn.Module, apply: Callable[..., Any], fn: Callable[[Tensor], Tensor], recurse: bool) -> None:

@@ -5,8 +5,35 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from manymodes.nn.scaling import fences
+
 _LLOYD_STEPS = 25
 _MAX_ROWS = 20_000  # enough rows to place a handful of centres
+
+
+def spread_start(
+    y: Tensor, n_components: int, generator: torch.Generator, *, can_differ: bool
+) -> tuple[Tensor, Tensor]:
+    """Return where components start, (K, D), and how far targets of shape (N, D) keep from there, (D,).
+
+    Args:
+        y: Targets.
+        n_components: Number of components, K.
+        generator: Source of randomness.
+        can_differ: Whether components may have distances of their own, (K, D): where there are gross outliers, a last
+            component is as wide as they are far. It takes them over, and the others learn what is left.
+    """
+    width = y.std(0, correction=0)
+    width = torch.where(width > 0, width, 1.0)  # distances between targets count every dimension alike
+    centres = spread_centres(y / width, n_components, generator) * width  # (K, D)
+    nearest = centres[torch.cdist(y / width, centres / width).argmin(-1)]
+    square, (low, high) = (y - nearest).square(), fences(y)
+    near = (y >= low) & (y <= high)
+    typical = (square.where(near, 0.0).sum(0) / near.sum(0)).sqrt()
+    if bool(near.all()) or not can_differ or n_components == 1:
+        return centres, typical
+    far = square.mean(0).sqrt()
+    return centres, torch.cat([typical.expand(n_components - 1, -1), far.unsqueeze(0)])
 
 
 def spread_centres(y: Tensor, n_centres: int, generator: torch.Generator) -> Tensor:

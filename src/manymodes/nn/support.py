@@ -55,18 +55,20 @@ class Support:
         return support
 
     def check(self, y: Tensor | Incomplete, name: str = "y") -> None:
-        """Refuse targets, (N, D), that have no density and no probability, whatever the parameters are.
+        """Refuse targets, (N, ..., D), that have no density and no probability, whatever the parameters are.
 
         Raises:
             ValueError: Such a target; the sentence names the first row.
         """
         y = y if isinstance(y, Incomplete) else Incomplete(_floating(y), _floating(y))
+        n_steps = math.prod(y.shape[1:-1])
+        y = y.map(lambda end: end.flatten(0, -2))
         fits = self._fits(y)  # (N, components that differ, D)
         bad = ~fits.all(-1).any(-1)
         if bool(bad.any()):
             row = int(bad.nonzero()[0])
             alone = (~fits[row].any(0)).nonzero().squeeze(-1).tolist()  # dimensions that no component takes
-            raise _checks.InputError(self._sentence(name, y, row, alone))
+            raise _checks.InputError(self._sentence(name, y[row : row + 1], row // n_steps, alone))
         if bool(((y.low < y.high) & y.known).sum(-1).gt(1).any()):
             low, high = (end.to("cpu", torch.float64).unsqueeze(-2) for end in (y.low, y.high))
             self.components.interval_log_prob(low, high)  # correlated components refuse two intervals in a row
@@ -105,11 +107,11 @@ class Support:
         if not alone:
             return (
                 f"{name} must lie in the support of one component in all target dimensions at once; got "
-                f"{y.points()[row].tolist()} first in {_checks.row(row)}."
+                f"{y.points()[0].tolist()} first in {_checks.row(row)}."
             )
         dim = alone[0]
         where = name if y.shape[-1] == 1 else f"column {dim + 1} of {name}"
-        low, high = y.low[row, dim].item(), y.high[row, dim].item()
+        low, high = y.low[0, dim].item(), y.high[0, dim].item()
         digits = 7 if torch.finfo(y.low.dtype).bits <= 32 else 10
         got = f"{low:.{digits}g}" if low == high else f"an interval from {low:.{digits}g} to {high:.{digits}g}"
         rules, families = _either(self._rules(dim)), _either(self.names[dim])

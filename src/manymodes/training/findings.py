@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -10,7 +11,16 @@ import torch
 from torch import Tensor
 
 from manymodes import _checks, objectives
-from manymodes.distributions import Component, Declared, Incomplete, Mixture, Product, constraints
+from manymodes.distributions import (
+    Autoregressive,
+    Component,
+    Declared,
+    Incomplete,
+    JointDensity,
+    Mixture,
+    Product,
+    constraints,
+)
 from manymodes.distributions.wrapped import Wrapped
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.training.rows.data import Rows, Split
@@ -29,7 +39,7 @@ class Findings:
     Attributes:
         n_components: Components of each member's head.
         dead_components: How many of them have a mean weight and a mean responsibility below 0.001, averaged over
-            members.
+            members, and over target dimensions where each has a mixture of its own.
         duplicate_components: How many of them have nearly the density of another one that comes before them, likewise.
         min_scale: The floor of scales, in scaled units, the lowest of several targets'.
         floor_share: Share of rows whose responsible component has a scale below 1.5 times the floor.
@@ -72,17 +82,15 @@ def examine(network: MixtureDensityNetwork, parts: Split) -> Findings:
         network: The network, in evaluation mode.
         parts: The rows that it was fitted to, in its scaled units.
     """
-    index, rows = _some(parts.train, parts.train_index)
-    distribution = network.scaled_distribution(rows.x)
-    log_joint = distribution.component_log_prob(rows.y)  # (..., N, K)
-    share = distribution.responsibilities(rows.y)
+    index, distribution, rows = _predicted(network, parts.train, parts.train_index)
+    mixtures = _mixtures(distribution, rows.y, network.head.floors)
+    logits, log_density, share, width = (torch.stack(parts) for parts in zip(*mixtures, strict=True))
     own = slice(network.head.n_components)  # those of a retrieval come after the head's
-    dead = ((distribution.weights.mean(-2) < _DEAD) & (share.mean(-2) < _DEAD))[..., own]
-    alike = _duplicates((log_joint - distribution.logits)[..., own], share[..., own])
-    width = _widths(distribution.components, network.head.floors.to(share))
-    width = width.expand(share.shape).gather(-1, share.argmax(-1, keepdim=True))
-    at_floor = width.squeeze(-1) < _AT_FLOOR
-    held_out = _some(parts.held_out, parts.held_out_index)[1]
+    dead = ((logits.exp().mean(-2) < _DEAD) & (share.mean(-2) < _DEAD))[..., own]
+    alike = _duplicates(log_density[..., own], share[..., own])
+    narrowest = width.expand(share.shape).gather(-1, share.argmax(-1, keepdim=True))
+    at_floor = (narrowest.squeeze(-1) < _AT_FLOOR).any(0)
+    _, unseen, held_out = _predicted(network, parts.held_out, parts.held_out_index)
     return Findings(
         n_components=network.head.n_components,
         dead_components=_per_member(dead),
@@ -91,19 +99,46 @@ def examine(network: MixtureDensityNetwork, parts: Split) -> Findings:
         floor_share=float(at_floor.float().mean()),
         floor_rows=_commonest(index[at_floor]),
         train_score=_score(distribution, rows),
-        validation_score=_score(network.scaled_distribution(held_out.x), held_out),
+        validation_score=_score(unseen, held_out),
     )
 
 
-def _some(rows: Rows, index: Tensor) -> tuple[Tensor, Rows]:
-    """Return at most 2,000 of the rows that each member has, and their numbers, (M, n) or (n,)."""
-    stride = -(-index.shape[-1] // _MOST_ROWS)
+def _predicted(network: MixtureDensityNetwork, rows: Rows, index: Tensor) -> tuple[Tensor, Mixture, Rows]:
+    """Return at most 2,000 of the rows that each member has: their numbers, (M, n) or (n,), predictions, and targets.
+
+    Of sequences the steps that count are rows; members then have as many as the one with the fewest.
+    """
+    n_steps = math.prod(rows.y.shape[1:-1])
+    stride = -(-index.shape[-1] * n_steps // _MOST_ROWS)
     index = index[..., ::stride]
-    return index, rows.take(index)
+    some = rows.take(index)
+    distribution = network.scaled_distribution(some.x, steps_as_rows=True)
+    y, weight = some.of_steps(index.dim() - 1)
+    index = index.repeat_interleave(n_steps, -1)
+    if n_steps == 1 or weight is None:
+        return index, distribution, Rows(None, y, weight)
+    first = (weight == 0).long().argsort(dim=-1, stable=True)[..., : int((weight > 0).sum(-1).min())]
+    at = (first,) if index.dim() == 1 else (torch.arange(len(index), device=index.device).unsqueeze(-1), first)
+    return index[at], distribution[at], Rows(None, y[at], weight[at])
+
+
+def _mixtures(distribution: JointDensity, y: Any, floors: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Yield log-weights, log-densities, responsibilities and widths of components at targets, (..., N, K) each.
+
+    Those of a mixture, or of the mixture of each target dimension given those before it.
+    """
+    if isinstance(distribution, Autoregressive):
+        conditionals, last = distribution.conditionals(y), (slice(None),) * len(distribution.batch_shape)
+        for dim in range(distribution.event_shape[0]):
+            yield from _mixtures(conditionals[(*last, dim)], y[..., dim : dim + 1], floors[dim : dim + 1])
+    elif isinstance(distribution, Mixture):
+        log_density = distribution.component_log_prob(y) - distribution.logits
+        share = distribution.responsibilities(y)
+        yield distribution.logits, log_density, share, _widths(distribution.components, floors.to(share))
 
 
 def _per_member(which: Tensor) -> float:
-    """Return how many components of a member, (..., K), are marked, on average."""
+    """Return how many components of a mixture and a member, (..., K), are marked, on average."""
     return float(which.sum(-1).float().mean())
 
 

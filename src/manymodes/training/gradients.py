@@ -136,15 +136,30 @@ def member_losses(
     An objective that averages over everything, as one number, is asked member by member.
     """
     with execution.forward(network):
-        distribution = network.scaled_distribution(rows.x, rows.place)
+        distribution = network.scaled_distribution(rows.x, rows.place, steps_as_rows=True)
     n_members = network.n_members
+    y, weight = rows.of_steps(0 if n_members is None else 1)
+    if y.shape[-2] != distribution.batch_shape[-1]:
+        _refuse_steps(rows.y, distribution.batch_shape[-1] / y.shape[-2])
     if n_members is None:
-        return _scalar(objective(distribution, rows.y, rows.weight)).reshape(1)
-    loss = objective(distribution, rows.y, rows.weight)
+        return _scalar(objective(distribution, y, weight)).reshape(1)
+    loss = objective(distribution, y, weight)
     if isinstance(loss, Tensor) and loss.shape == (n_members,):
         return loss
-    weights = rows.weight if rows.weight is not None else [None] * n_members
-    return torch.stack([_scalar(objective(distribution[m], rows.y[m], weights[m])) for m in range(n_members)])
+    weights = weight if weight is not None else [None] * n_members
+    return torch.stack([_scalar(objective(distribution[m], y[m], weights[m])) for m in range(n_members)])
+
+
+def _refuse_steps(y: Tensor | Incomplete, factor: float) -> None:
+    """Refuse targets whose steps, one without any, are not those of the backbone, which gives so many times as many."""
+    n_steps = y.shape[-2] if y.dim() > 2 else 1
+    wanted = round(factor * n_steps)
+    shape = ("N", y.shape[-1]) if wanted == 1 else ("N", wanted, y.shape[-1])
+    got = ("N", *y.shape[-2:]) if y.dim() > 2 else ("N", y.shape[-1])
+    raise _checks.InputError(
+        f"y must have shape {_checks.shape_text(shape)} for features at {_checks.counted(wanted, 'step')} of each row, "
+        f"as the backbone gives them; got {_checks.shape_text(got)}."
+    )
 
 
 def _scalar(loss: Any) -> Tensor:

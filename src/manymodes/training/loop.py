@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -69,7 +70,9 @@ def fit(
         network: The network; it stays on its device.
         data: ``(x, y)`` or ``(x, y, weight)`` with x (N, ...), y (N, D), weight (N,), in the user's units. Several
             inputs are handed in as a dict of tensors, which the backbone then takes; targets that are missing, censored
-            or rounded, as ``distributions.Incomplete``. What does not fit into memory comes as blocks of such rows,
+            or rounded, as ``distributions.Incomplete``. Targets at every step of a sequence are (N, T, D), their
+            weights (N, T), 0 where there is none; sequences of different lengths come packed, as ``PackedSequence``
+            each, or padded, see ``nn.sequences``. What does not fit into memory comes as blocks of such rows,
             which are read anew for every pass: a ``DataLoader``, a ``training.Stream`` or a ``training.ParquetStream``.
         objective: What to minimise, a function of ``(distribution, y, weight)``.
         validation: Share of rows that each member holds out to choose its best epoch; or numbers of rows that each
@@ -194,7 +197,7 @@ def _prepared(
     parts = source.split(generator)
     batch_size, n_batches, max_epochs = _lengths(settings, source, source.n_train(parts), world)
     work = Work(
-        n_rows=-(-batch_size // world.size),
+        n_rows=-(-batch_size // world.size) * math.prod(source.rows.y.shape[1:-1]),
         n_steps=n_batches * max_epochs,
         has_time_limit=settings.time_limit is not None,
         is_exact=isinstance(source.rows.y, Tensor),
@@ -209,7 +212,7 @@ def _prepared(
         history = journal.load_network(network)
     elif settings.initialise:
         seen = parts.train.take(parts.train_index.unique())
-        network.initialise(seen.x, seen.y, generator)
+        network.initialise(seen.x, seen.known_targets(), generator)
     world.check_same({"the number of weights": sum(weight.numel() for weight in network.parameters())})
     world.spread([value for value in network.state_dict().values() if value.is_floating_point()])
     scaled = parts.scaled(network)

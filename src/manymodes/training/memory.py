@@ -27,6 +27,8 @@ class Memory:
             return
         if not isinstance(parts.train.y, Tensor):
             raise _checks.InputError("y must hold exact targets for retrieval; got Incomplete.")
+        if parts.train.y.dim() != 2:
+            raise _checks.InputError("y must have shape (N, D) for retrieval; got targets at every step.")
         if parts.held_out is not parts.train:
             raise _checks.InputError("validation must be a share of the rows for retrieval, not rows of their own.")
         n_remembered = len(self._retrieval.rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -191,6 +192,7 @@ def evaluate(
     """Return each member's objective on its rows, (M, n) or (n,), in scaled units: (M,), averaged over chunks."""
     network.eval()
     n_rows = index.shape[-1]
+    chunk = max(1, chunk // math.prod(rows.y.shape[1:-1]))  # steps count like rows
     losses = [member_losses(network, rows.take(part), objective) * part.shape[-1] for part in index.split(chunk, -1)]
     return torch.stack(losses).sum(0) / n_rows
 

@@ -84,7 +84,7 @@ class Stepper:
         before = [statistic.clone() for statistic in self._statistics]
         losses, gradients = self._backward(self._noisy(batch))
         known = [gradient for gradient in gradients if gradient is not None]
-        self._world.average([*known, losses], batch.y.shape[-2])
+        self._world.average([*known, losses], batch.y.shape[0 if self._network.n_members is None else 1])
         bad = self._optimizer.step(gradients, losses, lr)
         if bad is None:
             return losses

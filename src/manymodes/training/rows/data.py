@@ -8,20 +8,23 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 from manymodes import _checks
 from manymodes.distributions import Incomplete
 from manymodes.nn import MixtureDensityNetwork, TableScaling
-from manymodes.nn.inputs import Inputs, mapped, n_rows, parts_of
+from manymodes.nn.inputs import mapped, n_rows, parts_of
 from manymodes.training.rows.partition import Partition
+from manymodes.training.rows.sequences import of_steps, padded, without_idle_steps
 
-Data = Sequence[Any]  # (x, y) or (x, y, weight): tensors, but x may be several by name, and y Incomplete
+Data = Sequence[Any]  # (x, y) or (x, y, weight): tensors, but x may be several by name, y Incomplete, and all packed
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
     """Inputs (N, ...), targets (N, D), known fully or not, and weights (N,), or None where all rows weigh alike.
 
+    Targets at every step of a sequence are (N, T, D), and their weights (N, T), 0 where there is no step or no target.
     Inputs are one tensor, or several by name. ``place`` holds the numbers of rows, (N,), that were taken from resident
     ones.
     """
@@ -37,6 +40,20 @@ class Rows:
     def points(self) -> Tensor:
         """Return one number for each target, (N, D)."""
         return self.y.points() if isinstance(self.y, Incomplete) else self.y
+
+    def known_targets(self) -> Tensor | Incomplete:
+        """Return the targets of all rows and steps that count, (n, D)."""
+        if self.y.dim() == 2 or self.weight is None:
+            return self.y
+        return self.y[self.weight > 0]
+
+    def of_steps(self, n_leading: int) -> tuple[Tensor | Incomplete, Tensor | None]:
+        """Return targets (..., N T, D) and weights (..., N T), each step a row, after so many leading axes."""
+        y, weight = self.y, self.weight
+        if y.dim() == n_leading + 2:
+            return y, weight
+        flat = y.map(lambda end: end.flatten(n_leading, -2)) if isinstance(y, Incomplete) else y.flatten(n_leading, -2)
+        return flat, None if weight is None else weight.flatten(n_leading)
 
     def take(self, index: Tensor) -> Rows:
         """Return the rows that ``index`` names, of any shape."""
@@ -78,33 +95,41 @@ def concatenated(parts: Sequence[Rows]) -> Rows:
 
 def as_rows(name: str, data: Data, network: MixtureDensityNetwork | None) -> Rows:
     """Check ``(x, y)`` or ``(x, y, weight)``, for a network where there is one, and return it as rows."""
-    x, y, given = _parts(name, data)
+    x, y, given = padded(name, *_parts(name, data))
     for part, tensor in parts_of(x).items():
         refuse_wild(f"{part} in {name}", _without_gaps(tensor, network), infinite=False)
-    for part, value in (("y", y), ("weight", given)):
-        ends = (value.low, value.high) if isinstance(value, Incomplete) else (value,)
-        for end in ends:
-            if end is not None:
-                refuse_wild(f"{part} in {name}", end, infinite=len(ends) == 2)
     x, y = mapped(x, torch.Tensor.detach), y.detach()
-    if y.dim() != 2:
+    if y.dim() not in (2, 3):
         raise _checks.InputError(
-            f"y in {name} must have shape (N, D), also for D = 1; got {_checks.shape_text(y.shape)}."
+            f"y in {name} must have shape (N, D), also for D = 1, or (N, T, D) with a target at every step; got "
+            f"{_checks.shape_text(y.shape)}."
         )
     _checks.same_rows("x", n_rows(x), "y", len(y))
     if len(y) == 0:
         raise _checks.InputError(f"{name} must have at least 1 row; got 0.")
+    weight = of_steps(x, y, None if given is None else _checked_weight(name, given, y))
+    y = without_idle_steps(y, weight)
+    for end in (y.low, y.high) if isinstance(y, Incomplete) else (y,):
+        refuse_wild(f"y in {name}", end, infinite=isinstance(y, Incomplete))
     if network is not None:
         network.check_target(y, "y" if name == "data" else f"y in {name}")  # here, where rows have the user's numbers
-    if given is None:
-        return Rows(x, y, None)
+    rows = Rows(x, y, weight)
+    if given is None or weight is None:
+        return rows
+    return rows.take((weight > 0).reshape(len(y), -1).any(-1).nonzero().squeeze(-1))  # a row of weight 0 is no row
+
+
+def _checked_weight(name: str, given: Tensor, y: Tensor | Incomplete) -> Tensor:
+    """Return weights in double precision, if they are fit to weigh rows (N,), or steps (N, T)."""
+    refuse_wild(f"weight in {name}", given, infinite=False)
     weight = given.detach().to(torch.float64)
-    _checks.matches_shape("weight", weight.shape, (len(y),), "to weigh every row of y")
+    if weight.shape != y.shape[:-1]:
+        _checks.matches_shape("weight", weight.shape, (len(y),), "to weigh every row of y")
     if not bool((weight >= 0).all()) or not bool((weight > 0).any()):
         raise _checks.InputError(
             f"weight must be >= 0 everywhere and > 0 somewhere; got {weight.min():g} to {weight.max():g}."
         )
-    return Rows(x, y, weight).take((weight > 0).nonzero().squeeze(-1))  # a row of weight 0 is no row
+    return weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,13 +195,13 @@ def _without_gaps(x: Tensor, network: MixtureDensityNetwork | None) -> Tensor:
     return filled
 
 
-def _parts(name: str, data: Data) -> tuple[Inputs, Tensor | Incomplete, Tensor | None]:
+def _parts(name: str, data: Data) -> tuple[Any, Any, Any]:
     if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
         raise TypeError(f"{name} must be a tuple (x, y) or (x, y, weight) of tensors; got {_kind(data)}.")
     kinds: dict[str, tuple[Any, str]] = {
-        "x": (Tensor | Mapping, "a torch tensor, or several by name"),
-        "y": (Tensor | Incomplete, "a torch tensor or Incomplete"),
-        "weight": (Tensor, "a torch tensor"),
+        "x": (Tensor | Mapping | PackedSequence, "a torch tensor, or several by name"),
+        "y": (Tensor | Incomplete | PackedSequence, "a torch tensor or Incomplete"),
+        "weight": (Tensor | PackedSequence, "a torch tensor"),
     }
     for part, value in zip(kinds, data, strict=False):
         kind, words = kinds[part]

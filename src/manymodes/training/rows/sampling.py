@@ -103,7 +103,7 @@ class _Reservoir:
         """Take some of these rows, perhaps, which are of the block of that number."""
         _refuse_another_kind(self._kept[0] if self._kept else rows, rows, f"block {number}")
         self.n_rows += len(rows)
-        self._total_weight += len(rows) if rows.weight is None else float(rows.weight.sum())
+        self._total_weight += len(rows) * (1.0 if rows.weight is None else float(rows.weight.mean()))
         self._kept.append(rows)
         self._keys.append(torch.rand(len(rows), generator=self._generator, dtype=torch.float64))
         if sum(map(len, self._keys[1:])) > self._most:

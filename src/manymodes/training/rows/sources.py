@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 from manymodes import _checks
 from manymodes.nn import MixtureDensityNetwork
@@ -61,7 +62,8 @@ class _Resident(Source):
 
     def __init__(self, network: MixtureDensityNetwork, data: Any, validation: Validation) -> None:
         self.rows = as_rows("data", data, network)
-        if isinstance(validation, (Tensor, Partition)) and len(self.rows) < len(data[1]):
+        n_given = int(data[1].batch_sizes[0]) if isinstance(data[1], PackedSequence) else len(data[1])
+        if isinstance(validation, (Tensor, Partition)) and len(self.rows) < n_given:
             raise _checks.InputError(
                 "validation must not be numbers of rows where weights are 0; drop those rows first."
             )
