@@ -165,12 +165,12 @@ def output_width(backbone: nn.Module, rows: Inputs) -> int:
     except (RuntimeError, TypeError, KeyError, IndexError, AttributeError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise _checks.InputError(f"backbone must take {taken}; it fails: {reason}") from error
-    if not isinstance(features, Tensor) or features.dim() != 2 or len(features) != n_rows(rows):
+    if not isinstance(features, Tensor) or features.dim() not in (2, 3) or len(features) != n_rows(rows):
         shape = _checks.shape_text(features.shape) if isinstance(features, Tensor) else type(features).__name__
         raise _checks.InputError(
             f"backbone must return a tensor of shape ({n_rows(rows)}, any) for {n_rows(rows)} rows; got {shape}."
         )
-    return int(features.shape[1])
+    return int(features.shape[-1])
 
 
 def with_tuples(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from manymodes.estimators.interval_ends import interval_ends
 from manymodes.estimators.judged_rows import held_out_predictions
 from manymodes.estimators.prediction_columns import component_columns, prediction_columns
 from manymodes.estimators.tables.frames import like, n_rows, take_rows
-from manymodes.estimators.tables.inputs import Features, read_features
+from manymodes.estimators.tables.inputs import Features, read_features, steps_of
 from manymodes.estimators.tables.numbers import Floats
 from manymodes.estimators.targets.known import Targets, read_targets, refuse_unvaried
 from manymodes.nn.inputs import Inputs
@@ -40,7 +40,7 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
     """Points, quantiles, intervals, samples and R^2 of a regressor that predicts distributions; abstract.
 
     Attributes:
-        target_ndim_: Number of axes that y had, 1 or 2; predictions have as many.
+        target_ndim_: Number of axes that y had, 1 or 2, or 3 with targets at every step; predictions have as many.
         target_names_: Names of the targets, where y had any, else None.
     """
 
@@ -113,8 +113,12 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
             ValueError: A level outside [0, 1].
         """
         wanted = [_level(level) for level in np.atleast_1d(np.asarray(levels)).tolist()]
-        asked = torch.tensor(wanted, dtype=torch.float64)[:, None, None]
-        return self._each(X, lambda part, _: part.icdf_around_mean(asked).movedim(0, -1), after=1)
+        asked = torch.tensor(wanted, dtype=torch.float64)
+        return self._each(
+            X,
+            lambda part, _: part.icdf_around_mean(asked.reshape(-1, *(1 for _ in part.batch_shape), 1)).movedim(0, -1),
+            after=1,
+        )
 
     def predict_interval(self, X: Any, level: float = 0.9) -> Floats:
         """Return the central interval, lower and upper end, (N, 2), or (N, D, 2) where y had two axes.
@@ -226,7 +230,8 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
 
         targets = self._targets(X, y)
         refuse_unvaried(targets)
-        values, means = targets.values, self.predict(X).reshape(targets.values.shape)
+        means = self.predict(X) if targets.steps is None else self.predict(X)[targets.steps]
+        values, means = targets.values, means.reshape(targets.values.shape)
         values = means + self._wrapped(X, values - means)
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, values)
         found = []
@@ -236,7 +241,7 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         return float(np.mean(found))
 
     def log_prob(self, X: Any, y: Any) -> Floats:
-        """Return log p(y | x) of the joint density, (N,), in nats.
+        """Return log p(y | x) of the joint density, (N,), in nats; with targets at every step (N, T), NaN where padded.
 
         Args:
             X: Features, (N, F).
@@ -245,9 +250,10 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         Raises:
             ValueError: Targets that do not fit.
         """
-        targets = self._scored_targets(X, y)
+        targets, steps = self._scored_targets(X, y), steps_of(X)
         found = self._each(X, lambda part, rows: part.log_prob(targets[rows]).unsqueeze(-1))
-        return found if found.ndim == 1 else found[:, 0]
+        found = found if found.ndim == 1 else found[..., 0]
+        return found if steps is None or found.ndim == 1 else np.where(steps, found, np.nan)
 
     def predict_frame(self, X: Any, levels: Sequence[float] = (0.1, 0.25, 0.75, 0.9), *, interval: float = 0.9) -> Any:
         """Return a table of the kind of X, one line a row, with the usual columns for every target.
@@ -327,7 +333,11 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         """Return targets of X, (N, D), in the order of the fit's where both have names."""
         check_is_fitted(self)
         allow_missing = allow_missing or bool(getattr(self, "allow_missing_targets", False))
-        targets = read_targets(self, y, allow_missing=allow_missing).matched(self.target_names_)
+        targets = read_targets(self, y, allow_missing=allow_missing, real_steps=steps_of(X))
+        targets = targets.matched(self.target_names_)
+        if (targets.ndim == 3) != (self.target_ndim_ == 3):
+            shape = "(N, T, D)" if self.target_ndim_ == 3 else "(N, D)"
+            raise _checks.InputError(f"y must have shape {shape} as the model was fitted with; got another one.")
         _checks.same_rows("X", n_rows(X), "y", len(targets))
         _checks.matches_shape("y", targets.values.shape, ("N", self._n_targets), "as the model was fitted with")
         return targets
@@ -397,9 +407,9 @@ def checked(mixture: Mixture, *, first_row: int = 0) -> Mixture:
         numbers.append(mixture.components.variance)
     known = mixture.logits.isfinite().all(-1)
     for value in numbers:
-        known &= value.isfinite().flatten(1).all(-1)
+        known &= value.isfinite().flatten(known.dim()).all(-1)
     if not bool(known.all()):
-        row = _checks.row(first_row + int((~known).nonzero()[0]))
+        row = _checks.row(first_row + int((~known).nonzero()[0, 0]))
         raise _checks.InputError(f"X must stay near the training data; {row} is too extreme for the network.")
     return Mixture(mixture.mixture_distribution, mixture.components, validate_args=True)
 

@@ -242,8 +242,8 @@ class MDNRegressor(EnsembleMixin, BaseEstimator):  # type: ignore[misc]
 
         Args:
             X: Features, (N, F): an array, a data frame, or a mapping of names to columns; for a backbone of your own
-                also tensors, arrays of more axes, or a mapping of such.
-            y: Targets, (N,) or (N, D), of the same kinds.
+                also tensors, arrays of more axes, a mapping of such, or a ``PackedSequence``.
+            y: Targets, (N,) or (N, D), of the same kinds; (N, T, D) for a backbone with features at every step.
             sample_weight: Weight of each row, (N,), >= 0; 0 leaves a row out.
             y_lower: Bounds of targets that are known to be no smaller, of the shape of y: where one is given, y itself
                 does not count there. NaN for none.

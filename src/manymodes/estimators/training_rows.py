@@ -24,6 +24,7 @@ from manymodes.estimators.tables.inputs import (
     open_features,
     refuse_few,
     remember_names,
+    steps_of,
 )
 from manymodes.estimators.targets.known import Targets, read_targets, refuse_unvaried
 from manymodes.nn.inputs import Inputs
@@ -90,7 +91,8 @@ def read_rows(
                 None if part is None else take_rows(part, places) for part in (X, y, y_lower, y_upper, groups)
             )
     features = open_features(model, X) if goes_on else learn_features(model, X)
-    targets = read_targets(model, y, y_lower, y_upper, allow_missing=bool(model.allow_missing_targets))
+    missing = bool(model.allow_missing_targets)
+    targets = read_targets(model, y, y_lower, y_upper, allow_missing=missing, real_steps=steps_of(X))
     if goes_on:
         targets = _same_targets(model, targets)
     check_consistent_length(features, targets)
@@ -173,7 +175,8 @@ def _eval_rows(model: BaseEstimator, eval_set: Any, targets: Targets) -> Data | 
     if not isinstance(pair, tuple) or len(pair) != 2:
         raise _checks.InputError("eval_set must be one pair (X, y) of rows that choose the best epochs.")
     features = open_features(model, pair[0])
-    own = read_targets(model, pair[1], allow_missing=bool(model.allow_missing_targets)).matched(targets.names)
+    missing, steps = bool(model.allow_missing_targets), steps_of(pair[0])
+    own = read_targets(model, pair[1], allow_missing=missing, real_steps=steps).matched(targets.names)
     check_consistent_length(features, own)
     _checks.matches_shape("y of eval_set", own.values.shape, ("N", targets.values.shape[1]), "as y")
     return features.all(), own.tensor(model.rounding)

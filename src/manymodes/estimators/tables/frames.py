@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from manymodes import _checks
 from manymodes.estimators.tables.numbers import is_mapping, refuse_lazy
+from manymodes.nn.steps import as_inputs
 
 Column: TypeAlias = "NDArray[Any] | nw.Series[Any]"
 Rows: TypeAlias = NDArray[np.intp]
@@ -30,6 +31,7 @@ _TIMES = (datetime.date, datetime.time, datetime.timedelta)
 
 def n_rows(X: Any) -> int:
     """Return the number of rows, N."""
+    X = as_inputs(X)
     if is_mapping(X):
         return len(next(iter(X.values()), ()))
     frame = _frame(X)
@@ -140,8 +142,9 @@ def some_rows(X: Any, at_most: int, generator: np.random.Generator) -> Rows:
 def take_rows(X: Any, index: Rows) -> Any:
     """Return some rows by their places, in that order; one may come several times.
 
-    It need not be a table: a series and arrays or tensors of any number of axes have rows, too.
+    It need not be a table: a series, arrays or tensors of any number of axes, and packed sequences have rows, too.
     """
+    X = as_inputs(X)
     if is_mapping(X):
         return {name: take_rows(values, index) for name, values in X.items()}
     if nw.dependencies.is_into_series(X):

@@ -9,16 +9,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 from manymodes import _checks
 from manymodes.estimators.tables.columns import Kind, RawTable, raw_table
 from manymodes.estimators.tables.encoding import TableEncoder
 from manymodes.estimators.tables.numbers import Floats, as_table, is_mapping, refuse_constant, target_table, unmasked
 from manymodes.nn.inputs import Inputs, mapped, n_rows, parts_of
+from manymodes.nn.steps import as_inputs, real_steps
 from manymodes.training.rows.data import refuse_wild
 
 
@@ -176,7 +179,8 @@ def _matched(estimator: BaseEstimator, X: Any) -> Any:
 
 
 def _as_they_are(X: Any) -> Inputs | None:
-    """Return tensors and arrays that are no table, as tensors; None where ``X`` is a table."""
+    """Return tensors and arrays that are no table, as tensors, packed ones padded; None where ``X`` is a table."""
+    X = as_inputs(X)
     if isinstance(X, Tensor) or (isinstance(X, np.ndarray) and X.ndim > 2):
         return _tensor("X", X)
     if not is_mapping(X) or not any(getattr(part, "ndim", 1) > 1 for part in X.values()):
@@ -196,6 +200,13 @@ def _tensor(name: str, part: Any) -> Tensor:
     tensor: Tensor = part.detach()
     refuse_wild(name, tensor, infinite=False)
     return tensor
+
+
+def steps_of(X: Any) -> NDArray[np.bool_] | None:
+    """Return which steps of padded or packed sequences are real, (N, T); None where X has none that are padded."""
+    inputs = _as_they_are(X) if isinstance(X, PackedSequence | Mapping) else None
+    real = None if inputs is None else real_steps(inputs)
+    return None if real is None else real.cpu().numpy()
 
 
 def _features_of(inputs: Inputs) -> Features:

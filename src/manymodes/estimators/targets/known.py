@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,24 +12,27 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 from manymodes import _checks
 from manymodes.distributions import Incomplete
 from manymodes.estimators.tables.numbers import Floats, refuse_same, target_name, target_table, unmasked
+from manymodes.nn.steps import unpacked
 
 _ALLOW = ", or pass allow_missing_targets=True"
 
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """Targets of N rows and D columns.
+    """Targets of N rows and D columns; where they stand at every step of sequences, each real step has one.
 
     Attributes:
         values: Values that are known exactly, (N, D); NaN elsewhere.
         low: Lower end of where each may lie, (N, D): the value itself, or -inf.
         high: Upper end, likewise.
         names: Their names, if they came with any.
-        ndim: Number of axes that they came with, 1 or 2.
+        ndim: Number of axes that they came with, 1 or 2; 3 with steps.
+        steps: Which steps are real, (N, T): ``values`` then has their targets one after another. None without steps.
     """
 
     values: Floats
@@ -37,6 +40,7 @@ class Targets:
     high: Floats
     names: list[str] | None
     ndim: int
+    steps: NDArray[np.bool_] | None = None
 
     @classmethod
     def exact(cls, values: Floats, names: list[str] | None) -> Targets:
@@ -44,16 +48,12 @@ class Targets:
         return cls(values, values, values, names, 2)
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.values if self.steps is None else self.steps)
 
     @property
     def are_exact(self) -> bool:
         """Whether nothing is missing or censored."""
         return not bool(np.isnan(self.values).any())
-
-    def take(self, rows: NDArray[np.intp]) -> Targets:
-        """Return some rows."""
-        return Targets(self.values[rows], self.low[rows], self.high[rows], self.names, self.ndim)
 
     def matched(self, names: list[str] | None) -> Targets:
         """Return the columns of these names, in their order, where there are several and both sides have names.
@@ -65,7 +65,9 @@ class Targets:
             return self
         _checks.known_columns(names, self.names, "y")
         index = [self.names.index(name) for name in names]
-        return Targets(self.values[:, index], self.low[:, index], self.high[:, index], names, self.ndim)
+        return replace(
+            self, values=self.values[:, index], low=self.low[:, index], high=self.high[:, index], names=names
+        )
 
     def tensor(self, rounding: float | None = None) -> Tensor | Incomplete:
         """Return the targets as a likelihood takes them.
@@ -73,29 +75,51 @@ class Targets:
         Args:
             rounding: Step to which exact values were rounded; None for none.
         """
-        low, high = torch.from_numpy(self.low.copy()), torch.from_numpy(self.high.copy())
-        if rounding is None:
-            return low if self.are_exact else Incomplete(low, high)
-        half = torch.from_numpy(np.where(np.isnan(self.values), 0.0, 0.5 * rounding))
-        return Incomplete(low - half, high + half)
+        half = 0.0 if rounding is None else np.where(np.isnan(self.values), 0.0, 0.5 * rounding)
+        low, high = self._placed(self.low - half, -np.inf), self._placed(self.high + half, np.inf)
+        if rounding is None and self.are_exact:
+            return low.nan_to_num(neginf=0.0)  # of padded steps, which count for nothing
+        return Incomplete(low, high)
+
+    def _placed(self, ends: Floats, padding: float) -> Tensor:
+        """Return ends of targets, (N, D), or (N, T, D) with something else at padded steps."""
+        if self.steps is None:
+            return torch.from_numpy(ends)
+        placed = np.full((*self.steps.shape, ends.shape[1]), padding)
+        placed[self.steps] = ends
+        return torch.from_numpy(placed)
 
 
 def read_targets(
-    estimator: BaseEstimator, y: Any, y_lower: Any = None, y_upper: Any = None, *, allow_missing: bool = False
+    estimator: BaseEstimator,
+    y: Any,
+    y_lower: Any = None,
+    y_upper: Any = None,
+    *,
+    allow_missing: bool = False,
+    real_steps: NDArray[np.bool_] | None = None,
 ) -> Targets:
     """Return the targets of a fit or of a score.
 
     Args:
         estimator: Who asks, for messages.
-        y: Targets, (N,) or (N, D); NaN where nobody knows.
+        y: Targets, (N,) or (N, D); NaN where nobody knows. For a backbone of the user's own also (N, T, D).
         y_lower: Lower ends of targets that are known to be no smaller, of the same shape; NaN where there is none.
         y_upper: Upper ends, likewise.
         allow_missing: Whether NaN is legal where no end is given.
+        real_steps: Which steps of padded sequences are real, (N, T); None for all.
 
     Raises:
         ValueError: Targets that are missing, infinite or huge; ends that contradict them or one another.
     """
     values, names = _read(estimator, y, "y")
+    if values.ndim == 3:
+        if y_lower is not None or y_upper is not None:
+            raise _checks.InputError("y_lower and y_upper must be left out with targets at every step.")
+        steps = np.ones(values.shape[:2], dtype=bool) if real_steps is None else real_steps
+        _checks.matches_shape("y", values.shape, (*steps.shape, "D"), "to match the steps of X")
+        own = read_targets(estimator, values[steps], allow_missing=allow_missing)
+        return replace(own, names=names, ndim=3, steps=steps)
     low, high = (
         np.full_like(values, np.nan) if end is None else _matched(*_read(estimator, end, name), values, names, name)
         for end, name in ((y_lower, "y_lower"), (y_upper, "y_upper"))
@@ -130,6 +154,8 @@ def _read(estimator: BaseEstimator, y: Any, name: str) -> tuple[Floats, list[str
     table = target_table(y, allow_missing=True)
     if table is not None:
         return table.values, table.names
+    if isinstance(y, PackedSequence):
+        y = unpacked(y)[0]
     if isinstance(y, Tensor):
         y = y.detach().cpu().double().numpy()
     if isinstance(y, (int, float)) or getattr(y, "ndim", 1) == 0:
@@ -138,12 +164,14 @@ def _read(estimator: BaseEstimator, y: Any, name: str) -> tuple[Floats, list[str
         unmasked(y) if isinstance(y, np.ma.MaskedArray) else y,
         dtype=np.float64,
         ensure_2d=False,
+        allow_nd=True,
         ensure_min_samples=0,
         ensure_all_finite="allow-nan" if name == "y" else False,
         input_name=name,
         estimator=estimator,
     )
-    if values.ndim not in (1, 2):
+    has_steps = values.ndim == 3 and name == "y" and getattr(estimator, "backbone", None) is not None
+    if values.ndim not in (1, 2) and not has_steps:
         raise _checks.InputError(f"{name} must have shape (N,) or (N, D); got {_checks.shape_text(values.shape)}.")
     return values, None
 
