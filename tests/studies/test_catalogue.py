@@ -16,7 +16,7 @@ def test_an_unknown_study_is_refused_with_the_nearest_name():
 
 
 def test_a_name_like_none_is_refused_with_all_of_them():
-    with pytest.raises(_checks.InputError, match=r"^there is no study 'qqq'; there are 'sinusoid', .*'rain'\.$"):
+    with pytest.raises(_checks.InputError, match=r"^there is no study 'qqq'; there are 'sinusoid', .*'dynamics'\.$"):
         entry("qqq")
 
 

@@ -16,6 +16,7 @@ from manymodes.datasets.sources import TABLES
 from manymodes.datasets.tables import Table, load_table
 
 if TYPE_CHECKING:
+    from manymodes.datasets.double_well import DoubleWell, make_double_well, make_double_well_paths
     from manymodes.datasets.gaussian_mixture import make_gaussian_mixture
     from manymodes.datasets.one_answer import make_econ, make_linear_gaussian, make_linear_student_t, make_skew_normal
     from manymodes.datasets.paths import make_arma_jump, make_jump_diffusion
@@ -28,11 +29,18 @@ if TYPE_CHECKING:
         robot_arm_solutions,
     )
     from manymodes.datasets.sinusoids import make_inverse_sinusoid, make_sinusoid, make_toy_inverse, make_two_sinusoids
+    from manymodes.datasets.slipping_cart import SlippingCart, make_slipping_cart
+    from manymodes.datasets.systems import System
     from manymodes.datasets.truth import Truth
 
 _HOMES = {
+    "DoubleWell": "double_well",
+    "SlippingCart": "slipping_cart",
+    "System": "systems",
     "Truth": "truth",
     "make_arma_jump": "paths",
+    "make_double_well": "double_well",
+    "make_double_well_paths": "double_well",
     "make_econ": "one_answer",
     "make_gaussian_mixture": "gaussian_mixture",
     "make_inverse_sinusoid": "sinusoids",
@@ -43,6 +51,7 @@ _HOMES = {
     "make_robot_arm": "robot_arm",
     "make_sinusoid": "sinusoids",
     "make_skew_normal": "one_answer",
+    "make_slipping_cart": "slipping_cart",
     "make_toy_inverse": "sinusoids",
     "make_two_sinusoids": "sinusoids",
     "robot_arm_joints": "robot_arm",
@@ -53,13 +62,18 @@ _HOMES = {
 
 __all__ = [
     "TABLES",
+    "DoubleWell",
     "Mnist",
+    "SlippingCart",
+    "System",
     "Table",
     "Truth",
     "fetch_mnist",
     "load_geyser",
     "load_table",
     "make_arma_jump",
+    "make_double_well",
+    "make_double_well_paths",
     "make_econ",
     "make_gaussian_mixture",
     "make_inverse_sinusoid",
@@ -70,6 +84,7 @@ __all__ = [
     "make_robot_arm",
     "make_sinusoid",
     "make_skew_normal",
+    "make_slipping_cart",
     "make_toy_inverse",
     "make_two_sinusoids",
     "robot_arm_joints",

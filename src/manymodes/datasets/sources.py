@@ -10,14 +10,17 @@ class Source(NamedTuple):
     """Where a real table comes from.
 
     Attributes:
-        sha256: Checksum of the file ``NAME.npz``.
+        sha256: Checksum of the file.
         repository: Public repository on GitHub, with the path of the numbers and the commit.
         licence: What is known of it; to be checked before the numbers are passed on.
+        published: Name of the file where it is the published one, a series as text with a head, a column ``date`` and
+            the target last; empty for ``NAME.npz``.
     """
 
     sha256: str
     repository: str
     licence: str
+    published: str = ""
 
 
 def _uci(sha256: str, folder: str) -> Source:
@@ -46,6 +49,17 @@ TABLES: Mapping[str, Source] = {
         "ba9d9a805d2012490d2d5d13ff3f720c4e2aab0831e8e034e03ce991b965e4e6",
         "lapets/course-data-science, cal_housing.data at 8b7f62812de4",
         "StatLib data without a licence, generally treated as public (Pace and Barry 1997)",
+    ),
+    "etth1": Source(
+        "f1141f82f9d46968f05afa77ba16abfc4f790fe07583f9de06bb685b29a5411f",
+        "zhouhaoyi/ETDataset, ETT-small/ETTh1.csv at 1d16c8f4f943",
+        "CC BY-ND 4.0: only the unchanged file may be passed on",
+        published="ETTh1.csv.gz",
+    ),
+    "eustockmarkets": Source(
+        "885e7b853013f927eff2f09c977da35792a850f36e2563dc45d1b34309ac468c",
+        "vincentarelbundock/Rdatasets, csv/datasets/EuStockMarkets.csv at 1dcc2bf5f955",
+        "GPL-3 (repository); part of R",
     ),
     "geyser": Source(
         "a7c16bb231d5959b8730a438960c60354eb6c5039c6f055d30330d6f15101088",

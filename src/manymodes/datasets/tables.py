@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import io
 import os
 from collections.abc import Mapping
@@ -49,20 +51,25 @@ def load_table(name: str, folder: str | os.PathLike[str] | None = None) -> Table
 
     Args:
         name: Name in ``TABLES``, which says where it comes from.
-        folder: Folder with a subfolder ``NAME`` that has ``NAME.npz``, or with the file itself; None for
-            ``$MANYMODES_DATA``, or else manymodes in the user's cache.
+        folder: Folder with a subfolder ``NAME`` that has the file, ``NAME.npz`` or the published one, or with the file
+            itself; None for ``$MANYMODES_DATA``, or else manymodes in the user's cache.
 
     Raises:
         ValueError: Another name, a file that is not there, or a damaged one.
     """
     source = _checks.one_of("name", name, TABLES)
-    path = located(folder, name, f"{name}.npz")
+    path = located(folder, name, source.published or f"{name}.npz")
     if not path.is_file():
         raise _checks.InputError(
             f"table {name!r} must be in {path} (sha256 {source.sha256}; numbers of github.com/{source.repository}); "
             f"got no such file. Put it there, or name a folder that has it ({NAMED_BY})."
         )
-    with np.load(io.BytesIO(checked_file(path, source.sha256)), allow_pickle=False) as file:
+    content = checked_file(path, source.sha256)
+    return _series(content) if source.published else _arrays(content)
+
+
+def _arrays(content: bytes) -> Table:
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
         arrays = {key: file[key] for key in file.files}
     splits = zip(arrays.get("train_idx", ()), arrays.get("test_idx", ()), strict=True)
     return Table(
@@ -73,3 +80,13 @@ def load_table(name: str, folder: str | os.PathLike[str] | None = None) -> Table
         splits=tuple(Split(train, test) for train, test in splits),
         extras={key: value for key, value in arrays.items() if key not in _OWN},
     )
+
+
+def _series(content: bytes) -> Table:
+    """Return a series that was published as compressed text: times are an extra, the last column is the target."""
+    head, *lines = csv.reader(io.StringIO(gzip.decompress(content).decode()))
+    place = head.index("date")
+    times = np.array([line.pop(place) for line in lines], dtype="datetime64[s]")
+    names = (*head[:place], *head[place + 1 :])
+    values = np.array(lines, dtype=np.float64)
+    return Table(values[:, :-1], values[:, -1], names[:-1], names[-1:], (), {"date": times})

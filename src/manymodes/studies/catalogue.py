@@ -74,6 +74,13 @@ _ENTRIES: tuple[Entry, ...] = (
     Entry("geyser", "Will the next eruption of Old Faithful be short or long?", minutes=3),
     Entry("taxi", "Where will a taxi go, and how is that drawn on a map?", tables=("nyc-taxi-yellow",), minutes=6),
     Entry("rain", "How much rain, when a quarter of the days have none?", tables=("rain-innsbruck",), minutes=7),
+    Entry(
+        "forecast",
+        "What may come next, and how likely is it: for a transformer, for stocks, and between two wells?",
+        tables=("etth1", "eustockmarkets"),
+        minutes=8,
+    ),
+    Entry("dynamics", "Plan for what may happen, or for what happens on average?", minutes=6),
 )
 
 STUDIES: Mapping[str, Entry] = {entry.name: entry for entry in _ENTRIES}
