@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import accuracy, memory, rows, scores, speed, steps
+from benchmarks import accuracy, joint, memory, rows, scores, sequences, speed, steps
 from benchmarks.figure import Figure, describe_machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -19,6 +19,8 @@ GROUPS: Mapping[str, Sequence[Callable[[], Iterator[Figure]]]] = {
     "memory": memory.ALL,
     "scores": scores.ALL,
     "accuracy": accuracy.ALL,
+    "joint": joint.ALL,
+    "sequences": sequences.ALL,
 }
 
 
