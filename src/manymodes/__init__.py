@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         datasets,
         decisions,
         distributions,
+        dynamics,
         estimators,
         inverse,
         metrics,
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
         plots,
         studies,
     )
-    from manymodes.estimators import MDNRegressor, load
+    from manymodes.estimators import MDNForecaster, MDNRegressor, load
     from manymodes.training import History, fit
 
 _HOMES = {
+    "MDNForecaster": "manymodes.estimators",
     "MDNRegressor": "manymodes.estimators",
     "load": "manymodes.estimators",
     "fit": "manymodes.training",
@@ -41,6 +43,7 @@ _MODULES = (
     "datasets",
     "decisions",
     "distributions",
+    "dynamics",
     "estimators",
     "inverse",
     "metrics",
@@ -52,11 +55,13 @@ _MODULES = (
 
 __all__ = [
     "History",
+    "MDNForecaster",
     "MDNRegressor",
     "calibration",
     "datasets",
     "decisions",
     "distributions",
+    "dynamics",
     "estimators",
     "fit",
     "inverse",

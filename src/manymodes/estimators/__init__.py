@@ -1,5 +1,7 @@
 """The scikit-learn face: arrays or data frames in, densities out."""
 
+from manymodes.estimators.forecasting.forecaster import MDNForecaster
+from manymodes.estimators.forecasting.scenarios import Scenarios, cluster_paths
 from manymodes.estimators.interpretation import (
     component_curves,
     explain,
@@ -20,8 +22,11 @@ from manymodes.estimators.scorers import (
 
 __all__ = [
     "CoverageError",
+    "MDNForecaster",
     "MDNRegressor",
     "RecalibratedRegressor",
+    "Scenarios",
+    "cluster_paths",
     "component_curves",
     "coverage_error",
     "explain",

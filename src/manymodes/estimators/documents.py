@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -24,13 +24,11 @@ from manymodes.training import History
 def describe(model: BaseEstimator) -> dict[str, Any]:
     """Return the document of a fitted estimator; settings that JSON cannot hold are named under params_left_out."""
     names = getattr(model, "feature_names_in_", None)
-    params = {name: as_json(value) for name, value in model.get_params(deep=False).items()}
     return {
         "kind": type(model).__name__,
         "manymodes_version": __version__,
         "holds_training_rows": model.architecture_.memory_rows > 0,
-        "params": {name: value for name, value in params.items() if value is not UNSTORABLE},
-        "params_left_out": sorted(name for name, value in params.items() if value is UNSTORABLE),
+        **kept_params(model),
         "encoder": None if model.encoder_ is None else model.encoder_.to_dict(),
         "architecture": {name: as_json(value) for name, value in asdict(model.architecture_).items()},
         "history": model.history_.to_dict(),
@@ -55,7 +53,7 @@ def restore(
     model = model_class(**{**with_tuples(document["params"]), "backbone": backbone})
     model.familiarity_ = Familiarity.from_tensors(tensors)
     weights = {name: value for name, value in tensors.items() if not is_of_familiarity(name)}
-    model.network_, model.architecture_ = _network(architecture, weights, backbone), architecture
+    model.network_, model.architecture_ = filled(architecture, weights, backbone), architecture
     encoder = document["encoder"]
     model.encoder_ = None if encoder is None else TableEncoder.from_dict(encoder)
     model.history_ = History.from_dict(document["history"])
@@ -65,14 +63,28 @@ def restore(
     if document["feature_names_in"] is not None:
         model.feature_names_in_ = np.asarray(document["feature_names_in"], dtype=object)
     model.target_names_, model.target_ndim_ = document["target_names"], document["target_ndim"]
+    warn_of_params(document, stacklevel=4)
+    return model
+
+
+def kept_params(model: BaseEstimator) -> dict[str, Any]:
+    """Return the settings of an estimator that JSON can hold, and the names of those that it cannot."""
+    params = {name: as_json(value) for name, value in model.get_params(deep=False).items()}
+    return {
+        "params": {name: value for name, value in params.items() if value is not UNSTORABLE},
+        "params_left_out": sorted(name for name, value in params.items() if value is UNSTORABLE),
+    }
+
+
+def warn_of_params(document: dict[str, Any], *, stacklevel: int) -> None:
+    """Warn of settings that are not in a document, but for a backbone, which is handed in on loading."""
     left_out = [name for name in document["params_left_out"] if name != "backbone"]
     if left_out:
         warnings.warn(
             f"{_checks.quoted(left_out)} could not be stored in the file and stands at its default again; "
             "predictions do not need it, but set it before a new fit.",
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
-    return model
 
 
 def upgraded(document: dict[str, Any]) -> dict[str, Any]:
@@ -88,7 +100,19 @@ def upgraded(document: dict[str, Any]) -> dict[str, Any]:
     return document | {"race": Race.without(0.0).to_dict(), "target_facts": []}
 
 
-def _network(architecture: Architecture, tensors: dict[str, Tensor], backbone: nn.Module | None) -> nn.Module:
+class Builder(Protocol):
+    """What knows how to build a network."""
+
+    def build(self, backbone: nn.Module | None = None) -> nn.Module:
+        """Return the network, around a backbone of the user's own if there is one."""
+
+
+def filled(architecture: Builder, tensors: dict[str, Tensor], backbone: nn.Module | None) -> nn.Module:
+    """Return a network with its saved weights, ready to predict.
+
+    Raises:
+        ValueError: Weights of other names or shapes.
+    """
     with torch.device("meta"):  # asks for no memory and draws no random numbers
         network = architecture.build(backbone)
     try:

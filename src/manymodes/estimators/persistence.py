@@ -10,12 +10,16 @@ from torch import nn
 
 from manymodes import _checks
 from manymodes.estimators.documents import restore
+from manymodes.estimators.forecasting.documents import restored
+from manymodes.estimators.forecasting.forecaster import MDNForecaster
 from manymodes.estimators.model_file import MODEL_FILE, MODEL_FORMAT
 from manymodes.estimators.recalibrated_regressor import RecalibratedRegressor
 from manymodes.estimators.regressor import MDNRegressor
 
 
-def load(path: str | os.PathLike[str], *, backbone: nn.Module | None = None) -> MDNRegressor | RecalibratedRegressor:
+def load(
+    path: str | os.PathLike[str], *, backbone: nn.Module | None = None
+) -> MDNRegressor | RecalibratedRegressor | MDNForecaster:
     """Return the fitted model that ``save`` wrote; its predictions are those of the saved one, bit for bit.
 
     Settings that do not fit into a file (an objective of your own, a random state that is no number) come back as
@@ -44,6 +48,8 @@ def load(path: str | os.PathLike[str], *, backbone: nn.Module | None = None) -> 
             return RecalibratedRegressor.around(model, document)
         if kind == MDNRegressor.__name__:
             return cast(MDNRegressor, restore(MDNRegressor, tensors, document, backbone))
+        if kind == MDNForecaster.__name__:
+            return restored(MDNForecaster, tensors, document, backbone)
     except (KeyError, TypeError) as error:
         raise _checks.InputError(f"{str(path)!r} does not describe a model as it should ({error}).") from error
     raise _checks.InputError(f"{str(path)!r} holds a {kind}, which this function does not load.")

@@ -88,6 +88,17 @@ class MixtureHead(Head):
         centres, typical = spread_start(y, self.n_components, generator, can_differ=can_differ)
         self._layout.start(self.linear.bias, centres, typical.maximum(2 * self.floors.to(y)), self._floor, units)
 
+    @torch.no_grad()
+    def follow(self, first: int) -> None:
+        """Let the location of every component start as one feature for each target dimension, ``first`` and the next D.
+
+        Without it what leads to such features learns slowly, since weights start small and differ between components.
+        """
+        weight = self.linear.weight if self.n_members is not None else self.linear.weight.mT  # (..., features, out)
+        loc = self._layout.split(weight)[1]["loc"].unflatten(-1, (self.n_components, self.target_dim))
+        for d in range(self.target_dim):
+            loc[..., first + d, :, d] = 1.0
+
     def support(self) -> Support:
         """Return where targets may lie, in the user's units; it depends on the family alone, not on the weights."""
         return self._support
