@@ -421,6 +421,15 @@ def test_a_model_of_unnamed_columns_is_refused_by_the_command_line(tmp_path, hou
     assert "was fitted to arrays without column names" in refused(capsys, "evaluate", tmp_path / "m.mm", houses)
 
 
+def test_a_forecaster_is_refused_with_what_to_do_instead(tmp_path, houses, capsys):
+    path = tmp_path / "load.mm"
+    mm.MDNForecaster(2, context=2, n_members=1, n_steps=1, random_state=0).fit(np.arange(30.0) % 7).save(path)
+    assert refused(capsys, "evaluate", path, houses) == (
+        f"{str(path)!r} holds a forecaster of series, which no command asks yet; in Python: "
+        f"manymodes.load({str(path)!r}).predict_frame()."
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

@@ -34,6 +34,14 @@ def test_every_format_version_stays_loadable(version):
     np.testing.assert_allclose(density.components.scale[..., 0], expected["scale"], rtol=1e-5)
 
 
+@pytest.mark.parametrize("version", range(4, MODEL_FORMAT.version + 1))
+def test_forecasters_of_every_format_version_stay_loadable(version):
+    model = mm.load(FIXTURES / f"forecaster-v{version}.mm")
+    expected = json.loads((FIXTURES / f"forecaster-v{version}.json").read_text())
+    np.testing.assert_allclose(model.predict_quantiles([0.1, 0.5, 0.9]), expected["quantiles"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model.sample_paths(2, random_state=0), expected["paths"], rtol=1e-4, atol=1e-5)
+
+
 def test_a_file_holds_numbers_and_json_and_nothing_that_could_run(saved):
     with safe_open(saved, framework="pt") as file:
         metadata = file.metadata()

@@ -15,7 +15,7 @@ from manymodes import _checks
 from manymodes.apps.files import Columns, check_new_file, read_columns, read_parts, write_parts
 from manymodes.apps.scores import Scores, score
 from manymodes.distributions import Prediction, joined
-from manymodes.estimators import MDNRegressor, load
+from manymodes.estimators import MDNForecaster, MDNRegressor, load
 from manymodes.estimators.judged_rows import MANY, training_share
 from manymodes.estimators.prediction_columns import prediction_columns
 from manymodes.estimators.tables.numbers import from_columns
@@ -72,6 +72,11 @@ def _note_of_training_rows(model: Any, columns: Columns, targets: NDArray[np.flo
 
 def _load(path: Path) -> tuple[MDNRegressor, list[str]]:
     model = load(path)
+    if isinstance(model, MDNForecaster):
+        raise _checks.InputError(
+            f"{str(path)!r} holds a forecaster of series, which no command asks yet; in Python: "
+            f"manymodes.load({str(path)!r}).predict_frame()."
+        )
     if model.target_names_ is None or not hasattr(model, "feature_names_in_"):
         raise _checks.InputError(
             f"{str(path)!r} was fitted to arrays without column names, so a file's columns cannot be matched to it; "

@@ -115,7 +115,7 @@ class MDNForecaster(ForecastMixin, BaseEstimator):  # type: ignore[misc]
         context: int | None = None,
         mode: str = "direct",
         n_components: int = 3,
-        n_members: int = 4,
+        n_members: int = 8,
         season: int | None = None,
         scaling: str = "window",
         covariance_type: str = "full",
