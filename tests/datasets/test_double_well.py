@@ -76,3 +76,23 @@ def test_paths_that_cannot_be_are_refused(arguments, sentence):
     with pytest.raises(InputError) as refusal:
         make_double_well_paths(**arguments)
     assert str(refusal.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"dt": -1.0}, "dt must be a number > 0; got -1.0."),
+        ({"noise": 0.0}, "noise must be a number > 0; got 0.0."),
+        ({"kick_probability": 1.5}, "kick_probability must be a number >= 0 and <= 1; got 1.5."),
+    ],
+)
+def test_a_well_that_cannot_be_is_refused(settings, sentence):
+    with pytest.raises(InputError) as caught:
+        DoubleWell(**settings)
+    assert str(caught.value) == sentence
+
+
+def test_arrays_that_run_backwards_are_taken():
+    states = np.linspace(-1, 1, 5)[:, None]
+    density = DoubleWell().predict_distribution(states[::-1], states[::-1])
+    assert torch.equal(density.mean, DoubleWell().predict_distribution(states, states).mean.flip(0))

@@ -10,6 +10,8 @@ from manymodes.datasets import TABLES, load_table, sources
 SHAPES = {  # rows, features, targets, splits
     "bike-sharing": (17379, 12, 1, 0),
     "california-housing": (20640, 8, 1, 0),
+    "etth1": (17420, 6, 1, 0),
+    "eustockmarkets": (1858, 4, 4, 0),
     "geyser": (299, 1, 1, 0),
     "kin40k": (40000, 8, 1, 0),
     "lidar": (221, 1, 1, 0),

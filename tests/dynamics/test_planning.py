@@ -118,3 +118,40 @@ def test_states_and_beginnings_of_another_shape_are_refused():
     with pytest.raises(InputError) as refusal:
         planner().plan([[0.0]], before=torch.zeros(1, 3, 1))
     assert str(refusal.value) == "before must have shape (1, 4, 1) as a plan has it; got (1, 3, 1)."
+
+
+def test_what_overflows_is_not_chosen():
+    def broken(states, actions, next_states):
+        own = actions[..., 0].expand(next_states.shape[:-1])
+        return torch.where(own > 0, torch.nan, own)
+
+    plan = planner(reward=broken, horizon=1).plan([[1.0]], random_state=0)
+    assert -0.1 < plan.actions.item() <= 0.0
+    assert plan.value.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("ask", "sentence"),
+    [
+        (
+            lambda: planner().plan([[math.nan]]),
+            "states must be finite; got NaN or infinity. Leave those out.",
+        ),
+        (
+            lambda: planner().plan([[0.0]], before=torch.full((1, 4, 1), math.nan)),
+            "before must be finite; got NaN or infinity. Leave those out.",
+        ),
+        (
+            lambda: planner(reward=lambda s, a, n: n).plan([[0.0]]),
+            "reward must have shape (8, 40) for states of shape (S, R, D); got (8, 40, 1).",
+        ),
+        (
+            lambda: planner(reward=lambda s, a, n: n.sum()).plan([[0.0]]),
+            "reward must have shape (8, 40) for states of shape (S, R, D); got ().",
+        ),
+    ],
+)
+def test_what_no_plan_can_be_made_of_is_refused(ask, sentence):
+    with pytest.raises(InputError) as caught:
+        ask()
+    assert str(caught.value) == sentence

@@ -84,3 +84,12 @@ def test_rollouts_that_cannot_be_are_refused(fitted, arguments, sentence):
     with pytest.raises(InputError) as refusal:
         rollout(fitted, **{"state": [0.5, 0.2], "actions": ACTIONS, "n_particles": 4, **arguments})
     assert str(refusal.value) == sentence
+
+
+@pytest.mark.parametrize("name", ["state", "actions"])
+def test_particles_begin_and_act_with_finite_numbers_only(name):
+    given = {"state": [0.0], "actions": [[0.0], [1.0]]}
+    given[name] = [float("nan")] if name == "state" else [[0.0], [float("inf")]]
+    with pytest.raises(InputError) as caught:
+        rollout(DoubleWell(), **given)
+    assert str(caught.value) == f"{name} must be finite; got NaN or infinity. Leave those out."

@@ -115,9 +115,43 @@ def test_padded_steps_are_no_targets_when_these_are_looked_at():
             lambda X, y: model(Recurrent(F, 8, every_step=True), max_epochs=1).fit(X, y).score(X, y[:, 0]),
             "y must have shape (N, T, D) as the model was fitted with; got another one.",
         ),
+        (
+            lambda X, y: model(Recurrent(F, 8, every_step=True), max_epochs=1).fit(X, y).score(X, y[:, :3]),
+            "y must have shape (80, 5, 1) to match the steps of X; got (80, 3, 1).",
+        ),
+        (
+            lambda X, y: model(Recurrent(F, 8, every_step=True), max_epochs=1).fit(X, y).log_prob(X, y[:, :1]),
+            "y must have shape (80, 5, 1) to match the steps of X; got (80, 1, 1).",
+        ),
+        (
+            lambda X, y: model(Recurrent(F, 8, every_step=True), max_epochs=1).fit(X, y).predict_modes(X),
+            "predict_modes needs one target a row; got targets at every step. Ask predict_distribution(X).",
+        ),
+        (
+            lambda X, y: model(Recurrent(F, 8, every_step=True)).fit_stream(
+                mm.training.Stream(lambda: iter([(torch.tensor(X), torch.tensor(y))]))
+            ),
+            "stream must hold tables, (N, F) and (N, D); got more axes. Take manymodes.fit.",
+        ),
     ],
 )
 def test_what_does_not_fit_together_is_refused(fit, sentence):
     with pytest.raises(InputError) as caught:
         fit(*walks())
     assert str(caught.value) == sentence
+
+
+def test_targets_that_are_packed_otherwise_are_refused():
+    X, y = ragged()
+    with pytest.raises(InputError) as caught:
+        model(Recurrent(F, 8, every_step=True)).fit(
+            pack_sequence(X, enforce_sorted=False), pack_sequence(y[::-1], enforce_sorted=False)
+        )
+    assert str(caught.value) == "y must be packed as X is, sequence by sequence; got other lengths."
+
+
+def test_sequences_weigh_what_they_are_given_when_they_are_scored():
+    X, y = walks()
+    fitted = model(Recurrent(F, 8, every_step=True), max_epochs=2).fit(X, y)
+    weight = np.arange(N) % 2
+    assert fitted.score(X, y, weight) == pytest.approx(fitted.score(X[1::2], y[1::2]))

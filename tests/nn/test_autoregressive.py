@@ -341,3 +341,15 @@ def test_missing_targets_are_refused_in_a_fit():
     net = MixtureDensityNetwork(MLP(1, (8,)), AutoregressiveHead(8, target_dim=2, n_components=2))
     with pytest.raises(TypeError, match="^y must be a tensor of exact targets for an autoregressive density; "):
         mm.fit(net, (x, Incomplete.missing(y)), max_epochs=1, compile=False)
+
+
+def test_one_row_of_several_members_is_that_row():
+    net, y = network(M), targets(N)
+    density = net(features(N))
+    torch.testing.assert_close(density[3].log_prob(y[3]), density.log_prob(y)[3])
+    torch.testing.assert_close(
+        density.members[:, 3].log_prob(y[3].expand(M, D)), density.members.log_prob(y.expand(M, N, D))[:, 3]
+    )
+    assert density[3].sample((2, 5), generator=generator()).shape == (2, 5, D)
+    draws = density[3].sample((20_000,), generator=generator())
+    torch.testing.assert_close(draws.mean(0), density.mean[3], atol=0.1, rtol=0)  # errors of some .01

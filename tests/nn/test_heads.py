@@ -197,3 +197,15 @@ def test_bounds_of_a_truncation_must_fit_the_number_of_dimensions():
 def test_what_is_no_family_is_refused():
     with pytest.raises(TypeError, match=r"^family must be a class of components or a blueprint, say DiagonalNormal"):
         MixtureHead(IN, target_dim=1, n_components=1, family="normal")
+
+
+@pytest.mark.parametrize("n_members", [None, 2])
+def test_a_head_that_follows_features_starts_with_locations_there(n_members):
+    head = MixtureHead(IN, target_dim=2, n_components=3, n_members=n_members)
+    features = torch.zeros(n_members or 1, 5, IN)[0 if n_members is None else slice(None)]
+    before = head(features).components.loc
+    head.follow(1)
+    moved = features.clone()
+    moved[..., 1], moved[..., 2] = 0.5, -2.0
+    after = head(moved).components.loc
+    torch.testing.assert_close(after - before, torch.tensor([0.5, -2.0]).expand_as(after))

@@ -595,3 +595,22 @@ def test_a_network_compiled_on_request_predicts_the_same_for_any_number_of_rows(
             torch.testing.assert_close(net(x[:n]).logits, expected.logits[:n])
             torch.testing.assert_close(net(x[:n]).mean, expected.mean[:n])
     assert torch.equal(pickle.loads(pickle.dumps(net))(x).mean, expected.mean)
+
+
+def test_missing_targets_do_not_shrink_the_scale_of_those_that_are_known():
+    net, (x, y) = make(), data()
+    y = 5.0 * y
+    y[20:, 0] = torch.nan
+    y[:30, 1] = torch.nan
+    net.initialise(x, Incomplete.missing(y), generator())
+    for column, known in ((0, y[:20, 0]), (1, y[30:, 1])):
+        torch.testing.assert_close(net.target_scaling.scale[column], known.double().std(correction=0))
+        torch.testing.assert_close(net.target_scaling.loc[column], known.double().mean())
+
+
+def test_a_target_of_which_nothing_is_known_is_refused():
+    net, (x, y) = make(), data()
+    y[:, 1] = torch.nan
+    with pytest.raises(InputError) as caught:
+        net.initialise(x, Incomplete.missing(y), generator())
+    assert str(caught.value) == "y must be known somewhere in every target dimension; got missing values only."

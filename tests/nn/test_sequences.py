@@ -198,3 +198,42 @@ def test_what_does_not_fit_is_refused(make, sentence):
     with pytest.raises(InputError) as caught:
         make()
     assert str(caught.value) == sentence
+
+
+@every_kind
+def test_what_is_not_finite_in_padded_steps_reaches_nothing(make):
+    torch.manual_seed(0)
+    backbone, rubbish = make(every_step=True).eval(), steps()
+    real = torch.arange(T) < LENGTHS.unsqueeze(-1)
+    expected = backbone({"steps": rubbish, "lengths": LENGTHS})[real]
+    rubbish[~real] = torch.nan
+    torch.testing.assert_close(backbone({"steps": rubbish, "lengths": LENGTHS})[real], expected)
+
+
+def test_a_network_of_packed_sequences_takes_whole_ones_and_the_other_way_around():
+    net, whole = network(Recurrent(F, H, every_step=True)), network(Recurrent(F, H, every_step=True))
+    net.initialise({"steps": steps(), "lengths": LENGTHS}, torch.randn(9, D), torch.Generator())
+    whole.initialise(steps(), torch.randn(9, D), torch.Generator())
+    for own in (net, whole):
+        one = own(steps()[:1, :4]).mean
+        torch.testing.assert_close(own({"steps": steps()[:1], "lengths": torch.tensor([4])}).mean[:, :4], one)
+
+
+def test_a_new_network_takes_the_weights_of_one_that_has_seen_packed_sequences():
+    net, other = network(Recurrent(F, H, every_step=True)), network(Recurrent(F, H, every_step=True))
+    net.initialise({"steps": 5 + steps(), "lengths": LENGTHS}, torch.randn(9, D), torch.Generator())
+    other.load_state_dict(net.state_dict())
+    assert torch.equal(other(packed()).mean, net(packed()).mean)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "got"), [([4, 7, 0, 7, 2], "0"), ([4, 8, 1, 7, 2], "8"), ([4.0, 2.5, 1.0, 7.0, 2.0], "2.5")]
+)
+def test_lengths_that_cannot_be_are_refused(lengths, got):
+    net = network(TemporalConvolution(F, H, every_step=True))
+    with pytest.raises(InputError) as caught:
+        net({"steps": steps(), "lengths": torch.tensor(lengths)})
+    place = 3 if got == "0" else 2
+    assert str(caught.value) == (
+        f"x['lengths'] must hold whole numbers from 1 to 7, the steps there are; got {got} first in row {place}."
+    )

@@ -49,6 +49,12 @@ class DoubleWell(System):
     state_range: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = ((-2.2,), (2.2,))
     action_range: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = ((-1.0,), (1.0,))
 
+    def __post_init__(self) -> None:
+        _checks.positive("dt", self.dt)
+        _checks.positive("noise", self.noise)
+        _checks.number_between("kick_probability", self.kick_probability, 0.0, 1.0, including=(0.0, 1.0))
+        _checks.number_between("kick_spread", self.kick_spread, 0.0, math.inf, including=(0.0,))
+
     def start(self, n_rows: int, rng: np.random.Generator) -> Floats:
         """Return states at the bottom of the right well, (N, 1)."""
         return np.ones((n_rows, 1))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from manymodes import _checks
 from manymodes.datasets.systems import Parts, System, logged
 from manymodes.datasets.truth import Floats, Simulated
 
@@ -51,6 +52,10 @@ class SlippingCart(System):
     action_names: ClassVar[tuple[str, ...]] = ("force",)
     state_range: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = ((-0.5, -1.0), (4.0, 2.0))
     action_range: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = ((-1.0,), (1.0,))
+
+    def __post_init__(self) -> None:
+        for name in ("dt", "position_noise", "velocity_noise"):
+            _checks.positive(name, getattr(self, name))
 
     def start(self, n_rows: int, rng: np.random.Generator) -> Floats:
         """Return carts at rest at 0, (N, 2)."""

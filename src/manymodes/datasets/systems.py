@@ -119,4 +119,4 @@ def as_floats(values: Values) -> Tensor:
     """Return values as a tensor of real numbers: those of arrays in double precision, of tensors in their own."""
     if isinstance(values, Tensor) and values.is_floating_point():
         return values
-    return torch.as_tensor(np.asarray(values, dtype=np.float64))
+    return torch.from_numpy(np.array(values, dtype=np.float64))  # a copy: views may run backwards, or be read-only

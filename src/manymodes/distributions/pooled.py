@@ -95,6 +95,8 @@ class Pooled(SampledDensity):
         return centre, variance.mean(0) + (mean - centre).square().mean(0)
 
     def _drawn(self, how: str, sample_shape: torch.Size, generator: torch.Generator | None) -> Tensor:
+        if not self.batch_shape:  # one row, so that all draws of a member can be told
+            return Pooled(self.members[:, None])._drawn(how, sample_shape, generator).squeeze(-2)
         shape = sample_shape + self.batch_shape
         chosen = torch.randint(self.n_members, shape, generator=generator, device=self.device).flatten()
         order = chosen.argsort()

@@ -23,7 +23,16 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.datasets.systems import Values, as_floats
 from manymodes.dynamics.returns import OBJECTIVES
-from manymodes.dynamics.rollouts import Dynamics, Members, Seed, advance, as_generator, is_fresh, particles_of
+from manymodes.dynamics.rollouts import (
+    Dynamics,
+    Members,
+    Seed,
+    advance,
+    as_generator,
+    check_finite,
+    is_fresh,
+    particles_of,
+)
 from manymodes.dynamics.transitions import TransitionModel
 
 Reward = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -37,7 +46,8 @@ class Plan:
 
     Attributes:
         actions: What to do in the steps to come, (N, T, A).
-        value: What the objective expects of the best sequences drawn, the penalty included, (N,).
+        value: What the objective found for the best sequences drawn, the penalty included, (N,). They were chosen by
+            it, so it promises too much: ask ``rollout`` what the actions are worth.
     """
 
     actions: Tensor
@@ -126,15 +136,18 @@ class CrossEntropyPlanner:
             random_state: Seed, or a generator, which moves on; None draws a fresh seed.
 
         Raises:
-            ValueError: States or sequences of another shape.
+            ValueError: States or sequences of another shape or not finite, or a reward of another shape.
         """
         generator, start = as_generator(random_state), as_floats(states).float()
         _checks.matches_shape("states", start.shape, ("N", "D"), "with one row for each copy of the system")
+        check_finite("states", start)
         low, high = self._bounds(start.dtype)
         size = (len(start), self.horizon, len(low))
         centre = ((low + high) / 2).expand(size)
         if before is not None:
+            _checks.instance("before", before, Tensor, ", as a plan has it")
             _checks.matches_shape("before", before.shape, size, "as a plan has it")
+            check_finite("before", before)
             centre = before.to(start.dtype)
         spread = ((high - low) / 2).expand(size)
         value = start.new_zeros(len(start))
@@ -161,10 +174,12 @@ class CrossEntropyPlanner:
                 one = states[step * n_particles // self.horizon]
                 doubt = doubt + cast(TransitionModel, self.model).disagreement(one, actions)
             after = self._after(states, actions, generator, certain=certain)
-            returns = returns + self.reward(states, actions.expand(n_particles, *actions.shape), after)
-            states = after
-        worth = OBJECTIVES[self.objective](returns, self.level) - self.penalty * doubt
-        return worth.reshape(drawn.shape[:2])
+            reward = self.reward(states, actions.expand(n_particles, *actions.shape), after)
+            _checks.instance("reward", reward, Tensor)
+            _checks.matches_shape("reward", reward.shape, returns.shape, "for states of shape (S, R, D)")
+            returns, states = returns + reward, after
+        worth = OBJECTIVES[self.objective](_worst_if_unknown(returns), self.level) - self.penalty * doubt
+        return _worst_if_unknown(worth).reshape(drawn.shape[:2])
 
     def _after(self, states: Tensor, actions: Tensor, generator: torch.Generator, *, certain: bool) -> Tensor:
         if certain:
@@ -175,3 +190,8 @@ class CrossEntropyPlanner:
 
     def _bounds(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         return as_floats(self.low).to(dtype), as_floats(self.high).to(dtype)
+
+
+def _worst_if_unknown(value: Tensor) -> Tensor:
+    """Return numbers with minus infinity for NaN, which would count as the largest number of all."""
+    return value.masked_fill(value.isnan(), -torch.inf)

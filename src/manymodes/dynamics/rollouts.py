@@ -54,6 +54,8 @@ def rollout(
     start, done = as_floats(state), as_floats(actions)
     _checks.matches_shape("state", start.shape, ("D",), "as one state")
     _checks.matches_shape("actions", done.shape, ("T", "A"), "as a sequence")
+    for name, value in (("state", start), ("actions", done)):
+        check_finite(name, value)
     n_particles = particles_of(model, n_particles)
     fresh = is_fresh(members)
     generator = as_generator(random_state)
@@ -100,6 +102,12 @@ def _drawn(density: Mixture, luck: Tensor, generator: torch.Generator) -> Tensor
     reached = weights.cumsum(-1)[..., :-1] < luck
     drawn: Tensor = density.components.sample_at(reached.sum(-1), generator)
     return drawn
+
+
+def check_finite(name: str, value: Tensor) -> None:
+    """Refuse states or actions that are not finite."""
+    if not bool(value.isfinite().all()):
+        raise _checks.InputError(f"{name} must be finite; got NaN or infinity. Leave those out.")
 
 
 def particles_of(model: Dynamics, n_particles: int) -> int:

@@ -59,6 +59,7 @@ class EnsembleMixin(DensityRegressorMixin):
         Args:
             X: Features, (N, F).
         """
+        self._refuse_steps("predict_uncertainty")
         if not n_rows(X):
             raise _checks.InputError("X must have at least 1 row; got none.")
         parts: list[UncertaintySplit] = []

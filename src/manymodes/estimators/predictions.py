@@ -147,6 +147,7 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         Raises:
             ValueError: A level outside (0, 1), a target that is not there, or several and none chosen.
         """
+        self._refuse_steps("predict_region")
         level = _checks.number_between("level", level, 0.0, 1.0)
         if target is None and self._n_targets > 1:
             raise _checks.InputError(
@@ -164,6 +165,7 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
             Locations, (N, J, D), with log-densities, masses and spreads, see ``distributions.Modes``; ``to_frame()``
             makes a long table of them.
         """
+        self._refuse_steps("predict_modes")
         return Modes.joined([part.modes() for part in self.iter_distributions(X)])
 
     def predict_probability(self, X: Any, low: ArrayLike | None = None, high: ArrayLike | None = None) -> Floats:
@@ -178,6 +180,7 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         Raises:
             ValueError: Ends of other shapes, NaN, or the upper below the lower one.
         """
+        self._refuse_steps("predict_probability")
         if low is None and high is None:
             raise _checks.InputError("low or high must be given; got neither.")
         names = self.target_names_ or default_names(self._n_targets)
@@ -210,6 +213,7 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
             UserWarning: Rows of the fit of an ``MDNRegressor``, on which sets come out too small; other models do not
                 know theirs.
         """
+        self._refuse_steps("conformal_sets")
         density, targets = held_out_predictions(self, X, y, "conformal sets")
         return fit_conformal(density, targets, level, kind=kind, groups=groups, adaptive=adaptive)
 
@@ -230,10 +234,14 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
 
         targets = self._targets(X, y)
         refuse_unvaried(targets)
-        means = self.predict(X) if targets.steps is None else self.predict(X)[targets.steps]
+        means = self.predict(X)
+        weight = None if sample_weight is None else _check_sample_weight(sample_weight, means)
+        if targets.steps is not None:
+            _checks.matches_shape("y", (*targets.steps.shape, means.shape[-1]), means.shape, "to match the steps of X")
+            weight = None if weight is None else np.repeat(weight, targets.steps.sum(1))
+            means = means[targets.steps]
         values, means = targets.values, means.reshape(targets.values.shape)
         values = means + self._wrapped(X, values - means)
-        weight = None if sample_weight is None else _check_sample_weight(sample_weight, values)
         found = []
         for d, known in enumerate(~np.isnan(values).T):
             own = None if weight is None else weight[known]
@@ -251,7 +259,13 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
             ValueError: Targets that do not fit.
         """
         targets, steps = self._scored_targets(X, y), steps_of(X)
-        found = self._each(X, lambda part, rows: part.log_prob(targets[rows]).unsqueeze(-1))
+
+        def density(part: Prediction, rows: slice) -> Tensor:
+            own = targets[rows]
+            _checks.matches_shape("y", own.shape, (*part.batch_shape, *part.event_shape), "to match the steps of X")
+            return part.log_prob(own).unsqueeze(-1)
+
+        found = self._each(X, density)
         found = found if found.ndim == 1 else found[..., 0]
         return found if steps is None or found.ndim == 1 else np.where(steps, found, np.nan)
 
@@ -270,6 +284,7 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         Raises:
             ValueError: Levels out of range, or features that do not fit.
         """
+        self._refuse_steps("predict_frame")
         interval = _checks.number_between("interval", interval, 0.0, 1.0)
         asked = [_level(level) for level in np.atleast_1d(np.asarray(levels)).tolist()]
         parts = [prediction_columns(part, self._names(part), asked, interval) for part in self.iter_distributions(X)]
@@ -282,6 +297,7 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         Its columns are ``row``, ``component``, ``target``, ``weight``, ``location`` and ``scale`` (mean and standard
         deviation of the component, in the units of the target). Components of an ensemble come member by member.
         """
+        self._refuse_steps("predict_components")
         table: dict[str, list[Any]] = {}
         first = 0
         for part in self.iter_distributions(X):
@@ -349,6 +365,14 @@ class DensityRegressorMixin(RegressorMixin, ABC):  # type: ignore[misc]
         density = next(iter(self.iter_distributions(take_rows(X, np.arange(1)))))
         wrapped: Floats = density.wrapped(torch.from_numpy(differences)).numpy()
         return wrapped
+
+    def _refuse_steps(self, method: str) -> None:
+        """Refuse what makes one answer a row where every row has one at each of its steps."""
+        check_is_fitted(self)
+        if self.target_ndim_ == 3:
+            raise _checks.InputError(
+                f"{method} needs one target a row; got targets at every step. Ask predict_distribution(X)."
+            )
 
     def _names(self, part: Prediction) -> list[str]:
         return self.target_names_ or default_names(part.event_shape[0])

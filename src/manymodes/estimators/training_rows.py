@@ -118,6 +118,8 @@ def read_stream(
     sample = found.rows
     if not isinstance(sample.y, Tensor):
         raise _checks.InputError("stream must hold exact targets; got Incomplete. Take manymodes.fit for them.")
+    if sample.y.dim() != 2 or (isinstance(sample.x, Tensor) and sample.x.dim() != 2):
+        raise _checks.InputError("stream must hold tables, (N, F) and (N, D); got more axes. Take manymodes.fit.")
     if not isinstance(sample.x, Tensor):
         raise _checks.InputError("stream must hold one table of features; got several inputs. Take manymodes.fit.")
     x, y = (part.to(torch.float64) for part in (sample.x, sample.y))

@@ -21,7 +21,7 @@ from manymodes.distributions.declared import Declared
 from manymodes.nn.head import OWN_UNITS, SMALL_START, Head
 from manymodes.nn.layout import FloorOf, Layout
 from manymodes.nn.links import Floor
-from manymodes.nn.members import linear
+from manymodes.nn.members import linear, rows_of_members
 from manymodes.nn.spread import spread_start
 from manymodes.nn.support import Support
 
@@ -251,7 +251,7 @@ class _Masked(Conditionals):
         """Return the product of (..., n) with (n, m), of members (M, ..., n) with (M, n, m)."""
         if self.n_members is None:
             return values @ weight
-        return (values.flatten(1, -2) @ weight).reshape(*values.shape[:-1], weight.shape[-1])
+        return (rows_of_members(values) @ weight).reshape(*values.shape[:-1], weight.shape[-1])
 
 
 def _constant(floor: float) -> FloorOf:

@@ -96,8 +96,7 @@ class MixtureHead(Head):
         """
         weight = self.linear.weight if self.n_members is not None else self.linear.weight.mT  # (..., features, out)
         loc = self._layout.split(weight)[1]["loc"].unflatten(-1, (self.n_components, self.target_dim))
-        for d in range(self.target_dim):
-            loc[..., first + d, :, d] = 1.0
+        loc[..., first : first + self.target_dim, :, :] = torch.eye(self.target_dim).unsqueeze(-2)
 
     def support(self) -> Support:
         """Return where targets may lie, in the user's units; it depends on the family alone, not on the weights."""

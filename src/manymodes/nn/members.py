@@ -38,12 +38,17 @@ class MemberLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return every member's map of its own rows, which may have further axes, (M, ..., in_features)."""
-        rows = torch.baddbmm(self.bias.unsqueeze(-2), x.flatten(1, -2), self.weight)
+        rows = torch.baddbmm(self.bias.unsqueeze(-2), rows_of_members(x), self.weight)
         return rows.reshape(*x.shape[:-1], self.out_features)
 
     def extra_repr(self) -> str:
         """Return the sizes, as ``nn.Linear`` does."""
         return f"n_members={len(self.weight)}, in_features={self.in_features}, out_features={self.out_features}"
+
+
+def rows_of_members(x: Tensor) -> Tensor:
+    """Return what each member has, (M, ..., F), as its rows, (M, N, F)."""
+    return x.flatten(1, -2) if x.dim() > 2 else x.unsqueeze(1)
 
 
 def linear(in_features: int, out_features: int, n_members: int | None) -> nn.Linear | MemberLinear:

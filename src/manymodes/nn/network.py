@@ -19,7 +19,17 @@ from manymodes.nn.heads import MixtureHead
 from manymodes.nn.inputs import Inputs, mapped, parts_of, precision
 from manymodes.nn.retrieval import Retrieval
 from manymodes.nn.scaling import PartScaling, Standardizer, TableScaling, standardised
-from manymodes.nn.steps import as_inputs, columns, feature_axis, packed_places
+from manymodes.nn.steps import (
+    LENGTHS,
+    STEPS,
+    as_inputs,
+    columns,
+    feature_axis,
+    has_lengths,
+    packed_places,
+    real_steps,
+    with_lengths,
+)
 
 
 class MixtureDensityNetwork(nn.Module):
@@ -142,9 +152,14 @@ class MixtureDensityNetwork(nn.Module):
     def scale_input(self, x: Inputs) -> Any:
         """Return inputs as the backbone takes them, in the network's precision."""
         parts_of(x)
+        real_steps(x)  # refuses lengths that cannot be
         scaling, axis = self.input_scaling, feature_axis(self.backbone)
         if isinstance(scaling, PartScaling):
+            if isinstance(x, Tensor) and x.dim() > 2 and set(scaling.parts) == {STEPS, LENGTHS}:
+                x = with_lengths(x)
             x = scaling(x)
+        elif isinstance(x, Mapping) and has_lengths(x):
+            x = {**x, STEPS: standardised(f"x[{STEPS!r}]", x[STEPS], scaling, axis)}
         elif isinstance(x, Mapping) and scaling.n_features is not None:
             raise _checks.InputError("x must be one tensor, as the network was fitted with; got a mapping.")
         elif isinstance(x, Tensor):
@@ -183,10 +198,9 @@ class MixtureDensityNetwork(nn.Module):
             ValueError: Targets of another shape, or outside the support of the head's family.
         """
         self.check_target(y)
-        rows = y.map(lambda end: end.flatten(0, -2)) if isinstance(y, Incomplete) else y.flatten(0, -2)
-        points = rows.points() if isinstance(rows, Incomplete) else rows
+        points, known = _known_points(y)
         self._learn_inputs(x)
-        self.target_scaling.learn(points, self.head.family.scalings(self.head.target_dim))
+        self.target_scaling.learn(points, self.head.family.scalings(self.head.target_dim), known)
         self.head.spread(self._scaled(points.to(self.device)), generator, self.units)
 
     def _learn_inputs(self, x: Inputs) -> None:
@@ -212,6 +226,14 @@ class MixtureDensityNetwork(nn.Module):
         _checks.matches_shape(name, y.shape, ("N", *steps, target_dim), f"to match the head's target_dim={target_dim}")
         self.head.support().check(y, name)
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # Several inputs by name have a scaling each, which a network that has seen none yet does not know of.
+        start = f"{prefix}input_scaling.parts."
+        names = {key.removeprefix(start).split(".")[0] for key in state_dict if key.startswith(start)}
+        if names and not isinstance(self.input_scaling, PartScaling):
+            self.input_scaling = PartScaling(names, feature_axis(self.backbone)).to(self.device)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     @property
     def units(self) -> Units:
         """Units in which the backbone and the head work: targets are (y - shift) / scale there."""
@@ -230,3 +252,19 @@ class MixtureDensityNetwork(nn.Module):
     def _scaled(self, y: Tensor) -> Tensor:
         scaled: Tensor = self.target_scaling(self.head.support().snapped(y))
         return scaled.to(self.dtype)
+
+
+def _known_points(y: Tensor | Incomplete) -> tuple[Tensor, Tensor | None]:
+    """Return one number for each target of which anything is known, (n, D), and which of them are known; None for all.
+
+    Raises:
+        ValueError: A target dimension of which nothing is known.
+    """
+    if not isinstance(y, Incomplete):
+        return y.flatten(0, -2), None
+    rows = y.map(lambda end: end.flatten(0, -2))
+    known = rows.known
+    if not bool(known.any(0).all()):
+        raise _checks.InputError("y must be known somewhere in every target dimension; got missing values only.")
+    tells = known.any(-1)
+    return rows[tells].points(), known[tells]

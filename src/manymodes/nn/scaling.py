@@ -47,14 +47,18 @@ class Standardizer(nn.Module):
         """Number of columns that it takes; None before it has learned."""
         return len(self.loc) if self.loc.dim() else None
 
-    def learn(self, values: Tensor, scalings: Sequence[Scaling] | None = None) -> None:
+    def learn(self, values: Tensor, scalings: Sequence[Scaling] | None = None, known: Tensor | None = None) -> None:
         """Take the mean and standard deviation of each column of ``values``, (N, F).
 
         Args:
             values: Rows to learn from.
             scalings: How each column may be scaled; None standardises all. A column that may only be scaled is divided
                 by its root mean square.
+            known: Which values count, (N, F), some in every column; None for all.
         """
+        if known is not None and not bool(known.all()):
+            self._learn_known(values, scalings, known)
+            return
         values = values.detach().to(self.loc.device, torch.float64)
         _checks.matches_shape("values", values.shape, ("N", "F"), "to be standardised column by column")
         low, high = fences(values)
@@ -68,6 +72,14 @@ class Standardizer(nn.Module):
             if scaling is not Scaling.AFFINE:
                 self.scale[column] = _size(values[:, column]) if scaling is Scaling.SCALE else 1.0
                 self.loc[column] = 0.0
+
+    def _learn_known(self, values: Tensor, scalings: Sequence[Scaling] | None, known: Tensor) -> None:
+        parts = []
+        for column, counts in enumerate(known.unbind(-1)):
+            own = Standardizer(constant_scale=self._constant_scale).to(self.loc.device)
+            own.learn(values[counts, column : column + 1], None if scalings is None else scalings[column : column + 1])
+            parts.append((own.loc, own.scale))
+        self.loc, self.scale = (torch.cat(column) for column in zip(*parts, strict=True))
 
     def forward(self, values: Tensor) -> Tensor:
         """Return standardised values, (N, F), in float64 once it has learned."""
@@ -124,13 +136,9 @@ class TableScaling(nn.Module):
         Raises:
             ValueError: More levels in a column of categories than were announced.
         """
-        self.numbers.learn(self._filled(values))
-        for column in self.gaps:
-            known = values[:, column][~values[:, column].isnan()]
-            if len(known):
-                own = Standardizer(constant_scale=math.inf)
-                own.learn(known.unsqueeze(-1))
-                self.numbers.loc[column], self.numbers.scale[column] = own.loc[0], own.scale[0]
+        known = ~values.isnan()
+        known |= ~known.any(0)  # of a column of gaps alone, zeros count
+        self.numbers.learn(self._filled(values), known=known)
         for place, (column, n_levels) in enumerate(self._categories.items()):
             found = values[:, column].double().unique()
             if len(found) > n_levels:

@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from manymodes import _checks
 from manymodes.nn.backbones import Dropout
-from manymodes.nn.steps import LENGTHS, STEPS, as_inputs, check_steps
+from manymodes.nn.steps import LENGTHS, STEPS, as_inputs, check_steps, mask_of
 
 _KINDS: Final[Mapping[str, type[nn.GRU] | type[nn.LSTM]]] = {"gru": nn.GRU, "lstm": nn.LSTM}
 _LONGEST_WAVE = 10_000.0  # of the positions of a Transformer, in steps over 2 pi
@@ -75,7 +75,8 @@ class SequenceBackbone(nn.Module, ABC):
         steps, lengths = x[STEPS], x[LENGTHS]
         check_steps(steps, self.in_features)
         _checks.matches_shape("lengths", lengths.shape, (len(steps),), "one for each sequence")
-        return steps, lengths.long()
+        padded = ~mask_of(steps, lengths)
+        return steps.masked_fill(padded.unsqueeze(-1), 0.0), lengths.long()  # attention would mix NaN in
 
 
 @final

@@ -40,12 +40,43 @@ def columns(x: Tensor, axis: int | None) -> Tensor | None:
     return None if axis is None else x.movedim(axis, -1).flatten(0, -2)
 
 
+def has_lengths(x: Any) -> bool:
+    """Return whether inputs are padded sequences with their lengths."""
+    return isinstance(x, Mapping) and {STEPS, LENGTHS} <= x.keys()
+
+
 def real_steps(x: Inputs) -> Tensor | None:
-    """Return which steps of padded sequences are real, (N, T); None where inputs are no padded sequences."""
-    if not isinstance(x, Mapping) or not {STEPS, LENGTHS} <= x.keys():
+    """Return which steps of padded sequences are real, (N, T); None where inputs are no padded sequences.
+
+    Raises:
+        ValueError: Lengths that are no whole numbers from 1 to T, one for each sequence.
+    """
+    if not isinstance(x, Mapping) or not has_lengths(x):
         return None
     steps, lengths = x[STEPS], x[LENGTHS]
+    for name, part in ((f"x[{STEPS!r}]", steps), (f"x[{LENGTHS!r}]", lengths)):
+        _checks.instance(name, part, Tensor)
+    _checks.matches_shape(f"x[{STEPS!r}]", steps.shape, ("N", "T", "F"), "as padded sequences")
+    _checks.matches_shape(f"x[{LENGTHS!r}]", lengths.shape, (len(steps),), "one for each sequence")
+    n_steps, longest = lengths.to(torch.float64), steps.shape[1]
+    wrong = (n_steps < 1) | (n_steps > longest) | (n_steps != n_steps.round())
+    if bool(wrong.any()):
+        row = int(wrong.nonzero()[0])
+        raise _checks.InputError(
+            f"x[{LENGTHS!r}] must hold whole numbers from 1 to {longest}, the steps there are; got {lengths[row]:g} "
+            f"first in {_checks.row(row)}."
+        )
+    return mask_of(steps, lengths)
+
+
+def mask_of(steps: Tensor, lengths: Tensor) -> Tensor:
+    """Return which steps, (..., N, T, F), are real, (..., N, T), by lengths (..., N)."""
     return torch.arange(steps.shape[-2], device=lengths.device) < lengths.unsqueeze(-1)
+
+
+def with_lengths(x: Tensor) -> dict[str, Tensor]:
+    """Return sequences of one length, (N, T, F), as padded ones."""
+    return {STEPS: x, LENGTHS: torch.full((len(x),), x.shape[1], device=x.device)}
 
 
 def unpacked(x: PackedSequence) -> tuple[Tensor, Tensor]:

@@ -165,3 +165,10 @@ def test_what_does_not_fit_together_is_refused(change, sentence):
     with pytest.raises(InputError) as caught:
         mm.fit(make(), change(x, y), max_epochs=1)
     assert str(caught.value) == sentence
+
+
+def test_a_killed_fit_of_packed_sequences_is_read_again(tmp_path):
+    x, y = walks(lengths())
+    for net in (one := make(), again := make(seed=1)):
+        mm.fit(net, (pack(x), pack(y)), max_epochs=2, random_state=0, checkpoint=tmp_path)
+    assert torch.equal(again(pack(x)).mean, one(pack(x)).mean)

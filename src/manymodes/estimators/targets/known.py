@@ -118,6 +118,8 @@ def read_targets(
             raise _checks.InputError("y_lower and y_upper must be left out with targets at every step.")
         steps = np.ones(values.shape[:2], dtype=bool) if real_steps is None else real_steps
         _checks.matches_shape("y", values.shape, (*steps.shape, "D"), "to match the steps of X")
+        if isinstance(y, PackedSequence) and not np.array_equal(unpacked(y)[1].numpy(), steps.sum(1)):
+            raise _checks.InputError("y must be packed as X is, sequence by sequence; got other lengths.")
         own = read_targets(estimator, values[steps], allow_missing=allow_missing)
         return replace(own, names=names, ndim=3, steps=steps)
     low, high = (
