@@ -72,8 +72,8 @@ def by_step(all_judged: Sequence[Judged]) -> Figure:
         _legend_below(axes[0])
 
     caption = (
-        "CRPS at each hour of the forecast; lower is better. All models get worse with distance, and least so a whole "
-        "number of days ahead where they follow the time of day."
+        "CRPS at each hour of the forecast; lower is better. In the first hours the last values tell much; later it is "
+        "the course of the day, the level and the spread of the last week."
     )
     n_rows = -(-len(all_judged) // 2)
     return drawn("by-step", caption, draw, n_rows=n_rows, n_columns=2, size=(10.5, 3.6 * n_rows + 0.4))
@@ -97,7 +97,7 @@ def both_wells(wells: Wells) -> Figure:
 
     caption = (
         "Where the particle is in the end: bars of the truth, lines of what is forecast, one step after another. From "
-        "the top of the barrier both wells are equally likely; from 0.3 the right one is more so."
+        "the top of the barrier both wells are equally likely; from 0.3 the right one is more likely."
     )
     return drawn("wells", caption, draw, n_columns=2, size=(10.5, 4.2), sharey=True)
 

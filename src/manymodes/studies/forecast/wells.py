@@ -90,7 +90,7 @@ def histogram(values: Array) -> Array:
 
 
 def _truth(work: Work) -> Array:
-    n_paths = work.pick(200_000, 20_000)
+    n_paths = work.pick(200_000, 5000)
     ends = [
         make_double_well_paths(n_paths, HORIZON, start=start, random_state=10_000 + number)[:, -1]
         for number, start in enumerate(STARTS)
@@ -107,17 +107,17 @@ def _measured(work: Work, own: Mapping[str, Any]) -> Record:
         scaling="panel",
         objective="nll",
         dropout=0.0,
-        n_steps=work.pick(1500, 100),
-        batch_size=512,
+        n_steps=work.pick(1500, 20),
+        batch_size=work.pick(512, 128),
         max_windows=60_000,
-        n_particles=work.pick(4000, 200),
+        n_particles=work.pick(4000, 40),
         random_state=work.random_state,
         **own,
     )
-    model.fit(training_paths(work.pick(300, 40), 100, work.random_state))
+    model.fit(training_paths(work.pick(300, 20), 100, work.random_state))
     seconds = time.perf_counter() - started
     ends = [model.predict_distribution(series=np.array([start]))[-1] for start in STARTS]
-    paths = model.sample_paths(300, series=np.array([STARTS[0]]), random_state=work.random_state)[..., 0]
+    paths = model.sample_paths(work.pick(300, 60), series=np.array([STARTS[0]]), random_state=work.random_state)[..., 0]
     found = cluster_paths(paths)
     return {
         "seconds": seconds,

@@ -20,7 +20,7 @@ def of_crps(all_judged: Sequence[Judged]) -> list[str]:
         f"By CRPS the {MDN} is ahead of every other model in {_of(len(ahead), len(all_judged))} (a series at a "
         "horizon)."
     )
-    return [f"{overall} {' '.join(map(_one_case, all_judged))}"]
+    return [overall, " ".join(map(_one_case, all_judged))]
 
 
 def _one_case(one: Judged) -> str:
@@ -28,7 +28,7 @@ def _one_case(one: Judged) -> str:
     sure = gap.error is not None and abs(gap.mean) > 2 * gap.error
     share = abs(gap.mean) / one.value(rival, "crps").mean
     side = "lower" if gap.mean < 0 else "higher"
-    doubt = "" if sure else ", within two standard errors of nothing"
+    doubt = "" if sure else ", a difference that may be chance"
     return f"{_upper(str(one.case))}: {share:.1%} {side} than the best other, {rival}{doubt}."
 
 
