@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import narwhals.stable.v2 as nw
 import numpy as np
@@ -18,11 +18,13 @@ from manymodes.distributions.together import parameters
 from manymodes.estimators.forecasting.dependence import paths_at
 from manymodes.estimators.forecasting.long_frames import is_long
 from manymodes.estimators.forecasting.model import WindowModel
+from manymodes.estimators.forecasting.network import Architecture
 from manymodes.estimators.forecasting.reading import read_panel, with_exogenous
 from manymodes.estimators.forecasting.rollout import rolled_out
 from manymodes.estimators.forecasting.series import Columns, Panel
 from manymodes.estimators.forecasting.windows import Origins, Past, past_of
 from manymodes.estimators.tables.numbers import Floats
+from manymodes.training import History
 from manymodes.training.randomness import seeded
 
 _POINTS: Mapping[str, Callable[[Mixture], Tensor]] = {
@@ -50,8 +52,13 @@ class ForecastMixin:
     context_: int
     seed_: int
     frame_kind_: str | None
+    architecture_: Architecture
+    history_: History
 
     def _columns(self) -> Columns:
+        raise NotImplementedError
+
+    def _fit_panel(self, panel: Panel) -> Self:
         raise NotImplementedError
 
     def predict_distribution(self, horizon: int | None = None, series: Any = None, exogenous: Any = None) -> Mixture:

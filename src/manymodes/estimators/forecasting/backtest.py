@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,14 +15,12 @@ from torch import Tensor
 from manymodes import _checks, metrics
 from manymodes.distributions import Mixture, joined
 from manymodes.distributions.results import Table
+from manymodes.estimators.forecasting.answers import ForecastMixin
 from manymodes.estimators.forecasting.reading import read_panel
 from manymodes.estimators.forecasting.series import Panel
 from manymodes.estimators.forecasting.windows import Origins, targets_of
 from manymodes.estimators.tables.numbers import Floats
 from manymodes.training.randomness import seeded
-
-if TYPE_CHECKING:
-    from manymodes.estimators.forecasting.forecaster import MDNForecaster
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -92,7 +90,7 @@ class Backtest(Table):
 
 
 def backtest(
-    forecaster: MDNForecaster,
+    forecaster: ForecastMixin,
     series: Any,
     exogenous: Any,
     *,
@@ -126,7 +124,7 @@ def backtest(
     return _result(panel, origins, distribution, forecaster._paths(panel, origins, n_paths, horizon, generator))
 
 
-def _after_fit(forecaster: MDNForecaster, panel: Panel, stride: int, n_origins: int | None) -> Origins:
+def _after_fit(forecaster: ForecastMixin, panel: Panel, stride: int, n_origins: int | None) -> Origins:
     """Return origins of each series, the last ones, from the end of what the fit saw of it on."""
     ends = {one.name: forecaster.panel_.end(one) for one in forecaster.panel_}
     origins = []
@@ -151,18 +149,18 @@ def _counts_before_end(panel: Panel, horizon: int, stride: int, n_origins: int) 
     return [last - number * stride * step for number in reversed(range(n_origins))]
 
 
-def _refitted(forecaster: MDNForecaster, panel: Panel, count: int) -> MDNForecaster:
+def _refitted(forecaster: ForecastMixin, panel: Panel, count: int) -> ForecastMixin:
     """Return a copy that is fitted to what was over at an origin."""
     begun = [one.until(over) for one, over in zip(panel, _over(panel, count), strict=True) if over > 0]
     if not begun:
         raise _checks.InputError(
             f"series must have steps before the first origin, {panel.clock.text(count)}; lower n_origins or stride."
         )
-    model: MDNForecaster = clone(forecaster)._fit_panel(panel.with_series(begun))
+    model: ForecastMixin = clone(forecaster)._fit_panel(panel.with_series(begun))
     return model
 
 
-def _from_origin(model: MDNForecaster, panel: Panel, count: int, n_paths: int, generator: torch.Generator) -> Backtest:
+def _from_origin(model: ForecastMixin, panel: Panel, count: int, n_paths: int, generator: torch.Generator) -> Backtest:
     """Return the forecasts from one origin of the series that are known before it and go on after it."""
     over = _over(panel, count)
     origins = [

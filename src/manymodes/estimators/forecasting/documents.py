@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from manymodes import __version__, _checks
 from manymodes.estimators.architecture import with_tuples
 from manymodes.estimators.documents import filled, kept_params, warn_of_params
+from manymodes.estimators.forecasting.answers import ForecastMixin
 from manymodes.estimators.forecasting.clock import Clock
 from manymodes.estimators.forecasting.dependence import Dependence
 from manymodes.estimators.forecasting.model import WindowModel, levels_from_lists, levels_to_lists
@@ -20,13 +22,12 @@ from manymodes.estimators.forecasting.series import Panel, Series, Track
 from manymodes.estimators.forecasting.windows import View
 from manymodes.training import History
 
-if TYPE_CHECKING:
-    from manymodes.estimators.forecasting.forecaster import MDNForecaster
+Forecaster = TypeVar("Forecaster", bound=ForecastMixin)
 
 _NETWORK = "network."
 
 
-def contents(forecaster: MDNForecaster) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def contents(forecaster: ForecastMixin) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors and the document of a fitted forecaster."""
     model, panel = forecaster.model_, forecaster.panel_
     tensors = {_NETWORK + name: value for name, value in model.network.state_dict().items()}
@@ -60,13 +61,14 @@ def contents(forecaster: MDNForecaster) -> tuple[dict[str, Tensor], dict[str, An
 
 
 def restored(
-    forecaster_class: type[MDNForecaster],
+    forecaster_class: type[Forecaster],
     tensors: dict[str, Tensor],
     document: dict[str, Any],
     backbone: nn.Module | None,
-) -> MDNForecaster:
+) -> Forecaster:
     """Return the fitted forecaster that ``contents`` described."""
-    forecaster = forecaster_class(**{**with_tuples(document["params"]), "backbone": backbone})
+    make: Callable[..., Forecaster] = forecaster_class
+    forecaster = make(**{**with_tuples(document["params"]), "backbone": backbone})
     architecture = Architecture(**with_tuples(document["architecture"]))
     weights = {name.removeprefix(_NETWORK): value for name, value in tensors.items() if name.startswith(_NETWORK)}
     network: Any = filled(architecture, weights, backbone)
