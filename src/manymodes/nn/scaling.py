@@ -150,8 +150,7 @@ class TableScaling(nn.Module):
         missing = values[:, self.gaps].isnan()
         z: Tensor = self.numbers(values)
         z[:, self.gaps] = z[:, self.gaps].masked_fill(missing, 0.0)
-        beyond = (z.abs() - self._reach).clamp_min(0.0)
-        scaled = z.clamp(-self._reach, self._reach) + z.sign() * beyond.log1p()
+        scaled = bent(z, self._reach)
         for levels, column in zip(self.levels, self._categories, strict=True):
             value = values[:, column].double().contiguous()
             place = torch.searchsorted(levels, value).clamp_max(len(levels) - 1)
@@ -205,6 +204,12 @@ class PartScaling(nn.Module):
 
     def _of(self, name: str) -> Standardizer:
         return cast(Standardizer, self.parts[name])
+
+
+def bent(z: Tensor, reach: float) -> Tensor:
+    """Return numbers as they are up to a reach, and as its logarithm what is beyond: no outlier is far away."""
+    beyond = (z.abs() - reach).clamp_min(0.0)
+    return z.clamp(-reach, reach) + z.sign() * beyond.log1p()
 
 
 def standardised(name: str, x: Tensor, own: Standardizer | TableScaling, axis: int | None) -> Tensor:

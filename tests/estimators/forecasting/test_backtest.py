@@ -117,7 +117,7 @@ def test_series_of_long_frames_go_on_at_their_times():
         ),
         (
             {"series": walk(30), "refit": True, "n_origins": 10},
-            "series must have steps before the first origin, -10; lower n_origins or stride.",
+            "series must have at least 10 steps before the first origin, -10; lower n_origins or stride.",
         ),
     ],
 )
@@ -125,3 +125,11 @@ def test_what_leaves_nothing_to_judge_is_refused(fitted, options, sentence):
     with pytest.raises(InputError) as error:
         fitted.backtest(**options)
     assert str(error.value) == sentence
+
+
+def test_series_that_have_just_begun_wait_when_a_forecaster_is_fitted_anew():
+    frame = long_frame({"a": walk(60), "b": walk(60, 1)}, step="D")
+    keep = np.arange(120) >= 44  # a begins late
+    found = small(n_steps=1).backtest({name: values[keep] for name, values in frame.items()}, n_origins=3, refit=True)
+    assert set(found.series) == {"a", "b"}
+    assert found.series.count("b") == 3

@@ -250,3 +250,30 @@ def test_long_frames_must_know_something_of_every_series():
     known = {"unique_id": FRAME["unique_id"][:40], "ds": FRAME["ds"][:40], "x": FRAME["y"][:40]}
     with pytest.raises(InputError, match=r"^exogenous must have rows of every series; got none of series 'b'\.$"):
         small().fit(FRAME, known)
+
+
+def test_covariates_between_the_steps_of_a_series_are_refused():
+    frame = long_frame({"a": walk(60)}, step="W")
+    beside = {"unique_id": frame["unique_id"], "ds": frame["ds"] + np.timedelta64(3, "D"), "x": walk(60, 1)}
+    with pytest.raises(InputError) as caught:
+        small().fit(frame, beside)
+    assert str(caught.value) == (
+        "ds of series 'a' in exogenous must lie on the steps of series 'a'; got 2023-12-31, between two of them."
+    )
+
+
+def test_one_time_far_away_is_refused_instead_of_filling_everything_between():
+    frame = long_frame({"a": walk(60)}, step="s")
+    frame["ds"][-1] += np.timedelta64(20_000, "D")
+    with pytest.raises(InputError) as caught:
+        small(fill_gaps=True).fit(frame)
+    assert str(caught.value) == (
+        "ds must not leave out nearly everything; got 2024-01-01 00:00:58 in row 59 and then 2078-10-04 00:00:59 in "
+        "row 60 of series 'a', where a step is 1 second; drop such rows."
+    )
+
+
+def test_times_are_no_values():
+    with pytest.raises(TypeError) as caught:
+        small().fit(np.arange(60).astype("datetime64[D]"))
+    assert str(caught.value) == "the series must be an array of real numbers; got datetime64[D]."

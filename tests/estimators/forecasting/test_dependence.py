@@ -51,9 +51,14 @@ def test_missing_scores_are_left_out():
     assert float((found - truth).abs().mean()) < 0.07
 
 
-def test_too_few_rows_tell_of_no_dependence():
+def test_few_rows_tell_of_distances_alone():
     _, scores = correlated(10, 4, 0.9)
-    assert torch.equal(Dependence.of(scores, halves(10)).correlation, torch.eye(4, dtype=torch.float64))
+    found = Dependence.of(scores, halves(10)).correlation
+    for lag in range(1, 4):
+        same = found.diagonal(lag)
+        torch.testing.assert_close(same, same[:1].expand_as(same))
+        assert 0.1 < float(same[0]) < 0.9
+    assert torch.equal(Dependence.of(scores[:0], halves(0)).correlation, torch.eye(4, dtype=torch.float64))
 
 
 def test_targets_of_one_step_stay_as_the_prediction_has_them():

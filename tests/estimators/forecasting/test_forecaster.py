@@ -321,3 +321,79 @@ def test_names_that_json_cannot_hold_are_refused_on_saving(tmp_path):
         ValueError, match=r"^names of series must be text or numbers to be saved; got \('a', 1\), a tuple\.$"
     ):
         model.save(tmp_path / "model.mm")
+
+
+# --- what a hard look found ---
+
+
+@pytest.mark.parametrize(
+    ("series", "settings"),
+    [
+        (walk(400), {"n_members": 1}),
+        (walk(60), {"n_members": 8, "horizon": 8, "context": None}),
+        ([walk(30, seed) for seed in range(12)], {"n_members": 4, "horizon": 9, "context": None}),
+    ],
+    ids=["one member", "one short series", "many short series"],
+)
+def test_steps_of_a_path_depend_on_each_other_however_few_windows_are_held_out(series, settings):
+    model = small(n_steps=10, **settings).fit(series)
+    near = model.model_.dependence.correlation.diagonal(1)
+    assert float(near.mean()) > 0.4
+
+
+def test_what_is_done_to_the_users_arrays_later_changes_no_forecast():
+    series, known = walk(80), walk(84, 1)[:, None]
+    model = small(n_steps=2).fit(series, known)
+    before = model.predict()
+    series += 1000.0
+    known *= 5.0
+    np.testing.assert_array_equal(model.predict(), before)
+
+
+def test_covariates_of_arrays_go_on_after_missing_values_at_the_end():
+    known = walk(84, 1)[:, None]
+    series = 3.0 * known[:80, 0]
+    series[-2:] = np.nan
+    model = small(n_steps=300, lr=1e-2, dropout=0.0).fit(series, known[:80])
+    np.testing.assert_allclose(model.predict(exogenous=known[80:]), 3.0 * known[78:82, 0], atol=1.5)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Etc/GMT+5", "Europe/Berlin"])
+def test_hours_in_a_time_zone_are_followed_over_a_change_of_the_clock(zone):
+    times = pd.date_range("2024-03-20", periods=401, freq="h", tz=zone)
+    frame = pd.DataFrame({"ds": times, "y": walk(401), "x": walk(401, 1)})
+    model = small(n_steps=1, horizon=1).fit(frame[["ds", "y"]][:400], frame[["ds", "x"]][:400])
+    found = model.predict_frame(1, exogenous=frame[["ds", "x"]][400:])
+    assert found["ds"].iloc[0] == times[400].tz_convert("UTC").tz_localize(None)
+
+
+def test_fewer_paths_than_members_are_of_any_of_them():
+    model = small(mode="autoregressive", n_members=4, n_steps=1).fit(walk(60))
+    model.model_.network.head.linear.bias.data[..., :] += torch.arange(4.0)[:, None]  # members apart
+    firsts = [model.sample_paths(1, 1, random_state=seed).item() for seed in range(60)]
+    every = model.sample_paths(4000, 1, random_state=0)
+    assert np.std(firsts) == pytest.approx(every.std(), rel=0.35)
+
+
+def test_a_last_value_far_away_is_not_made_much_farther():
+    noise = np.random.default_rng(0).normal(size=200)
+    model = small(n_steps=60).fit(noise)
+    for far in (1e2, 1e4):
+        assert np.abs(model.predict(series=np.r_[noise, far])).max() < 3 * far
+
+
+def test_masked_values_are_missing():
+    series = walk(80)
+    masked = np.ma.masked_array(np.where(np.arange(80) % 9 == 4, 1e6, series), np.arange(80) % 9 == 4)
+    gaps = np.where(np.arange(80) % 9 == 4, np.nan, series)
+    np.testing.assert_array_equal(small(n_steps=2).fit(masked).predict(), small(n_steps=2).fit(gaps).predict())
+
+
+def test_a_gap_before_the_end_leaves_another_stretch_to_hold_out():
+    series = np.r_[walk(80), np.full(12, np.nan), 0.0]
+    assert np.isfinite(small(n_steps=1).fit(series).predict()).all()
+
+
+def test_names_of_numpys_types_are_saved(tmp_path):
+    small(n_steps=1).fit({np.int64(7): walk(60)}).save(tmp_path / "model.mm")
+    assert mm.load(tmp_path / "model.mm").panel_.series[0].name == 7

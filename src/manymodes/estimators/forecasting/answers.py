@@ -52,6 +52,7 @@ class ForecastMixin:
     context_: int
     seed_: int
     frame_kind_: str | None
+    context: int | None
     architecture_: Architecture
     history_: History
 
@@ -152,7 +153,7 @@ class ForecastMixin:
         columns[self.time_col] = panel.clock.times(counts)
         for d, name in enumerate(panel.targets):
             columns[name] = mean[:, d]
-            columns |= {f"{name}_{level:g}": quantiles[q, :, d] for q, level in enumerate(asked)}
+            columns |= {f"{name}_{level}": quantiles[q, :, d] for q, level in enumerate(asked)}
         if self.frame_kind_ is None:
             return {name: np.asarray(values) for name, values in columns.items()}
         backend: Any = self.frame_kind_

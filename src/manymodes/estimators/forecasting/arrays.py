@@ -54,7 +54,7 @@ def array_exogenous(panel: Panel, exogenous: Any, begins: str) -> tuple[tuple[st
     tracks = []
     for series in panel:
         values = _matrix(f"exogenous of {series.label}", named[series.name])
-        start = 0 if begins == "start" else panel.end(series)
+        start = 0 if begins == "start" else panel.end(series) + series.padding * panel.clock.step
         tracks.append(Track(start, values.reshape(len(values), -1)))
     widths = {track.values.shape[1] for track in tracks}
     if len(widths) > 1 or (panel.covariates and widths != {len(panel.covariates)}):
@@ -66,7 +66,8 @@ def array_exogenous(panel: Panel, exogenous: Any, begins: str) -> tuple[tuple[st
 def _arrays(data: Any, role: str) -> tuple[dict[Any, Any], bool]:
     """Return arrays by name, those of a list by place, and whether there is one that is no list."""
     if is_mapping(data):
-        named, is_single = dict(data), False
+        names = [name.item() if isinstance(name, np.generic) else name for name in data]
+        named, is_single = dict(zip(names, data.values(), strict=True)), False
     elif isinstance(data, (list, tuple)) and not (data and all(np.ndim(value) == 0 for value in data)):
         named, is_single = dict(enumerate(data)), False
     else:
@@ -77,8 +78,15 @@ def _arrays(data: Any, role: str) -> tuple[dict[Any, Any], bool]:
 
 
 def _matrix(label: str, values: Any) -> Floats:
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu().numpy()
+    if isinstance(values, np.ma.MaskedArray):
+        values = np.ma.filled(values.astype(np.float64), np.nan)
+    kind = getattr(values, "dtype", None)
+    if getattr(kind, "kind", "f") in "mMc":  # times would become numbers, and complex ones lose a part
+        raise TypeError(f"{label} must be an array of real numbers; got {kind}.")
     try:
-        array = np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values, dtype=np.float64)
+        array = np.array(values, dtype=np.float64)  # a copy: what is done to theirs later changes no forecast
     except (TypeError, ValueError):
         raise TypeError(
             f"{label} must be an array of numbers or a long data frame; got {type(values).__name__}."

@@ -101,7 +101,7 @@ def backtest(
     random_state: int,
 ) -> Backtest:
     """Return forecasts from origins in the past, see ``MDNForecaster.backtest``."""
-    horizon = _checks.integer_at_least("horizon", forecaster.horizon, 1)
+    horizon = _checks.integer_at_least("horizon", forecaster.horizon, 1) if refit else forecaster._steps(None)
     stride = horizon if stride is None else _checks.integer_at_least("stride", stride, 1)
     n_paths = _checks.integer_at_least("n_paths", n_paths, 2)
     if n_origins is not None:
@@ -151,10 +151,12 @@ def _counts_before_end(panel: Panel, horizon: int, stride: int, n_origins: int) 
 
 def _refitted(forecaster: ForecastMixin, panel: Panel, count: int) -> ForecastMixin:
     """Return a copy that is fitted to what was over at an origin."""
-    begun = [one.until(over) for one, over in zip(panel, _over(panel, count), strict=True) if over > 0]
+    least = forecaster.horizon + (forecaster.context or 1)  # others have just begun, and wait
+    begun = [one.until(over) for one, over in zip(panel, _over(panel, count), strict=True) if over >= least]
     if not begun:
         raise _checks.InputError(
-            f"series must have steps before the first origin, {panel.clock.text(count)}; lower n_origins or stride."
+            f"series must have at least {_checks.counted(least, 'step')} before the first origin, "
+            f"{panel.clock.text(count)}; lower n_origins or stride."
         )
     model: ForecastMixin = clone(forecaster)._fit_panel(panel.with_series(begun))
     return model

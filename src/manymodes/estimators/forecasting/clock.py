@@ -21,6 +21,7 @@ Counts = NDArray[np.int64]
 _DAY = 86_400_000_000  # microseconds
 _FEWEST_DAYS_OF_MONTH = 28
 _FRIDAY = 4
+_MOST_FILLED, _FEW_FILLED = 100, 100_000  # steps for each row, and such that are always filled
 _UNITS = (("week", 7 * _DAY), ("day", _DAY), ("hour", 3_600_000_000), ("minute", 60_000_000), ("second", 1_000_000))
 
 
@@ -41,6 +42,11 @@ class Clock:
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""
         return asdict(self)
+
+    @property
+    def has_days(self) -> bool:
+        """Whether its times come once a day or less."""
+        return self.unit in ("working day", "month") or (self.unit == "microsecond" and self.step % _DAY == 0)
 
     @property
     def has_dates(self) -> bool:
@@ -178,7 +184,14 @@ def places(name: str, clock: Clock, times: Times, *, fill_gaps: bool) -> tuple[i
             f"{_at(clock, times, counts, place + 1)}{times.label}, where a step is {clock.step_text}; add the rows "
             "between, or set fill_gaps=True to take their values as missing."
         )
-    return int(counts[0]), (counts - counts[0]) // clock.step
+    steps = (counts - counts[0]) // clock.step
+    if steps[-1] > _MOST_FILLED * len(steps) + _FEW_FILLED:
+        place = int(gaps.argmax())
+        raise _checks.InputError(
+            f"{name} must not leave out nearly everything; got {_at(clock, times, counts, place)} and then "
+            f"{_at(clock, times, counts, place + 1)}{times.label}, where a step is {clock.step_text}; drop such rows."
+        )
+    return int(counts[0]), steps
 
 
 def refuse_disorder(name: str, times: Times, *, are_points: bool) -> None:

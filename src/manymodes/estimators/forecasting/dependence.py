@@ -26,6 +26,7 @@ from manymodes.distributions import Mixture
 _FURTHEST = 5.0  # normal scores beyond it count as it: no outlier makes a correlation
 _TOWARDS_LAGS = (0.0, 0.5, 1.0)
 _TOWARDS_NONE = (0.01, 0.05, 0.2, 0.5, 1.0)
+_CAUTIOUS = (1.0, 0.2)
 _LEAST = 1e-6  # eigenvalue of a correlation
 _NUMBERS = 2**22  # worked on at a time, which bounds the memory
 _FEWEST = 8  # rows that tell anything of a correlation
@@ -56,10 +57,12 @@ class Dependence:
         """
         _, horizon, target_dim = scores.shape
         size = horizon * target_dim
-        if min(int(is_later.sum()), int((~is_later).sum())) < _FEWEST or size == 1:
+        if not len(scores) or size == 1:
             return cls(torch.eye(size, dtype=scores.dtype), target_dim)
         z = scores.clamp(-_FURTHEST, _FURTHEST)
         z = (z / z.square().nanmean(0).sqrt().nan_to_num(nan=1.0).clamp_min(_LEAST)).flatten(1)
+        if min(int(is_later.sum()), int((~is_later).sum())) < _FEWEST:  # no halves to compare: distances alone
+            return cls(_apart_within(_shrunk(_correlation(z), horizon, *_CAUTIOUS), horizon), target_dim)
         best = max(
             product(_TOWARDS_LAGS, _TOWARDS_NONE),
             key=lambda shrinkage: sum(

@@ -94,7 +94,13 @@ def _described(series: Series) -> dict[str, Any]:
             f"names of series must be text or numbers to be saved; got {series.name!r}, a {type(series.name).__name__}."
         )
     known = None if series.known is None else series.known.start
-    return {"name": series.name, "label": series.label, "start": series.start, "known": known}
+    return {
+        "name": series.name,
+        "label": series.label,
+        "start": series.start,
+        "known": known,
+        "padding": series.padding,
+    }
 
 
 def _panel(document: dict[str, Any], tensors: dict[str, Tensor]) -> Panel:
@@ -103,6 +109,7 @@ def _panel(document: dict[str, Any], tensors: dict[str, Tensor]) -> Panel:
         one = Series(entry["start"], tensors[f"series.{number}"].numpy(), entry["name"], entry["label"])
         if entry["known"] is not None:
             one = replace(one, known=Track(entry["known"], tensors[f"known.{number}"].numpy()))
+        one = replace(one, padding=entry["padding"])
         series.append(one)
     names = with_tuples({name: document[name] for name in ("targets", "covariates")})
     flags = {name: document[name] for name in ("is_single", "is_flat")}

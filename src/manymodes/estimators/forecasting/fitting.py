@@ -36,6 +36,8 @@ from manymodes.training import fit as train
 from manymodes.training.randomness import isolated
 
 _LONGEST = 512  # steps of a context that nobody asked for
+_FEWEST_TELLING, _MOST_TELLING = 32, 512  # windows that tell of the dependence between steps
+_TRIED = 20  # stretches of time that may be held out where those that are wanted hold nothing
 
 
 @dataclass(frozen=True)
@@ -121,9 +123,9 @@ def fit_panel(
     )
     model = WindowModel(network.to("cpu").double().eval(), view, widths, levels)
     if not settings.is_rolled:
-        held_out = partition.held_out
-        scores = model.member_scores(past, values, held_out)
-        model.dependence = Dependence.of(scores, _is_later(origins)[held_out.flatten()])
+        telling = _telling(partition.held_out, len(past))
+        scores = model.member_scores(past, values, telling)
+        model.dependence = Dependence.of(scores, _is_later(origins, telling.flatten()))
     return Fitted(model, architecture, history)
 
 
@@ -211,14 +213,18 @@ def _partition(panel: Panel, origins: Origins, view: View, settings: Settings) -
     """
     n_members = settings.sizes["n_members"]
 
-    def of(member: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def of(member: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         before = member / n_members
         return _apart(origins, view, [_stretch(panel.series[number], view, settings, before) for number, _ in origins])
 
-    last = of(0)
-    if not all(len(part) for part in last):
+    wanted = [of(member) for member in range(n_members)]
+    usable = [own for own in wanted if all(map(len, own))]
+    if not usable:  # what is held out may have nothing but gaps
+        places = np.linspace(0, 1, _TRIED, endpoint=False) * n_members
+        usable = [own for place in places if all(map(len, own := of(place)))]
+    if not usable:
         raise _nothing_known(view)
-    parts = [own if all(map(len, own := of(member))) else last for member in range(n_members)]
+    parts = [own if all(map(len, own)) else usable[0] for own in wanted]
     return Partition(*(_as_long(column) for column in zip(*parts, strict=True)))
 
 
@@ -273,6 +279,19 @@ def _objective(asked: str | Objective | None, y: Tensor | Incomplete) -> Objecti
     return named("0.5 nll + 0.5 crps" if isinstance(y, Tensor) and y.shape[-1] == 1 else "nll")
 
 
-def _is_later(origins: Origins) -> Tensor:
-    """Return which origins are in the later half of those of their series, (N,)."""
-    return torch.from_numpy(np.concatenate([over >= np.median(over) for _, over in origins]))
+def _telling(held_out: Tensor, n_windows: int) -> Tensor:
+    """Return the windows of each member, (M, n), whose errors tell how steps hang together: those held out.
+
+    Where these are few, as of short series, windows that were learned from count, too: what errors have in common is
+    seen in them, though not how large they are.
+    """
+    if len(held_out.unique()) >= _FEWEST_TELLING:
+        return held_out
+    some = np.linspace(0, n_windows - 1, min(n_windows, _MOST_TELLING)).round().astype(np.int64)
+    return _as_long(np.array_split(np.resize(some, max(len(some), len(held_out))), len(held_out)))
+
+
+def _is_later(origins: Origins, rows: Tensor) -> Tensor:
+    """Return which of some windows are in the later half of them, (N,)."""
+    over = torch.from_numpy(np.concatenate([over for _, over in origins]))[rows]
+    return over >= over.median()

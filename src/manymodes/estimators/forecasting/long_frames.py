@@ -35,7 +35,7 @@ def is_long(data: Any, columns: Columns) -> bool:
 
 def read_long(data: Any, columns: Columns, fill_gaps: bool, clock: Clock | None) -> Panel:
     """Return a long frame as a panel, see ``reading.read_panel``."""
-    table = _table(data)
+    table = _table(data, clock)
     _checks.known_columns([columns.time, *columns.targets], table.names, "series")
     grouped = _groups(table, columns.id)
     raw, are_points = read_times(columns.time, _column(table, columns.time))
@@ -62,7 +62,7 @@ def long_exogenous(panel: Panel, exogenous: Any, columns: Columns) -> tuple[tupl
         ValueError: No such column, no rows of a series, or times off its grid.
         TypeError: What is no table.
     """
-    table = _table(exogenous, "exogenous")
+    table = _table(exogenous, panel.clock, "exogenous")
     _checks.known_columns([columns.time, *(() if panel.is_single else (columns.id,))], table.names, "exogenous")
     names = tuple(name for name in table.names if name not in (columns.id, columns.time, *columns.targets))
     if not names:
@@ -77,14 +77,19 @@ def long_exogenous(panel: Panel, exogenous: Any, columns: Columns) -> tuple[tupl
         times = Times(raw[rows], rows, "" if panel.is_single else f" of {series.label} in exogenous")
         _refuse_strange(columns.time, panel.clock, [times], are_points=are_points)
         start, place = places(columns.time, panel.clock, times, fill_gaps=True)
+        if (start - series.start) % panel.clock.step:
+            raise _checks.InputError(
+                f"{columns.time}{times.label or ' of exogenous'} must lie on the steps of {series.label}; got "
+                f"{panel.clock.text(start)}, between two of them."
+            )
         track = np.full((place[-1] + 1, len(names)), np.nan)
         track[place] = values[rows]
         tracks.append(Track(start, track))
     return names, tracks
 
 
-def _table(data: Any, role: str = "series") -> RawTable:
-    table = raw_table(_in_one_zone(data))
+def _table(data: Any, clock: Clock | None, role: str = "series") -> RawTable:
+    table = raw_table(_in_one_zone(data, clock))
     if table is None:
         raise TypeError(f"{role} must be a long data frame, as the series of the fit; got {type(data).__name__}.")
     if not len(table):
@@ -92,19 +97,43 @@ def _table(data: Any, role: str = "series") -> RawTable:
     return table
 
 
-def _in_one_zone(data: Any) -> Any:
-    """Return a frame with times of day in UTC, where no hour comes twice; dates are those of their own time zone."""
+def _in_one_zone(data: Any, clock: Clock | None) -> Any:
+    """Return a frame with times of day in UTC, where no hour comes twice; dates are those of their own time zone.
+
+    Dates are what comes once a day or less, by the clock, or at one time of day where there is no clock yet.
+    """
     if is_mapping(data) or not nw.dependencies.is_into_dataframe(data):
         return data
-    frame = nw.from_native(data, eager_only=True)
+    frame = nw.from_native(_with_known_zones(data, clock), eager_only=True)
     for name, dtype in frame.schema.items():
         if not getattr(dtype, "time_zone", None):
             continue
         local = frame[name].dt.replace_time_zone(None)
-        of_day = local.dt.timestamp("us").drop_nulls().to_numpy() % _DAY
-        if len(set(of_day.tolist())) > 1:
+        if not _are_days(local.dt.timestamp("us").drop_nulls().to_numpy() % _DAY, clock):
             frame = frame.with_columns(nw.col(name).dt.convert_time_zone("UTC"))
     return frame.to_native()
+
+
+def _with_known_zones(data: Any, clock: Clock | None) -> Any:
+    """Return a pandas frame in time zones that narwhals can read, which knows none with an underscore in its name."""
+    if not nw.dependencies.is_pandas_dataframe(data):
+        return data
+    known = {}
+    for name, dtype in data.dtypes.items():
+        if getattr(dtype, "tz", None) is None or str(dtype.tz).replace("/", "").isalpha():
+            continue
+        local = data[name].dt.tz_localize(None)
+        days = _are_days(local.dropna().dt.time.to_numpy(), clock)
+        known[name] = local.dt.tz_localize("UTC") if days else data[name].dt.tz_convert("UTC")
+    frame = data.copy(deep=False) if known else data
+    for name, times in known.items():
+        frame[name] = times
+    return frame
+
+
+def _are_days(times_of_day: NDArray[Any], clock: Clock | None) -> bool:
+    """Return whether times are dates, which stay those of their own time zone."""
+    return len(set(times_of_day.tolist())) <= 1 if clock is None else clock.has_days
 
 
 def _column(table: RawTable, name: str) -> NDArray[Any]:

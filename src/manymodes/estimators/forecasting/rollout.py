@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical
 
+from manymodes import _checks
 from manymodes.distributions import Mixture
 from manymodes.distributions.together import parameters
 from manymodes.estimators.forecasting.fewer import fewer
@@ -52,6 +53,7 @@ def _rolled_out(model: WindowModel, past: Past, n_paths: int, generator: torch.G
     n_rows, horizon = len(past), past.calendar.shape[1]
     particles = Past(*(np.tile(part, (n_members * each, *[1] * (part.ndim - 1))) for part in vars(past).values()))
     # Row (member, number, window): the first paths of all members come first when the axes are swapped.
+    members = torch.randperm(n_members, generator=generator)  # fewer paths than members are of any of them
     steps, mixtures = [], []
     for step in range(horizon):
         now = replace(
@@ -60,8 +62,10 @@ def _rolled_out(model: WindowModel, past: Past, n_paths: int, generator: torch.G
             calendar=particles.calendar[:, step : step + 1],
         )
         mixture = model.member_density(now)[:, 0]
+        if not bool(mixture.logits.isfinite().all()):
+            raise _checks.InputError("series must stay near those of the fit; a path is too extreme for the network.")
         value = mixture.sample(generator=generator)  # (M each N, D)
-        steps.append(value.unflatten(0, (n_members, each, n_rows)).transpose(0, 1).flatten(0, 1)[:n_paths])
+        steps.append(value.unflatten(0, (n_members, each, n_rows))[members].transpose(0, 1).flatten(0, 1)[:n_paths])
         mixtures.append(_of_particles(mixture, n_rows))
         values = np.concatenate([particles.values[:, 1:], value.numpy()[:, None]], 1)
         particles = replace(particles, values=values)

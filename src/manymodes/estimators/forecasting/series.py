@@ -58,18 +58,20 @@ class Series(Track):
         name: What tells it from others.
         label: What messages call it, say ``"series 'a'"``.
         known: What is known beside it, at times of its own, (T', E); None for nothing.
+        padding: Steps after it, without a known value, with which it came.
     """
 
     name: Any = 0
     label: str = "series"
     known: Track | None = None
+    padding: int = 0
 
     def __len__(self) -> int:
         return len(self.values)
 
     def until(self, n_steps: int) -> Series:
         """Return the series as it was after so many steps; what is known beside it stays."""
-        return replace(self, values=self.values[:n_steps])
+        return replace(self, values=self.values[:n_steps], padding=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +115,12 @@ def trimmed(series: Series, clock: Clock) -> Series:
     if not len(known):
         raise _checks.InputError(f"{series.label} must have at least 1 known value; got {len(series)} missing ones.")
     first, last = known[0], known[-1]
-    return replace(series, start=series.start + int(first) * clock.step, values=series.values[first : last + 1])
+    return replace(
+        series,
+        start=series.start + int(first) * clock.step,
+        values=series.values[first : last + 1],
+        padding=len(series) - 1 - int(last),
+    )
 
 
 def followed(clock: Clock, before: Track | None, after: Track) -> Track:

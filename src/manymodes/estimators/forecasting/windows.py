@@ -21,11 +21,13 @@ from manymodes.estimators.forecasting.calendar import calendar
 from manymodes.estimators.forecasting.clock import Clock
 from manymodes.estimators.forecasting.series import Panel, Series
 from manymodes.estimators.tables.numbers import Floats
+from manymodes.nn.scaling import bent
 
 Origins = list[tuple[int, NDArray[np.int64]]]  # places of series in a panel, and steps that are over at each origin
 
 SCALINGS = {"series": False, "window": True, "panel": False}  # whether the spread is that of the window
 EVERY = ""  # the name of the level of all series, where they have one
+_REACH = 4.0  # spreads of a series up to which it counts how far off a window is; beyond, its logarithm
 _BELIEVED = 4  # steps that the spread of the series counts for beside those of a window: short windows tell little
 
 
@@ -164,7 +166,7 @@ def inputs_of(past: Past, units: Units, view: View) -> dict[str, Tensor]:
         parts.append(torch.from_numpy(past.known[:, : view.context]))
     spread = torch.from_numpy(past.spread)
     level = [(loc[:, 0] - torch.from_numpy(past.loc)) / spread, (scale[:, 0] / spread).log()]
-    inputs = {"steps": torch.cat(parts, -1), "level": torch.cat(level, -1)}
+    inputs = {"steps": torch.cat(parts, -1), "level": bent(torch.cat(level, -1), _REACH)}
     future = np.concatenate([past.calendar, past.known[:, view.context :]], -1)
     if future.shape[-1]:
         inputs["future"] = torch.from_numpy(future)
