@@ -134,7 +134,22 @@ def test_categories_and_rounding_are_taken_from_the_command_line(tmp_path, capsy
 
 def test_the_demos_data_has_plainly_several_modes(tmp_path, capsys):
     file = Path(mm.__file__).parent / "datasets" / "geyser.csv"
-    assert main(["fit", str(file), "--target", "duration_min", "--output", str(tmp_path / "model"), "--json"]) == 0
+    assert (
+        main(
+            [
+                "fit",
+                str(file),
+                "--target",
+                "duration_min",
+                "--output",
+                str(tmp_path / "model"),
+                "--preset",
+                "fast",
+                "--json",
+            ]
+        )
+        == 0
+    )
     summary = json.loads(capsys.readouterr().out)
     assert sum(share for count, share in summary["modes"].items() if int(count) >= 2) > 0.5
     assert summary["scores"]["model"]["log_score"] < summary["scores"]["gaussian_network"]["log_score"]

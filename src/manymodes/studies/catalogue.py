@@ -78,7 +78,7 @@ _ENTRIES: tuple[Entry, ...] = (
         "forecast",
         "What may come next, and how likely is it: for a transformer, for stocks, and between two wells?",
         tables=("etth1", "eustockmarkets"),
-        minutes=8,
+        minutes=12,
     ),
     Entry("dynamics", "Plan for what may happen, or for what happens on average?", minutes=6),
 )
