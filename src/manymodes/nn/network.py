@@ -123,9 +123,15 @@ class MixtureDensityNetwork(nn.Module):
             place: Numbers of the rows among those that a retrieval remembers, which are left out for themselves.
             steps_as_rows: Whether every step of a row counts as a row, ``batch_shape`` (N T,).
         """
-        features = self.backbone(x_scaled)
-        if steps_as_rows:
-            features = features.flatten(0 if self.n_members is None else 1, -2)
+        return self.density_of(self.features_of(x_scaled, steps_as_rows=steps_as_rows), place)
+
+    def features_of(self, x_scaled: Inputs, *, steps_as_rows: bool = False) -> Tensor:
+        """Return what the backbone makes of scaled inputs, (..., ``head.in_features``), see ``scaled_distribution``."""
+        features: Tensor = self.backbone(x_scaled)
+        return features.flatten(0 if self.n_members is None else 1, -2) if steps_as_rows else features
+
+    def density_of(self, features: Tensor, place: Tensor | None = None) -> Mixture:
+        """Return the density of scaled targets for features, see ``scaled_distribution``."""
         mixture: Mixture = self.head(features, self.units)
         return mixture if self.retrieval is None else self.retrieval(features, mixture, place)
 

@@ -135,12 +135,16 @@ def member_losses(
 
     An objective that averages over everything, as one number, is asked member by member.
     """
-    with execution.forward(network):
-        distribution = network.scaled_distribution(rows.x, rows.place, steps_as_rows=True)
     n_members = network.n_members
     y, weight = rows.of_steps(0 if n_members is None else 1)
-    if y.shape[-2] != distribution.batch_shape[-1]:
-        _refuse_steps(rows.y, distribution.batch_shape[-1] / y.shape[-2])
+    with execution.forward(network):
+        features = network.features_of(rows.x, steps_as_rows=True)
+        if y.shape[-2] != features.shape[-2]:
+            _refuse_steps(rows.y, features.shape[-2] / y.shape[-2])
+        if n_members is None and weight is not None and rows.y.dim() > 2 and not torch.compiler.is_compiling():
+            real = (weight > 0).nonzero().squeeze(-1)  # heads and likelihoods of other steps would be thrown away
+            features, y, weight = features[real], y[real], weight[real] * (len(real) / len(weight))
+        distribution = network.density_of(features, rows.place)
     if n_members is None:
         return _scalar(objective(distribution, y, weight)).reshape(1)
     loss = objective(distribution, y, weight)
