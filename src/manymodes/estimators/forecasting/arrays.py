@@ -82,9 +82,8 @@ def _matrix(label: str, values: Any) -> Floats:
         values = values.detach().cpu().numpy()
     if isinstance(values, np.ma.MaskedArray):
         values = np.ma.filled(values.astype(np.float64), np.nan)
-    kind = getattr(values, "dtype", None)
-    if getattr(kind, "kind", "f") in "mMc":  # times would become numbers, and complex ones lose a part
-        raise TypeError(f"{label} must be an array of real numbers; got {kind}.")
+    if isinstance(values, np.ndarray) and values.dtype.kind in "mMc":  # would become numbers, or lose a part
+        raise TypeError(f"{label} must be an array of real numbers; got {values.dtype}.")
     try:
         array = np.array(values, dtype=np.float64)  # a copy: what is done to theirs later changes no forecast
     except (TypeError, ValueError):
