@@ -64,6 +64,14 @@ def test_models_of_every_kind_predict_alike_after_loading(settings, tmp_path):
     assert torch.equal(before, after)
 
 
+@pytest.mark.parametrize("length", range(0, 64, 7))
+def test_tensors_of_a_file_are_aligned_like_new_ones_so_that_products_round_alike(length, tmp_path):
+    file = TensorFile("test", 1, "test file")
+    file.write(tmp_path / "m.mm", {"one": torch.ones(3, 5), "two": torch.ones(7)}, {"note": "x" * length})
+    tensors, _ = file.read(tmp_path / "m.mm")
+    assert [value.data_ptr() % 64 for value in tensors.values()] == [0, 0]
+
+
 def test_a_folder_that_holds_a_model_can_be_loaded(saved):
     assert mm.load(saved.parent).n_features_in_ == 1
 

@@ -57,7 +57,8 @@ class TensorFile:
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                # Copies lie in memory as torch lays it out, so matrix products round as they did before saving.
+                tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
             raise _checks.InputError(f"{str(path)!r} is not a {self.noun}, or it is damaged ({error}).") from None
         if self.entry not in metadata:
