@@ -1,0 +1,110 @@
+"""``manymodes fit``: train a model on a table."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from manymodes import _checks
+from manymodes.apps.commands.settings import AsJson, Repeatable, Whole, whole, whole_or_auto
+from manymodes.apps.commands.talking import printer, teller
+
+
+def fit(
+    file: Path,
+    /,
+    *,
+    target: Annotated[list[str], Repeatable],
+    output: Path,
+    overwrite: bool = False,
+    drop: Annotated[list[str] | None, Repeatable] = None,
+    preset: str = "default",
+    time_limit: float | None = None,
+    n_components: Annotated[int | None, Parameter(converter=whole_or_auto)] = None,
+    rounding: float | None = None,
+    categorical: Annotated[list[str] | None, Repeatable] = None,
+    max_epochs: Annotated[int | None, Parameter(converter=whole)] = None,
+    held_out: float = 0.1,
+    random_state: Whole = 0,
+    checkpoint: Path | None = None,
+    quiet: bool = False,
+    json: AsJson = False,
+) -> None:
+    """Fit a model to a table; write it, its scores on held-out rows and a report into a folder.
+
+    Several processes fit one model together where torchrun -m manymodes fit starts them.
+
+    Parameters
+    ----------
+    file
+        CSV or Parquet file, one row per example; or a folder of Parquet files, which need not fit into memory.
+    target
+        Column to predict; repeat it to predict several columns jointly.
+    output
+        Folder to write: model.mm, report.html, summary.json.
+    overwrite
+        Replace these files where the folder exists already.
+    drop
+        Column to leave out of the features; repeat it for several.
+    preset
+        How much to compute: fast, default or best.
+    time_limit
+        Seconds that the fit of the model may take.
+    n_components
+        Number of mixture components of each network, or auto, the default: as many as held-out rows ask for.
+    rounding
+        Width of the cells that targets were rounded to, whose probability is then scored.
+    categorical
+        Feature whose numbers are names of categories; repeat it for several.
+    max_epochs
+        Passes over the training rows; by default as many as the preset's steps make.
+    held_out
+        Share of rows that neither train nor choose anything: the scores are theirs.
+    random_state
+        Seed of the split, the initial weights and the batches.
+    checkpoint
+        Folder where the fit writes down every minute how far it is; the same command, started again after it was
+        killed, goes on from there.
+    quiet
+        Print no progress.
+    json
+        Print the summary as JSON.
+    """
+    from manymodes.apps.fit import FitOptions, fit_file
+    from manymodes.apps.summary import as_json, print_summary
+    from manymodes.apps.together import together
+
+    options = FitOptions(
+        file=file,
+        targets=target,
+        output=output,
+        overwrite=overwrite,
+        drop=drop or [],
+        held_out=held_out,
+        random_state=_checks.random_state(random_state, "--random-state"),
+        checkpoint=checkpoint,
+        settings={
+            "preset": _checks.one_of("--preset", preset, {name: name for name in ("fast", "default", "best")}),
+            "time_limit": None if time_limit is None else _checks.positive("--time-limit", time_limit),
+            "n_components": "auto"
+            if n_components is None
+            else _checks.integer_at_least("--n-components", n_components, 1),
+            "rounding": None if rounding is None else _checks.positive("--rounding", rounding),
+            "categorical_features": tuple(categorical or ()),
+            "max_epochs": None if max_epochs is None else _checks.integer_at_least("--max-epochs", max_epochs, 1),
+        },
+    )
+    with together() as world:
+        tell = teller(quiet or not world.is_first)
+        summary = fit_file(options, tell, verbose=not quiet and sys.stderr.isatty(), is_first=world.is_first)
+    if not world.is_first:
+        return
+    if json:
+        print(as_json(summary))  # noqa: T201
+    else:
+        print_summary(summary, printer())
+    if summary.interrupted:
+        raise KeyboardInterrupt(f"interrupted; the best model so far was written to {summary.model}.")
