@@ -37,6 +37,8 @@ class Transform(ABC):
     bounds = (-torch.inf, torch.inf)  # of g
 
     def __post_init__(self) -> None:
+        if torch.compiler.is_compiling():  # values are not known while a network is traced
+            return
         with torch.device("cpu"):  # also where "meta" is the default, on which nothing can be looked at
             shift, scale = torch.as_tensor(self.shift), torch.as_tensor(self.scale)
         for name, value in (("shift", shift), ("scale", scale)):

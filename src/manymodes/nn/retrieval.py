@@ -127,12 +127,10 @@ class Retrieval(nn.Module):
             candidates = torch.arange(self._n_rows, device=queries.device)
         keys = self.keys[..., candidates, :]
         forbidden = ~self.allowed[..., candidates].unsqueeze(-2)
-        n_members = math.prod(queries.shape[:-2])
-        chunk = max(1, _MOST_DISTANCES // (len(candidates) * n_members))
-        places = [None] * -(-queries.shape[-2] // chunk) if place is None else place.split(chunk, -1)
+        parts, places = _chunks(queries, place, len(candidates))
         with torch.no_grad():
             found = []
-            for part, own in zip(queries.split(chunk, -2), places, strict=True):
+            for part, own in zip(parts, places, strict=True):
                 distance = torch.cdist(part, keys)
                 hidden = forbidden if own is None else forbidden | (candidates == own.unsqueeze(-1))
                 found.append(distance.masked_fill(hidden, torch.inf).topk(self.n_neighbors, largest=False))
@@ -142,6 +140,17 @@ class Retrieval(nn.Module):
         distance = (queries.unsqueeze(-2) - _taken(keys, nearest)).square().sum(-1).masked_fill(too_few, torch.inf)
         sharpness = F.softplus(self.sharpness).unsqueeze(-1)
         return torch.log_softmax(-sharpness * distance, -1), candidates[nearest]
+
+
+def _chunks(
+    queries: Tensor, place: Tensor | None, n_candidates: int
+) -> tuple[Sequence[Tensor], Sequence[Tensor | None]]:
+    """Return queries, (..., N, d), and their numbers in parts whose distances fit into memory."""
+    if torch.compiler.is_compiling():  # a traced network must take any number of rows
+        return [queries], [place]
+    chunk = max(1, _MOST_DISTANCES // (n_candidates * math.prod(queries.shape[:-2])))
+    parts = queries.split(chunk, -2)
+    return parts, [None] * len(parts) if place is None else place.split(chunk, -1)
 
 
 def _taken(keys: Tensor, index: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 import numpy as np
 import pandas as pd
 
-from manymodes.estimators.tables.times import time_parts, varying_parts
+from manymodes.estimators.tables.times import varying_parts
+from manymodes.runtime import time_parts
 
 
 def seconds(*texts):

@@ -19,7 +19,8 @@ import numpy as np
 from manymodes import _checks
 from manymodes.estimators.tables.columns import Column, Kind, RawTable
 from manymodes.estimators.tables.numbers import Floats
-from manymodes.estimators.tables.times import TIME_PARTS, time_parts, varying_parts
+from manymodes.estimators.tables.times import varying_parts
+from manymodes.runtime import TIME_PARTS, time_parts
 
 _MOST_LEVELS = 1000  # of a column of text
 _FEW_LEVELS, _MOST_OF_ROWS = 20, 0.8  # text that differs from row to row is names, not categories
@@ -35,7 +36,7 @@ class ColumnCode:
         name: Its name.
         kind: ``"number"``, ``"category"`` or ``"time"``.
         levels: Categories in ascending order: text or numbers; a missing one comes after them where the fit had any.
-        parts: Names in ``times.TIME_PARTS`` of a point in time.
+        parts: Names in ``runtime.TIME_PARTS`` of a point in time.
         has_missing: Whether some values were missing in the fit.
         is_empty: Whether all were; the column then says nothing, whatever it becomes.
         is_constant: Whether it had a single value.
@@ -208,13 +209,13 @@ class TableEncoder:
     @property
     def categories(self) -> tuple[tuple[int, int], ...]:
         """Place and number of levels of every one of the E numbers that stands for a category."""
-        pairs = zip(self._places, self.columns, strict=True)
+        pairs = zip(self.places, self.columns, strict=True)
         return tuple(sorted((place, code.n_levels) for place, code in pairs if code.is_category))
 
     @property
     def gaps(self) -> tuple[int, ...]:
         """Places of the numbers that may be missing."""
-        pairs = zip(self._places, self.columns, strict=True)
+        pairs = zip(self.places, self.columns, strict=True)
         return tuple(sorted(place for place, code in pairs if code.has_gaps))
 
     def notes(self) -> list[str]:
@@ -236,8 +237,8 @@ class TableEncoder:
         return cls(tuple(columns), tuple(record["order"]), tuple(map(tuple, record["repeats"])))
 
     @cached_property
-    def _places(self) -> list[int]:
-        """Where the first number of each column comes."""
+    def places(self) -> list[int]:
+        """Where the first of the numbers of each column comes."""
         first = np.cumsum([0, *(code.width for code in self.columns)])[:-1]
         return [int(place) for place in np.argsort(self.order)[first]]
 

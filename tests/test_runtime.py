@@ -1,0 +1,205 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Categorical
+
+from manymodes import distributions as d
+from manymodes import runtime
+from manymodes.estimators.portable.components import describe_components, learned_parameters
+
+N, M, K = 3, 2, 4
+
+
+def uniform(generator, low, high, *shape):
+    return low + (high - low) * torch.rand(*shape, generator=generator, dtype=torch.float64)
+
+
+def family(name: str, target_dim: int, g: torch.Generator, k: int = K) -> d.Component:
+    """Return components of scaled units, (M, N, k), with random parameters."""
+    shape = (M, N, k, target_dim)
+    loc, scale = uniform(g, -2, 2, *shape), uniform(g, 0.05, 0.8, *shape)
+    if name == "normal":
+        return d.DiagonalNormal(loc, scale)
+    if name == "full":
+        factor = uniform(g, -0.5, 0.5, *shape, target_dim).tril(-1) + torch.diag_embed(scale)
+        return d.FullNormal(loc, factor)
+    if name == "low_rank":
+        return d.LowRankNormal(loc, uniform(g, -0.5, 0.5, *shape, 2), scale)
+    if name == "student_t":
+        return d.StudentT(uniform(g, 1.1, 30, *shape), loc, scale)
+    if name in ("laplace", "logistic"):
+        return {"laplace": d.Laplace, "logistic": d.Logistic}[name](loc, scale)
+    if name == "log_normal":
+        return d.LogNormal(0.5 * loc, scale)
+    if name == "gamma":
+        return d.Gamma(uniform(g, 0.6, 60, *shape), uniform(g, 0.05, 0.2, *shape))
+    if name == "beta":
+        return d.Beta(uniform(g, 0.7, 40, *shape), uniform(g, 0.7, 40, *shape))
+    if name == "von_mises":
+        return d.VonMises(2 * loc, uniform(g, 0.3, 400, *shape))
+    if name == "poisson":
+        return d.Poisson(uniform(g, 0.5, 40, *shape))
+    if name == "negative_binomial":
+        return d.NegativeBinomial(uniform(g, 0.5, 40, *shape), uniform(g, 0.5, 50, *shape))
+    if name == "logit_normal":
+        return d.Transformed(d.DiagonalNormal(loc, scale), d.Logit.on(0.0, 1.0))
+    if name == "atoms":
+        zeros = torch.zeros(M, N, 1, 1, dtype=torch.float64)
+        return d.Concatenation(d.PointMass(zeros), d.PointMass(zeros + 0.5), family("normal", 1, g, k - 2))
+    assert name == "product"
+    return d.Product(family("von_mises", 1, g), family("full", 2, g), family("poisson", 1, g))
+
+
+UNSCALED = {"von_mises", "poisson", "negative_binomial", "product"}  # never shifted or scaled
+POSITIVE = {"log_normal", "gamma"}  # never shifted
+LINE = [
+    "normal",
+    "student_t",
+    "laplace",
+    "logistic",
+    "log_normal",
+    "gamma",
+    "beta",
+    "von_mises",
+    "poisson",
+    "negative_binomial",
+    "logit_normal",
+    "atoms",
+]
+
+
+def pair(name: str, target_dim: int = 1, seed: int = 0) -> tuple[d.Mixture, runtime.Density]:
+    """Return the same random prediction twice: torch's, and the runtime's from a document and plain arrays."""
+    g = torch.Generator().manual_seed(seed)
+    components = family(name, target_dim, g)
+    dims = components.event_shape[0]
+    shift, scale = torch.full((dims,), 30.0, dtype=torch.float64), torch.full((dims,), 5.0, dtype=torch.float64)
+    if name in UNSCALED:
+        shift, scale = shift * 0, scale * 0 + 1
+    elif name in POSITIVE:
+        shift = shift * 0
+    logits = torch.log_softmax(1.5 * torch.randn(M, N, K, generator=g, dtype=torch.float64), -1)
+    members = d.Mixture(Categorical(logits=logits), components.affine(shift, scale))
+    document = {
+        "scaling": {"shift": shift.tolist(), "scale": scale.tolist()},
+        "components": describe_components(members.components),
+    }
+    parameters = {"logits": logits, **learned_parameters(components)}
+    arrays = {key: value.movedim(0, 1).numpy() for key, value in parameters.items()}
+    return members.pooled(0), runtime.density_of(document, arrays)
+
+
+def targets(truth: d.Mixture, n: int = 40) -> torch.Tensor:
+    return truth.sample((n,), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("name", LINE)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_densities_probabilities_and_quantiles_are_those_of_torch(name, seed):
+    truth, density = pair(name, seed=seed)
+    y = targets(truth)
+    np.testing.assert_allclose(density.log_prob(y.numpy()), truth.log_prob(y).numpy(), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(density.pdf(y.numpy()), truth.log_prob(y).exp().numpy(), rtol=1e-8)
+    np.testing.assert_allclose(density.cdf(y.numpy()), truth.cdf(y).numpy(), rtol=1e-9, atol=1e-14)
+    np.testing.assert_allclose(density.sf(y.numpy()), truth.sf(y).numpy(), rtol=1e-9, atol=1e-14)
+    levels = np.array([1e-6, 0.01, 0.3, 0.5, 0.77, 0.999]).reshape(-1, 1, 1)
+    expected = truth.icdf(torch.from_numpy(levels)).numpy()
+    np.testing.assert_allclose(density.icdf(levels), expected, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", LINE)
+def test_moments_are_those_of_torch(name):
+    truth, density = pair(name)
+    np.testing.assert_allclose(density.mean, truth.mean.numpy(), rtol=1e-9)
+    np.testing.assert_allclose(density.variance, truth.variance.numpy(), rtol=1e-8)
+
+
+@pytest.mark.parametrize("name", LINE)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_modes_are_those_of_torch(name, seed):
+    truth, density = pair(name, seed=seed)
+    expected = truth.modes()
+    for row, found in enumerate(density.modes()):
+        modes = [mode for mode in found if mode.kind == "mode"]
+        atoms = [mode for mode in found if mode.kind == "atom"]
+        own = expected.mask[row]
+        np.testing.assert_allclose([m.location for m in modes], expected.location[row, own, 0], rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose([m.log_density for m in modes], expected.log_density[row, own], rtol=1e-7, atol=1e-7)
+        np.testing.assert_allclose([m.mass for m in modes], expected.mass[row, own], rtol=1e-5, atol=1e-6)
+        pointed = expected.atoms.mask[row]
+        np.testing.assert_allclose([a.location for a in atoms], expected.atoms.location[row, pointed], rtol=1e-12)
+        np.testing.assert_allclose([a.mass for a in atoms], expected.atoms.mass[row, pointed], rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", LINE)
+@pytest.mark.parametrize("level", [0.3, 0.9])
+def test_regions_are_those_of_torch(name, level):
+    truth, density = pair(name, seed=3)
+    expected = truth.highest_density_region(level)
+    for row, found in enumerate(density.highest_density_region(level)):
+        pieces = [piece for piece in found if piece.kind == "interval"]
+        own = expected.mask[row]
+        np.testing.assert_allclose([p.low for p in pieces], expected.low[row, own], rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose([p.high for p in pieces], expected.high[row, own], rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose([p.mass for p in pieces], expected.mass[row, own], rtol=1e-6, atol=1e-7)
+        held = sum(piece.mass for piece in found)
+        assert held >= level - 1e-7
+
+
+@pytest.mark.parametrize("name", ["normal", "full", "low_rank", "student_t", "product"])
+def test_joint_densities_and_marginals_are_those_of_torch(name):
+    truth, density = pair(name, target_dim=3)
+    y = targets(truth)
+    np.testing.assert_allclose(density.log_prob(y.numpy()), truth.log_prob(y).numpy(), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(density.cdf(y.numpy()), truth.cdf(y).numpy(), rtol=1e-8, atol=1e-12)
+    for dim in range(truth.event_shape[0]):
+        own = y[..., [dim]]
+        expected = truth.marginal(dim).log_prob(own).numpy()
+        np.testing.assert_allclose(density.marginal(dim).log_prob(own.numpy()), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", [*LINE, "product"])
+def test_samples_follow_the_distribution(name):
+    # Kolmogorov and Smirnov: false alarms of 1e-4 in each of N rows and D dimensions.
+    truth, density = pair(name)
+    n = 4000
+    drawn = density.sample(n, random_state=0)
+    assert drawn.shape == (n, N, truth.event_shape[0])
+    level = np.sort(truth.cdf(torch.from_numpy(drawn)).numpy(), axis=0)
+    if name in ("poisson", "negative_binomial", "atoms", "product"):  # where it jumps, what lies below each value
+        before = truth.cdf(torch.from_numpy(np.nextafter(drawn, -np.inf))).numpy()
+        jitter = np.random.default_rng(1).random(drawn.shape)
+        level = np.sort(before + jitter * (truth.cdf(torch.from_numpy(drawn)).numpy() - before), axis=0)
+    grid = np.arange(1, n + 1).reshape(-1, 1, 1) / n
+    assert np.abs(level - grid).max() < math.sqrt(-0.5 * math.log(0.5e-4)) / math.sqrt(n) + 1 / n
+
+
+def test_the_same_seed_gives_the_same_samples():
+    _, density = pair("normal")
+    first, second = density.sample(5, random_state=3), density.sample(5, random_state=3)
+    np.testing.assert_array_equal(first, second)
+    assert (first != density.sample(5, random_state=4)).any()
+
+
+def test_probabilities_of_ranges_hold_their_ends():
+    _, density = pair("atoms")
+    weight = [
+        sum(mode.mass for mode in row if mode.kind == "atom" and mode.location == 30.0) for row in density.modes()
+    ]
+    np.testing.assert_allclose(density.probability(30.0, 30.0)[:, 0], weight, rtol=1e-9)
+    np.testing.assert_allclose(density.probability(), 1.0)
+    assert (density.probability(31.0, 31.1) > 0).all()
+
+
+def test_levels_targets_and_joint_searches_that_cannot_be_are_refused():
+    _, density = pair("normal", target_dim=2)
+    with pytest.raises(ValueError, match=r"^level must be a number from 0 to 1; got 1\.5\.$"):
+        density.icdf(1.5)
+    with pytest.raises(ValueError, match=r"^y must end with shape \(3, 2\), or be a number; got \(3,\)\.$"):
+        density.log_prob(np.zeros(3))
+    with pytest.raises(ValueError, match=r"^modes needs one target dimension; got 2\. Ask marginal\(dim\)\.$"):
+        density.modes()
+    with pytest.raises(ValueError, match=r"^level must be a number > 0 and < 1; got 0\.$"):
+        density.marginal(0).highest_density_region(0)
