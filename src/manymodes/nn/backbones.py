@@ -54,13 +54,13 @@ class MLP(nn.Module):
                 layers.append(Dropout(dropout))
         self.layers = nn.Sequential(*layers)
         self._block = len(layers) // (len(sizes) - 1)  # modules in a layer
-        self._skips = [residual and wide == next_wide for wide, next_wide in pairwise(sizes[1:])]
+        self.skips = [residual and wide == next_wide for wide, next_wide in pairwise(sizes[1:])]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features, (..., N, out_features)."""
         first, *others = (self.layers[i : i + self._block] for i in range(0, len(self.layers), self._block))
         features: Tensor = first(x)
-        for layer, skips in zip(others, self._skips, strict=True):
+        for layer, skips in zip(others, self.skips, strict=True):
             features = features + layer(features) if skips else layer(features)
         return features
 

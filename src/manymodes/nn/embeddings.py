@@ -138,6 +138,12 @@ class TableEmbedding(nn.Module):
         width: Numbers for each column of numbers.
         frequency: See ``PeriodicEmbedding``.
         n_members: Number of members side by side, M, (M, N, F + G) -> (M, N, out_features); None for no member axis.
+
+    Attributes:
+        numeric: Places of the columns of numbers.
+        categorical: Places of the columns of categories.
+        numbers: Embedding of the former; None where there are none.
+        levels: Embedding of the latter; None where there are none.
     """
 
     def __init__(
@@ -153,12 +159,12 @@ class TableEmbedding(nn.Module):
         super().__init__()
         categories = categories or {}
         self._flags = slice(in_features, in_features + n_flags)
-        self._categorical = list(categories)
-        self._numeric = [column for column in range(in_features) if column not in categories]
+        self.categorical = list(categories)
+        self.numeric = [column for column in range(in_features) if column not in categories]
         self.numbers, self.levels = None, None
-        if self._numeric:
+        if self.numeric:
             self.numbers = PeriodicEmbedding(
-                len(self._numeric), out_features=width, frequency=frequency, n_members=n_members
+                len(self.numeric), out_features=width, frequency=frequency, n_members=n_members
             )
         if categories:
             self.levels = CategoryEmbedding(list(categories.values()), n_members=n_members)
@@ -167,15 +173,15 @@ class TableEmbedding(nn.Module):
     def learn(self, x: Tensor) -> None:
         """Take the range of the numbers from scaled training rows, (N, F)."""
         if self.numbers is not None:
-            self.numbers.learn(x[:, self._numeric])
+            self.numbers.learn(x[:, self.numeric])
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the embedded rows, (..., N, out_features), of scaled columns, (..., N, F + G)."""
         parts, flags = [], x[..., self._flags]
         if self.numbers is not None:
-            parts.append(self.numbers(x[..., self._numeric] if len(self._numeric) < x.shape[-1] else x))
+            parts.append(self.numbers(x[..., self.numeric] if len(self.numeric) < x.shape[-1] else x))
         if self.levels is not None:
-            parts.append(self.levels(x[..., self._categorical]))
+            parts.append(self.levels(x[..., self.categorical]))
         if flags.shape[-1]:
             parts.append(flags)
         return torch.cat(parts, -1) if len(parts) > 1 else parts[0]

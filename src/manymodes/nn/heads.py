@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -101,6 +101,12 @@ class MixtureHead(Head):
     def support(self) -> Support:
         """Return where targets may lie, in the user's units; it depends on the family alone, not on the weights."""
         return self._support
+
+    def slots(self) -> Iterator[tuple[Slot, list[float]]]:
+        """Yield what the raw numbers after the logits stand for, in their order, and the smallest scale of each."""
+        for slot in self._layout.slots().values():
+            floor = self._floor(slot, self.floors.double())
+            yield slot, floor.tolist() if isinstance(floor, Tensor) else [floor]
 
     def _floor(self, slot: Slot, like: Tensor) -> Floor:
         """Return the smallest scale that a parameter may stand for, or one for each of its numbers, (D,)."""

@@ -33,13 +33,13 @@ class Layout:
 
     def __init__(self, family: Blueprint, n_components: int, target_dim: int) -> None:
         self._family, self._n_components, self._target_dim = family, n_components, target_dim
-        self._sizes = {name: LINKS[slot.constraint].size(slot) for name, slot in self._slots().items()}
+        self._sizes = {name: LINKS[slot.constraint].size(slot) for name, slot in self.slots().items()}
         self.size = n_components + sum(self._sizes.values())
 
     def mixture(self, raw: Tensor, floor: FloorOf, units: Units) -> Mixture:
         """Return the mixtures, ``batch_shape`` (...), for raw numbers, (..., size)."""
         logits, parts = self.split(raw)
-        slots, values = self._slots(), {}
+        slots, values = self.slots(), {}
         for name, part in parts.items():
             slot = slots[name]
             numbers = part.unflatten(-1, (slot.n_components, -1))  # (..., K, n)
@@ -51,7 +51,7 @@ class Layout:
         """Write the raw numbers of a mixture to start from over others, (..., size), as ``Blueprint.start`` has it."""
         logits, parts = self.split(raw)
         logits.zero_()
-        slots = self._slots()
+        slots = self.slots()
         for name, value in self._family.start(centres, typical, units).items():
             slot = slots[name]
             inverse = LINKS[slot.constraint].inverse(value, slot.shape, floor(slot, value))
@@ -69,6 +69,7 @@ class Layout:
         logits, *parts = raw.split([self._n_components, *self._sizes.values()], dim=-1)
         return logits, dict(zip(self._sizes, parts, strict=True))
 
-    def _slots(self) -> dict[str, Slot]:
+    def slots(self) -> dict[str, Slot]:
+        """Return what the numbers after the logits stand for, in their order."""
         # Not kept: constraints are known by identity, which copies of a network lose.
         return self._family.slots(self._n_components, self._target_dim)

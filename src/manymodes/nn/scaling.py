@@ -118,12 +118,12 @@ class TableScaling(nn.Module):
         self, *, categories: Mapping[int, int] | None = None, gaps: Sequence[int] = (), reach: float = 4.0
     ) -> None:
         super().__init__()
-        self._reach = _checks.positive("reach", reach)
-        self._categories = dict(categories or {})
+        self.reach = _checks.positive("reach", reach)
+        self.categories = dict(categories or {})
         self.gaps = list(gaps)
         self.numbers = Standardizer(constant_scale=math.inf)
-        most = max(self._categories.values(), default=0)
-        self.register_buffer("levels", torch.full((len(self._categories), most), torch.inf, dtype=torch.float64))
+        most = max(self.categories.values(), default=0)
+        self.register_buffer("levels", torch.full((len(self.categories), most), torch.inf, dtype=torch.float64))
 
     @property
     def n_features(self) -> int | None:
@@ -139,7 +139,7 @@ class TableScaling(nn.Module):
         known = ~values.isnan()
         known |= ~known.any(0)  # of a column of gaps alone, zeros count
         self.numbers.learn(self._filled(values), known=known)
-        for place, (column, n_levels) in enumerate(self._categories.items()):
+        for place, (column, n_levels) in enumerate(self.categories.items()):
             found = values[:, column].double().unique()
             if len(found) > n_levels:
                 raise _checks.InputError(f"column {column} must have at most {n_levels} levels; got {len(found)}.")
@@ -150,8 +150,8 @@ class TableScaling(nn.Module):
         missing = values[:, self.gaps].isnan()
         z: Tensor = self.numbers(values)
         z[:, self.gaps] = z[:, self.gaps].masked_fill(missing, 0.0)
-        scaled = bent(z, self._reach)
-        for levels, column in zip(self.levels, self._categories, strict=True):
+        scaled = bent(z, self.reach)
+        for levels, column in zip(self.levels, self.categories, strict=True):
             value = values[:, column].double().contiguous()
             place = torch.searchsorted(levels, value).clamp_max(len(levels) - 1)
             scaled[:, column] = torch.where(levels[place] == value, place + 1.0, 0.0)

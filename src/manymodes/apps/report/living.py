@@ -1,0 +1,98 @@
+"""The report's living part: the model in the page, and what to say of how exactly it is there."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from manymodes.apps.report.judged import Judged
+from manymodes.estimators import MDNRegressor
+from manymodes.pages.living.model import Example, page_model, plain_rows, whole_features
+from manymodes.pages.living.section import living_section
+from manymodes.pages.living.weights import page_network, rounded_network
+
+MOST_BYTES = 3_000_000  # of a whole page
+_SCRIPTS = 80_000
+_LISTED = 12  # rows to start from, beside the worst
+_WORST = 8
+_JUDGED = 500  # rows that tell what rounding changes
+
+
+def living_part(judged: Judged, taken: int, order: Sequence[str] = ()) -> str:
+    """Return the section that carries the model; empty where there is none that could be.
+
+    Args:
+        judged: A model and the rows that it is judged on.
+        taken: Bytes that the rest of the page takes.
+        order: Names of features, those that matter most first.
+    """
+    model = judged.model
+    if not isinstance(model, MDNRegressor) or model.encoder_ is None:
+        return ""
+    room = (MOST_BYTES - taken - _SCRIPTS - len(judged.features) * 400) * 3 // 4
+    network = page_network(model.network_, room)
+    page = page_model(
+        model,
+        network,
+        _examples(judged),
+        _ranges(judged),
+        order=order,
+        whole=whole_features(judged.X),
+        most_bytes=room,
+    )
+    targets = " and ".join(judged.targets)
+    notes = [
+        f"Move the features and see what {targets} may be: the curve is p(y | x), the shaded part the shortest region "
+        "that holds the probability you choose, dots are modes, the box below marks quartiles and the 5 and 95 % "
+        "quantiles. Drag across the curve for the probability of a range.",
+    ]
+    if network is None:
+        notes.append(
+            "This model is too large for a page, so one feature can be moved at a time, over values that were worked "
+            "out when the page was written."
+        )
+    elif network.bits is not None:
+        notes.append(_about_rounding(judged, network.bits))
+    return living_section("Try it: move the features", page, *notes)
+
+
+def _examples(judged: Judged) -> list[Example]:
+    """Return rows spread over the predicted means, a typical one first, and those that were predicted worst."""
+    means = judged.density.mean[:, 0].numpy()
+    order = np.argsort(means, kind="stable")
+    spread = [
+        int(order[place]) for place in np.linspace(0, len(order) - 1, min(_LISTED, len(order))).round().astype(int)
+    ]
+    worst = torch.argsort(judged.log_scores["model"], descending=True, stable=True)[:_WORST].tolist()
+    rows = list(dict.fromkeys([spread[len(spread) // 2], *spread, *worst]))
+    plain = plain_rows(judged.model, judged.X, rows)
+    return [
+        Example(judged.row_name(row), f"row {judged.row_name(row)}: {_outcome(judged, row)}", own)
+        for row, own in zip(rows, plain, strict=True)
+    ]
+
+
+def _outcome(judged: Judged, row: int) -> str:
+    return ", ".join(f"{name} {judged.y[row, d].item():.4g}" for d, name in enumerate(judged.targets))
+
+
+def _ranges(judged: Judged) -> list[tuple[float, float]]:
+    """Return what each target's axis reaches over: nearly all of what happened."""
+    ends = np.nanquantile(judged.y.numpy(), [0.002, 0.998], axis=0)
+    return [(float(low), float(high if high > low else low + 1.0)) for low, high in ends.T]
+
+
+def _about_rounding(judged: Judged, bits: int) -> str:
+    some = judged.some(_JUDGED)
+    model: Any = copy.copy(judged.model)
+    model.network_ = rounded_network(judged.model.network_, bits)
+    change = model.predict_distribution(some.X).log_prob(some.y) - some.density.log_prob(some.y)
+    size = float(change[change.isfinite()].abs().mean())
+    return (
+        f"To fit into the page, the numbers of the network's hidden layers are rounded to {bits} bits here: the log "
+        f"density of {judged.rows_in_words} changes by {size:.2g} on average. The model file is exact."
+    )

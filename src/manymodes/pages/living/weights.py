@@ -1,0 +1,176 @@
+"""The network of a default model as a page carries it: a plan of its layers, and its numbers in base64.
+
+Numbers are kept exactly where they fit into the page. Where they do not, the matrices of the hidden layers, which hold
+nearly all of them, are rounded to whole numbers of a few bits, with a scale for every row; the page says so, and how
+much the log-density of held-out rows changes by it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from manymodes.distributions import constraints
+from manymodes.estimators.portable.components import learned_parameters
+from manymodes.nn import MLP, MixtureDensityNetwork, MixtureHead, TableEmbedding, TableScaling
+from manymodes.nn.links import LINKS
+from manymodes.nn.members import MemberLinear
+from manymodes.pages.living.packed import Packed, in_whole_numbers
+
+MOST_BYTES = 2_000_000  # of numbers in a page: a third more in base64
+FEWEST_BITS = 8
+
+_LINK_NAMES = {
+    constraints.real: "real",
+    constraints.scale: "scale",
+    constraints.rate: "rate",
+    constraints.concentration: "concentration",
+    constraints.degrees_of_freedom: "degrees_of_freedom",
+    constraints.scale_tril: "scale_tril",
+}
+
+
+@dataclass(frozen=True)
+class PageNetwork:
+    """A network that a page can run.
+
+    Attributes:
+        plan: Its layers, the encoding of its inputs and the meaning of its outputs, as JSON can hold it.
+        tensors: Where each tensor is among the bytes.
+        base64: The bytes.
+        bits: Bits of each number of the hidden layers; None where all are exact.
+    """
+
+    plan: dict[str, Any]
+    tensors: dict[str, dict[str, Any]] = field(repr=False)
+    base64: str = field(repr=False)
+    bits: int | None
+
+
+def page_network(network: MixtureDensityNetwork, most_bytes: int = MOST_BYTES) -> PageNetwork | None:
+    """Return a fitted network for a page; None where it is none of the default backbone, or too large.
+
+    Args:
+        network: A network of an ``MDNRegressor``.
+        most_bytes: Bytes that its numbers may take.
+    """
+    if not _is_known(network):
+        return None
+    packed = Packed()
+    for name, tensor in _small_tensors(network).items():
+        packed.add(name, tensor)
+    hidden = {f"layer{i}.weight": layer.weight for i, layer in enumerate(hidden_layers(network))}
+    bits = _bits(len(packed), hidden, most_bytes)
+    if bits is not None and bits < FEWEST_BITS:
+        return None
+    for name, tensor in hidden.items():
+        packed.add(name, tensor) if bits is None else packed.add_rounded(name, tensor, bits)
+    return PageNetwork(_plan(network), packed.entries, packed.base64(), bits)
+
+
+def rounded_network(network: MixtureDensityNetwork, bits: int) -> MixtureDensityNetwork:
+    """Return a copy of a network as the page runs it, its hidden layers rounded."""
+    copied = copy.deepcopy(network)
+    for layer in hidden_layers(copied):
+        whole, scales = in_whole_numbers(layer.weight, bits)
+        half = 2 ** (bits - 1)
+        exact = (whole.astype(np.float64) - half) * scales[..., None].astype(np.float64)
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(exact.astype(np.float32)))
+    return copied
+
+
+def hidden_layers(network: MixtureDensityNetwork) -> list[MemberLinear]:
+    """Return the linear maps of the hidden layers, in their order."""
+    return [layer for layer in _mlp(network).layers if isinstance(layer, MemberLinear)]
+
+
+def _is_known(network: MixtureDensityNetwork) -> bool:
+    backbone = network.backbone
+    return (
+        isinstance(backbone, nn.Sequential)
+        and [type(part) for part in backbone] == [TableEmbedding, MLP]
+        and isinstance(network.input_scaling, TableScaling)
+        and isinstance(network.head, MixtureHead)
+        and network.retrieval is None
+        and network.n_members is not None
+    )
+
+
+def _mlp(network: MixtureDensityNetwork) -> MLP:
+    return cast(MLP, cast(nn.Sequential, network.backbone)[1])
+
+
+def _embedding(network: MixtureDensityNetwork) -> TableEmbedding:
+    return cast(TableEmbedding, cast(nn.Sequential, network.backbone)[0])
+
+
+def _small_tensors(network: MixtureDensityNetwork) -> dict[str, Tensor]:
+    """Return all tensors but the matrices of the hidden layers, which are kept exactly."""
+    scaling, embedding = cast(TableScaling, network.input_scaling), _embedding(network)
+    tensors = {"loc": scaling.numbers.loc, "scale": scaling.numbers.scale, "levels": scaling.levels}
+    if embedding.numbers is not None:
+        numbers = embedding.numbers
+        tensors |= {
+            "frequencies": numbers.frequencies,
+            "waves": numbers.weight,
+            "wave_bias": numbers.bias,
+            "low": numbers.low,
+            "high": numbers.high,
+        }
+    if embedding.levels is not None:
+        tensors |= {f"table{i}": table for i, table in enumerate(embedding.levels.tables)}
+    tensors |= {f"layer{i}.bias": layer.bias for i, layer in enumerate(hidden_layers(network))}
+    return tensors | {"head.weight": network.head.linear.weight, "head.bias": network.head.linear.bias}
+
+
+def _plan(network: MixtureDensityNetwork) -> dict[str, Any]:
+    scaling, embedding, head = cast(TableScaling, network.input_scaling), _embedding(network), network.head
+    return {
+        "n_members": network.n_members,
+        "reach": scaling.reach,
+        "gaps": list(scaling.gaps),
+        "categories": list(embedding.categorical),
+        "numeric": list(embedding.numeric),
+        "layers": [{"skips": skips} for skips in (False, *_mlp(network).skips)],
+        "n_components": head.n_components,
+        "slots": _slots(network),
+    }
+
+
+def _slots(network: MixtureDensityNetwork) -> list[dict[str, Any]]:
+    """Return what raw outputs stand for, under the names that ``portable.components`` gives them."""
+    width = len(cast(TableScaling, network.input_scaling).numbers.loc)
+    with torch.no_grad():
+        mixture = network.members(torch.zeros(1, width, dtype=torch.float64))
+    names = learned_parameters(mixture.components)
+    return [
+        {
+            "name": name,
+            "link": _LINK_NAMES[slot.constraint],
+            "n_components": slot.n_components,
+            "shape": list(slot.shape),
+            "raw_size": LINKS[slot.constraint].size(slot),
+            "floor": floor,
+        }
+        for name, (slot, floor) in zip(names, cast(MixtureHead, network.head).slots(), strict=True)
+    ]
+
+
+# --- rounding ---
+
+
+def _bits(taken: int, hidden: Mapping[str, Tensor], most_bytes: int) -> int | None:
+    """Return how many bits each number may take; None where all fit exactly."""
+    n_numbers = sum(tensor.numel() for tensor in hidden.values())
+    room = most_bytes - taken
+    if 4 * n_numbers <= room:
+        return None
+    n_rows = sum(tensor.numel() // tensor.shape[-1] for tensor in hidden.values())
+    return int(8 * (room - 4 * n_rows) // n_numbers)
