@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: more threads make small tests slower
 
@@ -11,7 +13,33 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-_DATA = Path(os.environ.get("MANYMODES_DATA", Path(__file__).parents[2] / "shared" / "data"))
+_HERE = Path(__file__).parent
+_DATA = Path(os.environ.get("MANYMODES_DATA", _HERE.parents[1] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def random_densities():
+    """Return the module of random predictions that tests of the runtime and of pages compare themselves with."""
+    spec = importlib.util.spec_from_file_location("random_densities", _HERE / "random_densities.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Return a headless Chromium, the one that the system has."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        if os.environ.get("MANYMODES_REQUIRE_BROWSER") == "1":
+            pytest.fail("there is no Chromium; install the package chromium")
+        pytest.skip("there is no Chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield started
+        started.close()
 
 
 @pytest.fixture(scope="session")

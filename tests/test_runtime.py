@@ -3,57 +3,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch.distributions import Categorical
 
 from manymodes import distributions as d
 from manymodes import runtime
-from manymodes.estimators.portable.components import describe_components, learned_parameters
 
-N, M, K = 3, 2, 4
-
-
-def uniform(generator, low, high, *shape):
-    return low + (high - low) * torch.rand(*shape, generator=generator, dtype=torch.float64)
-
-
-def family(name: str, target_dim: int, g: torch.Generator, k: int = K) -> d.Component:
-    """Return components of scaled units, (M, N, k), with random parameters."""
-    shape = (M, N, k, target_dim)
-    loc, scale = uniform(g, -2, 2, *shape), uniform(g, 0.05, 0.8, *shape)
-    if name == "normal":
-        return d.DiagonalNormal(loc, scale)
-    if name == "full":
-        factor = uniform(g, -0.5, 0.5, *shape, target_dim).tril(-1) + torch.diag_embed(scale)
-        return d.FullNormal(loc, factor)
-    if name == "low_rank":
-        return d.LowRankNormal(loc, uniform(g, -0.5, 0.5, *shape, 2), scale)
-    if name == "student_t":
-        return d.StudentT(uniform(g, 1.1, 30, *shape), loc, scale)
-    if name in ("laplace", "logistic"):
-        return {"laplace": d.Laplace, "logistic": d.Logistic}[name](loc, scale)
-    if name == "log_normal":
-        return d.LogNormal(0.5 * loc, scale)
-    if name == "gamma":
-        return d.Gamma(uniform(g, 0.6, 60, *shape), uniform(g, 0.05, 0.2, *shape))
-    if name == "beta":
-        return d.Beta(uniform(g, 0.7, 40, *shape), uniform(g, 0.7, 40, *shape))
-    if name == "von_mises":
-        return d.VonMises(2 * loc, uniform(g, 0.3, 400, *shape))
-    if name == "poisson":
-        return d.Poisson(uniform(g, 0.5, 40, *shape))
-    if name == "negative_binomial":
-        return d.NegativeBinomial(uniform(g, 0.5, 40, *shape), uniform(g, 0.5, 50, *shape))
-    if name == "logit_normal":
-        return d.Transformed(d.DiagonalNormal(loc, scale), d.Logit.on(0.0, 1.0))
-    if name == "atoms":
-        zeros = torch.zeros(M, N, 1, 1, dtype=torch.float64)
-        return d.Concatenation(d.PointMass(zeros), d.PointMass(zeros + 0.5), family("normal", 1, g, k - 2))
-    assert name == "product"
-    return d.Product(family("von_mises", 1, g), family("full", 2, g), family("poisson", 1, g))
-
-
-UNSCALED = {"von_mises", "poisson", "negative_binomial", "product"}  # never shifted or scaled
-POSITIVE = {"log_normal", "gamma"}  # never shifted
 LINE = [
     "normal",
     "student_t",
@@ -70,25 +23,15 @@ LINE = [
 ]
 
 
-def pair(name: str, target_dim: int = 1, seed: int = 0) -> tuple[d.Mixture, runtime.Density]:
-    """Return the same random prediction twice: torch's, and the runtime's from a document and plain arrays."""
-    g = torch.Generator().manual_seed(seed)
-    components = family(name, target_dim, g)
-    dims = components.event_shape[0]
-    shift, scale = torch.full((dims,), 30.0, dtype=torch.float64), torch.full((dims,), 5.0, dtype=torch.float64)
-    if name in UNSCALED:
-        shift, scale = shift * 0, scale * 0 + 1
-    elif name in POSITIVE:
-        shift = shift * 0
-    logits = torch.log_softmax(1.5 * torch.randn(M, N, K, generator=g, dtype=torch.float64), -1)
-    members = d.Mixture(Categorical(logits=logits), components.affine(shift, scale))
-    document = {
-        "scaling": {"shift": shift.tolist(), "scale": scale.tolist()},
-        "components": describe_components(members.components),
-    }
-    parameters = {"logits": logits, **learned_parameters(components)}
-    arrays = {key: value.movedim(0, 1).numpy() for key, value in parameters.items()}
-    return members.pooled(0), runtime.density_of(document, arrays)
+@pytest.fixture(scope="module")
+def pair(random_densities):
+    """Return a function that makes the same random prediction twice: torch's, and the runtime's."""
+
+    def make(name: str, target_dim: int = 1, seed: int = 0) -> tuple[d.Mixture, runtime.Density]:
+        truth, document, arrays = random_densities.described(name, target_dim, seed)
+        return truth, runtime.density_of(document, arrays)
+
+    return make
 
 
 def targets(truth: d.Mixture, n: int = 40) -> torch.Tensor:
@@ -97,7 +40,7 @@ def targets(truth: d.Mixture, n: int = 40) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", LINE)
 @pytest.mark.parametrize("seed", [0, 1])
-def test_densities_probabilities_and_quantiles_are_those_of_torch(name, seed):
+def test_densities_probabilities_and_quantiles_are_those_of_torch(pair, name, seed):
     truth, density = pair(name, seed=seed)
     y = targets(truth)
     np.testing.assert_allclose(density.log_prob(y.numpy()), truth.log_prob(y).numpy(), rtol=1e-9, atol=1e-9)
@@ -110,7 +53,7 @@ def test_densities_probabilities_and_quantiles_are_those_of_torch(name, seed):
 
 
 @pytest.mark.parametrize("name", LINE)
-def test_moments_are_those_of_torch(name):
+def test_moments_are_those_of_torch(pair, name):
     truth, density = pair(name)
     np.testing.assert_allclose(density.mean, truth.mean.numpy(), rtol=1e-9)
     np.testing.assert_allclose(density.variance, truth.variance.numpy(), rtol=1e-8)
@@ -118,7 +61,7 @@ def test_moments_are_those_of_torch(name):
 
 @pytest.mark.parametrize("name", LINE)
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_modes_are_those_of_torch(name, seed):
+def test_modes_are_those_of_torch(pair, name, seed):
     truth, density = pair(name, seed=seed)
     expected = truth.modes()
     for row, found in enumerate(density.modes()):
@@ -135,7 +78,7 @@ def test_modes_are_those_of_torch(name, seed):
 
 @pytest.mark.parametrize("name", LINE)
 @pytest.mark.parametrize("level", [0.3, 0.9])
-def test_regions_are_those_of_torch(name, level):
+def test_regions_are_those_of_torch(pair, name, level):
     truth, density = pair(name, seed=3)
     expected = truth.highest_density_region(level)
     for row, found in enumerate(density.highest_density_region(level)):
@@ -149,7 +92,7 @@ def test_regions_are_those_of_torch(name, level):
 
 
 @pytest.mark.parametrize("name", ["normal", "full", "low_rank", "student_t", "product"])
-def test_joint_densities_and_marginals_are_those_of_torch(name):
+def test_joint_densities_and_marginals_are_those_of_torch(pair, name):
     truth, density = pair(name, target_dim=3)
     y = targets(truth)
     np.testing.assert_allclose(density.log_prob(y.numpy()), truth.log_prob(y).numpy(), rtol=1e-9, atol=1e-9)
@@ -161,12 +104,12 @@ def test_joint_densities_and_marginals_are_those_of_torch(name):
 
 
 @pytest.mark.parametrize("name", [*LINE, "product"])
-def test_samples_follow_the_distribution(name):
+def test_samples_follow_the_distribution(pair, name):
     # Kolmogorov and Smirnov: false alarms of 1e-4 in each of N rows and D dimensions.
     truth, density = pair(name)
     n = 4000
     drawn = density.sample(n, random_state=0)
-    assert drawn.shape == (n, N, truth.event_shape[0])
+    assert drawn.shape == (n, 3, truth.event_shape[0])
     level = np.sort(truth.cdf(torch.from_numpy(drawn)).numpy(), axis=0)
     if name in ("poisson", "negative_binomial", "atoms", "product"):  # where it jumps, what lies below each value
         before = truth.cdf(torch.from_numpy(np.nextafter(drawn, -np.inf))).numpy()
@@ -176,14 +119,14 @@ def test_samples_follow_the_distribution(name):
     assert np.abs(level - grid).max() < math.sqrt(-0.5 * math.log(0.5e-4)) / math.sqrt(n) + 1 / n
 
 
-def test_the_same_seed_gives_the_same_samples():
+def test_the_same_seed_gives_the_same_samples(pair):
     _, density = pair("normal")
     first, second = density.sample(5, random_state=3), density.sample(5, random_state=3)
     np.testing.assert_array_equal(first, second)
     assert (first != density.sample(5, random_state=4)).any()
 
 
-def test_probabilities_of_ranges_hold_their_ends():
+def test_probabilities_of_ranges_hold_their_ends(pair):
     _, density = pair("atoms")
     weight = [
         sum(mode.mass for mode in row if mode.kind == "atom" and mode.location == 30.0) for row in density.modes()
@@ -193,7 +136,7 @@ def test_probabilities_of_ranges_hold_their_ends():
     assert (density.probability(31.0, 31.1) > 0).all()
 
 
-def test_levels_targets_and_joint_searches_that_cannot_be_are_refused():
+def test_levels_targets_and_joint_searches_that_cannot_be_are_refused(pair):
     _, density = pair("normal", target_dim=2)
     with pytest.raises(ValueError, match=r"^level must be a number from 0 to 1; got 1\.5\.$"):
         density.icdf(1.5)
