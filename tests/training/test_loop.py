@@ -317,7 +317,7 @@ def test_arguments_of_the_wrong_kind_are_refused():
     for changes, sentence in (
         ({"network": torch.nn.Linear(1, 1)}, "network must be a MixtureDensityNetwork; got Linear."),
         ({"objective": "nll"}, "objective must be a function, say manymodes.objectives.nll; got 'nll'."),
-        ({"callbacks": print}, "callbacks must be a list of functions; got a function."),
+        ({"callbacks": print}, "callbacks must be a list of functions of a History; got builtin_function_or_method."),
     ):
         arguments = {"network": network(), "data": data(), **SMALL, **changes}
         with pytest.raises(TypeError) as caught:
@@ -364,3 +364,22 @@ def test_progress_goes_to_standard_error_only(capsys):
     assert "fitting (validation loss" in shown.err
     mm.fit(network(), data(), **{**SMALL, "progress": False})
     assert capsys.readouterr().err == ""
+
+
+def test_a_follower_sees_the_network_before_its_first_epoch_and_the_history_after_each():
+    class Follower:
+        def __init__(self):
+            self.networks, self.epochs = [], []
+
+        def on_fit_start(self, network):
+            self.networks.append((network, network.head.linear.weight.detach().clone()))
+
+        def on_epoch_end(self, history):
+            self.epochs.append(history.n_epochs)
+
+    net, follower = network(), Follower()
+    mm.fit(net, data(), max_epochs=3, callbacks=[follower], random_state=0)
+    ((seen, before),) = follower.networks
+    assert seen is net
+    assert not torch.equal(before, net.head.linear.weight)
+    assert follower.epochs == [1, 2, 3]

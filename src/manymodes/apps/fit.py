@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +15,14 @@ from typing import Any
 import torch
 from sklearn.base import clone
 
-from manymodes import _checks
+from manymodes import _checks, metrics
+from manymodes.apps.inputs import is_parquet_folder
 from manymodes.apps.learning import FolderLearning, Learning, TableLearning
-from manymodes.apps.report import report_page
+from manymodes.apps.report import Judged, report_page
+from manymodes.apps.report.judged import modes_are_of
 from manymodes.apps.scores import count_modes, score
-from manymodes.apps.summary import MODEL_NAMES, Summary, as_json
+from manymodes.apps.summary import MODEL_NAMES, SUMMARY_FILE, Summary, as_json
+from manymodes.distributions import Prediction
 from manymodes.estimators import MDNRegressor
 from manymodes.estimators.baselines import GaussianNetwork, UnconditionalDensity
 from manymodes.estimators.model_file import MODEL_FILE
@@ -28,7 +31,7 @@ from manymodes.training import Interrupted
 from manymodes.training.files import naming
 
 _FITTED = {name: f"{words} for comparison" for name, words in MODEL_NAMES.items()} | {"model": "the model"}
-_REPORT_FILE, _SUMMARY_FILE = "report.html", "summary.json"
+_REPORT_FILE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,14 @@ class FitOptions:
     settings: dict[str, object] = field(default_factory=dict)
 
 
-def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool, is_first: bool = True) -> Summary:
+def fit_file(
+    options: FitOptions,
+    tell: Callable[[str], None],
+    *,
+    verbose: bool = False,
+    is_first: bool = True,
+    watch: Callable[[MDNRegressor, Learning], Sequence[Any]] = lambda model, learning: (),
+) -> Summary:
     """Fit a model and its baselines, write the output folder and return what was found.
 
     Once the model's first epoch is over, an interruption ends its fit and leaves out the network among the baselines.
@@ -68,6 +78,8 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool,
         tell: Called with a line of text at every stage.
         verbose: Whether to draw progress bars.
         is_first: Whether this is the one process among several that writes.
+        watch: Returns callbacks that see how far the fit of a model to a table in memory is, see
+            ``MDNRegressor.fit``.
     """
     started = time.monotonic()
     _check_output(options)
@@ -75,7 +87,7 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool,
     model = MDNRegressor(verbose=verbose, random_state=options.random_state, **options.settings)  # type: ignore[arg-type]
     tell(f"Fitting {_FITTED['model']} to {learning.n_train} rows ...")
     with suppress(Interrupted):
-        learning.fit(model, options.checkpoint)
+        learning.fit(model, options.checkpoint, watch(model, learning))
     predictions = {"model": model.predict_distribution(learning.held_out)}
     held_out = model.encoder_.encode_fully(table_of(learning.held_out))  # baselines take numbers
     for name, estimator in _baselines(model, options.random_state):
@@ -83,27 +95,51 @@ def fit_file(options: FitOptions, tell: Callable[[str], None], *, verbose: bool,
         with suppress(KeyboardInterrupt):  # the model is there; it is written without this comparison
             learning.fit_baseline(estimator, model.encoder_)
             predictions[name] = estimator.predict_distribution(held_out)
-    targets, history, y_held_out = learning.targets, model.history_, torch.from_numpy(learning.y_held_out)
-    summary = Summary(
+    judged = _judged(options, learning, model, predictions)
+    summary = _summary(options, judged, time.monotonic() - started)
+    if is_first:
+        _write(options.output, model, report_page(judged), summary)
+    return summary
+
+
+def _judged(options: FitOptions, learning: Learning, model: MDNRegressor, predictions: dict[str, Prediction]) -> Judged:
+    """Return the model beside the rows that were held out, and beside its baselines."""
+    y = torch.from_numpy(learning.y_held_out)
+    return Judged(
+        model=model,
+        path=str(options.output / MODEL_FILE),
         file=str(options.file),
-        features=learning.features,
-        targets=targets,
-        rows={"train": history.n_train, "validation": history.n_validation, "held_out": len(y_held_out)},
-        scores={name: score(predicted, y_held_out, targets) for name, predicted in predictions.items()},
-        modes=count_modes(predictions["model"]),
+        table=learning.table,
+        n_table_rows=learning.n_table_rows,
+        X=learning.held_out,
+        y=y,
+        density=predictions["model"],
+        scores={name: score(predicted, y, learning.targets) for name, predicted in predictions.items()},
+        log_scores={name: metrics.log_score(predicted, y) for name, predicted in predictions.items()},
+        row_numbers=learning.row_numbers,
+        notes=[*model.target_notes(), *model.feature_notes(), *_about_components(model)],
+    )
+
+
+def _summary(options: FitOptions, judged: Judged, seconds: float) -> Summary:
+    """Return what was found, for machines."""
+    model, history = judged.model, judged.history
+    return Summary(
+        file=judged.file,
+        features=judged.features,
+        targets=judged.targets,
+        rows={"train": history.n_train, "validation": history.n_validation, "held_out": judged.n_rows},
+        scores=judged.scores,
+        modes=count_modes(modes_are_of(judged.density)),
         epochs={"run": history.n_epochs, "kept": history.best_epoch + 1},
         target_notes=model.target_notes(),
         feature_notes=model.feature_notes(),
         diagnosis=[*_about_components(model), *history.diagnosis().splitlines()],
-        seconds=time.monotonic() - started,
+        seconds=seconds,
         interrupted=_is_interrupted(model),
-        model=str(options.output / MODEL_FILE),
+        model=judged.path,
         report=str(options.output / _REPORT_FILE),
     )
-    if is_first:
-        page = report_page(summary, history, predictions["model"], learning.held_out, y_held_out)
-        _write(options.output, model, page, summary)
-    return summary
 
 
 def _learning(options: FitOptions) -> Learning:
@@ -113,7 +149,7 @@ def _learning(options: FitOptions) -> Learning:
         if options.targets.count(name) > 1 or name in options.drop:
             raise _checks.InputError(f"--target {name!r} must be named once and not under --drop.")
     learning: Learning
-    if options.file.is_dir():
+    if is_parquet_folder(options.file):
         learning = FolderLearning(options.file, options.targets, options.drop, share)
     else:
         learning = TableLearning(options.file, options.targets, options.drop, share, options.random_state)
@@ -166,12 +202,12 @@ def _write(output: Path, model: MDNRegressor, report: str, summary: Summary) -> 
         staging.mkdir()
         try:
             (staging / _REPORT_FILE).write_text(report, encoding="utf-8")
-            (staging / _SUMMARY_FILE).write_text(as_json(summary) + "\n", encoding="utf-8")
+            (staging / SUMMARY_FILE).write_text(as_json(summary) + "\n", encoding="utf-8")
             model.save(staging / MODEL_FILE)
             if is_new:
                 staging.rename(output)
             else:
-                for name in (_REPORT_FILE, _SUMMARY_FILE, MODEL_FILE):
+                for name in (_REPORT_FILE, SUMMARY_FILE, MODEL_FILE):
                     (staging / name).replace(output / name)
         finally:
             shutil.rmtree(staging, ignore_errors=True)

@@ -33,6 +33,9 @@ class Learning(ABC):
         n_train: Rows to learn from.
         held_out: Features of the rows that are held out.
         y_held_out: Their targets, (N, D).
+        row_numbers: Their places in the file, counted from 0, (N,); None where nobody counts them.
+        table: Columns of features and targets, or of a sample of a large table.
+        n_table_rows: Rows of the table.
     """
 
     features: list[str]
@@ -40,10 +43,13 @@ class Learning(ABC):
     n_train: int
     held_out: Columns
     y_held_out: NDArray[np.float64]
+    row_numbers: NDArray[np.intp] | None
+    table: Columns
+    n_table_rows: int
 
     @abstractmethod
-    def fit(self, model: MDNRegressor, checkpoint: Path | None) -> None:
-        """Fit the model."""
+    def fit(self, model: MDNRegressor, checkpoint: Path | None, callbacks: Sequence[Any] = ()) -> None:
+        """Fit the model; callbacks see how far the fit to a table in memory is, see ``MDNRegressor.fit``."""
 
     @abstractmethod
     def fit_baseline(self, estimator: Any, encoder: TableEncoder) -> None:
@@ -75,19 +81,26 @@ class TableLearning(Learning):
         refuse_constant(y, self.targets)
         self._train, index = _split(n_rows, share, seed)
         self.n_train = len(self._train)
-        self.held_out, self.y_held_out = _rows(self._features, index), y[index]
+        self.held_out, self.y_held_out, self.row_numbers = _rows(self._features, index), y[index], index
+        self.table, self.n_table_rows = self._features | self._targets, n_rows
 
-    def fit(self, model: MDNRegressor, checkpoint: Path | None) -> None:
+    @property
+    def training_features(self) -> Columns:
+        """Features of the rows to learn from."""
+        return _rows(self._features, self._train)
+
+    def fit(self, model: MDNRegressor, checkpoint: Path | None, callbacks: Sequence[Any] = ()) -> None:
         """Fit the model to the table; its notes count rows as the file does."""
+        targets = _rows(self._targets, self._train)
         try:
-            model.fit(_rows(self._features, self._train), _rows(self._targets, self._train), checkpoint=checkpoint)
+            model.fit(self.training_features, targets, checkpoint=checkpoint, callbacks=callbacks)
         finally:
             if hasattr(model, "history_"):
                 renumber_rows(model, self._train)
 
     def fit_baseline(self, estimator: Any, encoder: TableEncoder) -> None:
         """Fit a baseline to the same rows."""
-        features = table_of(_rows(self._features, self._train))
+        features = table_of(self.training_features)
         estimator.fit(encoder.encode_fully(features), _rows(self._targets, self._train))
 
 
@@ -109,10 +122,12 @@ class FolderLearning(Learning):
         refuse_constant(own.rows.points().numpy(), self.targets)
         self._stream, self._sample, self.n_train = stream.part(share, held_out=False).having(own), own.rows, own.n_rows
         self.held_out = _named(judged.rows.x.numpy(), self.features)
-        self.y_held_out = judged.rows.points().numpy()
+        self.y_held_out, self.row_numbers = judged.rows.points().numpy(), None
+        sample = _named(own.rows.x.numpy(), self.features) | _named(own.rows.points().numpy(), self.targets)
+        self.table, self.n_table_rows = sample, own.n_rows + judged.n_rows
 
-    def fit(self, model: MDNRegressor, checkpoint: Path | None) -> None:
-        """Fit the model to the stream."""
+    def fit(self, model: MDNRegressor, checkpoint: Path | None, callbacks: Sequence[Any] = ()) -> None:
+        """Fit the model to the stream, whose fits call nobody back."""
         model.fit_stream(self._stream, names=(self.features, self.targets), checkpoint=checkpoint)
 
     def fit_baseline(self, estimator: Any, encoder: TableEncoder) -> None:

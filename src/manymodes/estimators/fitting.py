@@ -20,6 +20,7 @@ from manymodes.estimators.held_out import HeldOut, repeated
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.nn.inputs import mapped
 from manymodes.training import History, Stream
+from manymodes.training.followers import NOBODY, Followers
 from manymodes.training.randomness import isolated, seeded
 from manymodes.training.rows.data import Data, as_rows
 from manymodes.training.rows.partition import Partition
@@ -91,7 +92,7 @@ class Fitter:
         checkpoint: Folder of checkpoints, one for the race and one for the fit; None for none.
         held_out: Which rows choose.
         start: A fitted network to go on with; None starts anew.
-        callbacks: Called with the history after every epoch of the fit.
+        callbacks: Who follows the fit, but not the race.
     """
 
     architecture: Architecture
@@ -105,7 +106,7 @@ class Fitter:
     checkpoint: Path | None
     held_out: HeldOut
     start: MixtureDensityNetwork | None = None
-    callbacks: Sequence[training.Callback] = ()
+    callbacks: Followers = NOBODY
 
     def race(self, choices: Choices) -> Race:
         """Let first frequencies race: each is trained on all folds of the rows but one, and judged on that one.

@@ -31,7 +31,7 @@ from manymodes.estimators.predictions import (
 )
 from manymodes.estimators.presets import AUTO
 from manymodes.estimators.row_numbers import forget_rows, renumber_rows
-from manymodes.estimators.surroundings import agreed_seed, followers_of, usable_device, with_gradients
+from manymodes.estimators.surroundings import agreed_seed, usable_device, with_gradients
 from manymodes.estimators.tables.inputs import (
     Features,
     open_features,
@@ -43,7 +43,8 @@ from manymodes.estimators.training_rows import TrainingRows, read_rows, read_str
 from manymodes.nn import MixtureDensityNetwork
 from manymodes.nn.inputs import Inputs, mapped
 from manymodes.objectives import Objective
-from manymodes.training import Callback, Interrupted, ParquetStream, Stream
+from manymodes.training import Interrupted, ParquetStream, Stream
+from manymodes.training.followers import NOBODY, Followers, followers_of
 
 
 class MDNRegressor(EnsembleMixin, BaseEstimator):  # type: ignore[misc]
@@ -252,7 +253,8 @@ class MDNRegressor(EnsembleMixin, BaseEstimator):  # type: ignore[misc]
                 that learned from another row of its group.
             eval_set: ``(X, y)`` of rows that choose the best epochs in place of a share of the training rows.
             callbacks: Functions of the ``History`` so far, or objects with such a method ``on_epoch_end``, called after
-                every epoch of the fit (not of the race); one that returns True ends it.
+                every epoch of the fit (not of the race); one that returns True ends it. A method ``on_fit_start`` of
+                such an object is called with the network before the first epoch.
             checkpoint: Folder where the fit writes down every minute how far it is; the same fit, started again after
                 it was killed, goes on from there, see ``training.Checkpoint``. None for none.
 
@@ -288,6 +290,7 @@ class MDNRegressor(EnsembleMixin, BaseEstimator):  # type: ignore[misc]
         stream: Stream,
         *,
         names: tuple[Sequence[str], Sequence[str]] | None = None,
+        callbacks: Iterable[Any] = (),
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Self:
         """Fit the network to rows that need not fit into memory.
@@ -297,6 +300,7 @@ class MDNRegressor(EnsembleMixin, BaseEstimator):  # type: ignore[misc]
         Args:
             stream: The rows, say ``training.ParquetStream("folder", ["price"])``.
             names: Names of the features and of the targets; None for those of a ``ParquetStream``, or none.
+            callbacks: As in ``fit``.
             checkpoint: As in ``fit``.
 
         Returns:
@@ -318,7 +322,7 @@ class MDNRegressor(EnsembleMixin, BaseEstimator):  # type: ignore[misc]
         self._start(checkpoint)
         with restored_on_failure(self), with_gradients():
             rows = read_stream(self, stream, names)
-            self._learn(rows, checkpoint)
+            self._learn(rows, checkpoint, callbacks=followers_of(callbacks))
             forget_rows(self)
             self.target_ndim_ = 1 if rows.targets.values.shape[1] == 1 else 2
         return self._unless_interrupted()
@@ -344,7 +348,7 @@ class MDNRegressor(EnsembleMixin, BaseEstimator):  # type: ignore[misc]
         rows: TrainingRows,
         checkpoint: str | os.PathLike[str] | None,
         start: MixtureDensityNetwork | None = None,
-        callbacks: Sequence[Callback] = (),
+        callbacks: Followers = NOBODY,
     ) -> None:
         """Fit the network to rows, or to the stream that they are a sample of."""
         self.target_facts_ = tuple(inspect_target(column) for column in rows.targets.values.T)

@@ -1,9 +1,9 @@
-"""What surrounds a fit: callbacks, gradients switched on, a seed that processes share, a device that is there."""
+"""What surrounds a fit: gradients switched on, a seed that processes share, a device that is there."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,22 +11,7 @@ import torch
 
 from manymodes import _checks
 from manymodes.estimators.predictions import as_seed
-from manymodes.training import Callback
 from manymodes.training.world import World
-
-
-def followers_of(callbacks: Any) -> list[Callback]:
-    """Return what is called after every epoch."""
-    if callable(callbacks) or not isinstance(callbacks, Iterable):
-        raise TypeError(f"callbacks must be a list of functions of a History; got {type(callbacks).__name__}.")
-    followers: list[Any] = [getattr(callback, "on_epoch_end", callback) for callback in callbacks]
-    for follower in followers:
-        if not callable(follower):
-            raise TypeError(
-                "callbacks must be functions of a History, or objects with a method on_epoch_end; "
-                f"got {type(follower).__name__}."
-            )
-    return followers
 
 
 @contextmanager

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-WIDTH = 720
+WIDTH = 600
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 12, 44
+_LETTER, _MOST_LETTERS = 9.5, 22  # width of a letter where pages are narrow, and letters are larger
 
 
 class Chart:
@@ -18,7 +19,9 @@ class Chart:
         y_range: Smallest and largest y.
         x_label: What is on the x axis, with its unit.
         y_label: What is on the y axis; an empty label leaves out the y axis's numbers too.
-        height: Height in units of the drawing, which is 720 wide.
+        height: Height in units of the drawing, which is 600 wide.
+        labels: Texts that ``label`` will write left of the chart, which take room.
+        x_ticks: Places on the x axis and what to write there; None for round numbers.
     """
 
     def __init__(
@@ -29,15 +32,22 @@ class Chart:
         x_label: str,
         y_label: str = "",
         height: int = 260,
+        labels: Sequence[str] = (),
+        x_ticks: Sequence[tuple[float, str]] | None = None,
     ) -> None:
         self._x_range, self._y_range = _widened(x_range), _widened(y_range)
         self._x_label, self._y_label, self._height = x_label, y_label, height
+        self._x_ticks = _labelled_ticks(self._x_range, 5) if x_ticks is None else x_ticks
+        self._y_ticks = _labelled_ticks(self._y_range, 5) if y_label else []
+        beside = [*map(_shortened, labels), *(text for _, text in self._y_ticks)]
+        longest = max(map(len, beside), default=0)
+        self._left = max(_LEFT, _LETTER * longest + (32 if y_label else 16))
         self._layers: list[str] = []
 
     def x(self, value: float) -> float:
         """Return the horizontal position of a value."""
         low, high = self._x_range
-        return _LEFT + (value - low) / (high - low) * (WIDTH - _LEFT - _RIGHT)
+        return self._left + (value - low) / (high - low) * (WIDTH - self._left - _RIGHT)
 
     def y(self, value: float) -> float:
         """Return the vertical position of a value."""
@@ -61,12 +71,27 @@ class Chart:
             f'width="{max(width, 0):.1f}" height="{max(height, 0):.1f}"/>'
         )
 
-    def dot(self, x: float, y: float, title: str) -> None:
+    def dot(self, x: float, y: float, title: str, style: str = "dot") -> None:
         """Add a point with a tooltip."""
         self._layers.append(
-            f'<circle class="dot" cx="{self.x(x):.1f}" cy="{self.y(y):.1f}" r="4">'
+            f'<circle class="{style}" cx="{self.x(x):.1f}" cy="{self.y(y):.1f}" r="4">'
             f"<title>{escape(title)}</title></circle>"
         )
+
+    def square(self, x: float, y: float, title: str, style: str) -> None:
+        """Add a square point with a tooltip."""
+        self._layers.append(
+            f'<rect class="{style}" x="{self.x(x) - 4:.1f}" y="{self.y(y) - 4:.1f}" width="8" height="8">'
+            f"<title>{escape(title)}</title></rect>"
+        )
+
+    def line(self, start: tuple[float, float], end: tuple[float, float], style: str) -> None:
+        """Add a straight line between two points."""
+        where = (
+            f'x1="{self.x(start[0]):.1f}" y1="{self.y(start[1]):.1f}" '
+            f'x2="{self.x(end[0]):.1f}" y2="{self.y(end[1]):.1f}"'
+        )
+        self._layers.append(f'<line class="{style}" {where}/>')
 
     def vertical(self, x: float) -> None:
         """Add a dashed vertical line."""
@@ -74,8 +99,8 @@ class Chart:
         self._layers.append(f'<line class="mark" {where}/>')
 
     def label(self, y: float, text: str) -> None:
-        """Add a text left of the chart."""
-        self._layers.append(_text(_LEFT - 8, self.y(y) + 4, text, "end"))
+        """Add a text left of the chart, shortened where it is long."""
+        self._layers.append(_text(self._left - 8, self.y(y) + 4, _shortened(text), "end"))
 
     def figure(self, description: str) -> str:
         """Return the chart as a figure; the description is its caption and its text for screen readers."""
@@ -88,18 +113,18 @@ class Chart:
 
     def _axes(self) -> list[str]:
         bottom = self._height - _BOTTOM
-        parts = [f'<line class="axis" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{bottom}" y2="{bottom}"/>']
-        for tick, text in _labelled_ticks(self._x_range, 7):
+        parts = [f'<line class="axis" x1="{self._left:g}" x2="{WIDTH - _RIGHT}" y1="{bottom}" y2="{bottom}"/>']
+        for tick, text in self._x_ticks:
             parts.append(_text(self.x(tick), bottom + 18, text, "middle"))
-        parts.append(_text((WIDTH + _LEFT - _RIGHT) / 2, self._height - 6, self._x_label, "middle"))
+        parts.append(_text((WIDTH + self._left - _RIGHT) / 2, self._height - 6, self._x_label, "middle"))
         if not self._y_label:
             return parts
-        for tick, text in _labelled_ticks(self._y_range, 5):
+        for tick, text in self._y_ticks:
             y = f"{self.y(tick):.1f}"
-            parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>')
-            parts.append(_text(_LEFT - 8, self.y(tick) + 4, text, "end"))
+            parts.append(f'<line class="grid" x1="{self._left:g}" x2="{WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>')
+            parts.append(_text(self._left - 8, self.y(tick) + 4, text, "end"))
         middle = (_TOP + bottom) / 2
-        turned = f'<g transform="rotate(-90 14 {middle})">{_text(14, middle, self._y_label, "middle")}</g>'
+        turned = f'<g transform="rotate(-90 16 {middle})">{_text(16, middle, self._y_label, "middle")}</g>'
         return [*parts, turned]
 
     def _path(self, xs: Sequence[float], ys: Sequence[float]) -> str:
@@ -139,6 +164,10 @@ def _widened(limits: tuple[float, float]) -> tuple[float, float]:
         return low, high
     room = 0.5 * abs(low) or 0.5
     return low - room, high + room
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 1] + "…"
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from manymodes.objectives import Objective
 from manymodes.training.best import BestWeights
 from manymodes.training.checkpoint import Checkpoint, Journal
 from manymodes.training.execution import Execution, Work
+from manymodes.training.followers import followers_of
 from manymodes.training.history import History
 from manymodes.training.plan import plan_of
 from manymodes.training.progress import progress_bar
@@ -24,7 +26,7 @@ from manymodes.training.rows.data import Data
 from manymodes.training.rows.partition import Partition
 from manymodes.training.rows.sources import Source, source_of
 from manymodes.training.rows.streams import Stream
-from manymodes.training.run import Callback, Run
+from manymodes.training.run import Run
 from manymodes.training.schedule import Pace, WarmUpAndDecay, default_batch_size, default_max_epochs
 from manymodes.training.step import Stepper
 from manymodes.training.world import World
@@ -54,7 +56,7 @@ def fit(
     initialise: bool = True,
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     random_state: int | None = None,
-    callbacks: Iterable[Callback] = (),
+    callbacks: Iterable[Any] = (),
     progress: bool | None = None,
 ) -> History:
     """Fit a network to data, in place, and leave it with the weights of its best epoch.
@@ -104,7 +106,8 @@ def fit(
         checkpoint: Folder, or a ``training.Checkpoint``, where the fit writes down how far it is and, started again,
             goes on from there; None for none.
         random_state: Seed of validation rows, batches and dropout; None draws a fresh one.
-        callbacks: Called with the history after every epoch; one that returns True ends the fit.
+        callbacks: Called with the history after every epoch; one that returns True ends the fit. An object with a
+            method ``on_epoch_end`` may have another one, ``on_fit_start``, called with the network before the first.
         progress: Show a progress bar; None shows it on a terminal.
 
     Returns:
@@ -138,7 +141,8 @@ def fit(
         time_limit=time_limit,
         initialise=initialise,
     )
-    _check_kinds(network, objective, callbacks)
+    _check_kinds(network, objective)
+    followers = followers_of(callbacks)
     source = source_of(network, data, validation)
     world = World.current()
     about = vars(settings) | {"objective": objective, "processes": world.size}
@@ -158,7 +162,9 @@ def fit(
             run.execution.applied(),
             progress_bar(progress if world.is_first else False, run.history.max_epochs) as show,
         ):
-            run.epochs([show, *callbacks])
+            for start in followers.starts:
+                start(network)
+            run.epochs([show, *followers.epochs])
     return run.history
 
 
@@ -291,12 +297,10 @@ def _lengths(settings: Settings, source: Source, n_train: int, world: World) -> 
     return batch_size, n_batches, max_epochs
 
 
-def _check_kinds(network: object, objective: object, callbacks: object) -> None:
+def _check_kinds(network: object, objective: object) -> None:
     _checks.instance("network", network, MixtureDensityNetwork)
     if not callable(objective):
         raise TypeError(f"objective must be a function, say manymodes.objectives.nll; got {objective!r}.")
-    if callable(callbacks):
-        raise TypeError("callbacks must be a list of functions; got a function.")
 
 
 def _or_default(name: str, value: int | None, default: int) -> int:

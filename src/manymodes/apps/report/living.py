@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from manymodes.pages.living.model import Example, page_model, plain_rows, whole_
 from manymodes.pages.living.section import living_section
 from manymodes.pages.living.weights import page_network, rounded_network
 
+HEADING = "Try it: move the features"
 MOST_BYTES = 3_000_000  # of a whole page
 _SCRIPTS = 80_000
 _LISTED = 12  # rows to start from, beside the worst
@@ -22,17 +22,19 @@ _WORST = 8
 _JUDGED = 500  # rows that tell what rounding changes
 
 
-def living_part(judged: Judged, taken: int, order: Sequence[str] = ()) -> str:
-    """Return the section that carries the model; empty where there is none that could be.
+def can_live(judged: Judged) -> bool:
+    """Return whether a page can carry the model: one that was fitted to a table, without corrections of its own."""
+    return isinstance(judged.model, MDNRegressor) and judged.model.encoder_ is not None
+
+
+def living_part(judged: Judged, taken: int) -> str:
+    """Return the section that carries the model.
 
     Args:
         judged: A model and the rows that it is judged on.
         taken: Bytes that the rest of the page takes.
-        order: Names of features, those that matter most first.
     """
-    model = judged.model
-    if not isinstance(model, MDNRegressor) or model.encoder_ is None:
-        return ""
+    model: MDNRegressor = judged.model
     room = (MOST_BYTES - taken - _SCRIPTS - len(judged.features) * 400) * 3 // 4
     network = page_network(model.network_, room)
     page = page_model(
@@ -40,7 +42,7 @@ def living_part(judged: Judged, taken: int, order: Sequence[str] = ()) -> str:
         network,
         _examples(judged),
         _ranges(judged),
-        order=order,
+        order=judged.order,
         whole=whole_features(judged.X),
         most_bytes=room,
     )
@@ -57,7 +59,7 @@ def living_part(judged: Judged, taken: int, order: Sequence[str] = ()) -> str:
         )
     elif network.bits is not None:
         notes.append(_about_rounding(judged, network.bits))
-    return living_section("Try it: move the features", page, *notes)
+    return living_section(HEADING, page, *notes)
 
 
 def _examples(judged: Judged) -> list[Example]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,7 @@ from manymodes.estimators.tables.numbers import Floats
 from manymodes.objectives import Objective, named
 from manymodes.training import History, Partition
 from manymodes.training import fit as train
+from manymodes.training.followers import NOBODY, Followers
 from manymodes.training.randomness import isolated
 
 _LONGEST = 512  # steps of a context that nobody asked for
@@ -92,7 +93,7 @@ def fit_panel(
     *,
     backbone: nn.Module | None,
     seed: int | None,
-    callbacks: Sequence[Callable[[History], object]] = (),
+    callbacks: Followers = NOBODY,
 ) -> Fitted:
     """Return what predicts the series of a panel.
 

@@ -25,9 +25,10 @@ from manymodes.estimators.forecasting.series import Columns, Panel, Series, Trac
 from manymodes.estimators.forecasting.windows import SCALINGS
 from manymodes.estimators.model_file import MODEL_FORMAT
 from manymodes.estimators.predictions import as_seed, restored_on_failure
-from manymodes.estimators.surroundings import followers_of, usable_device, with_gradients
+from manymodes.estimators.surroundings import usable_device, with_gradients
 from manymodes.objectives import Objective
-from manymodes.training import Callback, History
+from manymodes.training import History
+from manymodes.training.followers import NOBODY, Followers, followers_of
 
 MODES = {"direct": False, "autoregressive": True}  # whether paths are rolled forward
 
@@ -195,7 +196,7 @@ class MDNForecaster(ForecastMixin, BaseEstimator):  # type: ignore[misc]
             self.frame_kind_ = frame_kind(series)
         return self
 
-    def _fit_panel(self, panel: Panel, followers: Sequence[Callback] = ()) -> Self:
+    def _fit_panel(self, panel: Panel, followers: Followers = NOBODY) -> Self:
         """Fit the network to series that were read."""
         seed, settings = as_seed(self.random_state), self._settings()
         with with_gradients():

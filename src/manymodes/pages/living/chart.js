@@ -25,15 +25,15 @@ function ticks(low, high, about) {
 }
 
 class Chart {
-  constructor(low, high, top, height, bottom = 58) {
-    Object.assign(this, { low, high, top, height, bottom, layers: [] });
+  constructor(low, high, top, height, { width = WIDTH, bottom = 58 } = {}) {
+    Object.assign(this, { low, high, top, height, width, bottom, layers: [] });
   }
 
-  x(value) { return LEFT + (value - this.low) / (this.high - this.low) * (WIDTH - LEFT - RIGHT); }
+  x(value) { return LEFT + (value - this.low) / (this.high - this.low) * (this.width - LEFT - RIGHT); }
 
   y(value) { return this.height - this.bottom - value / this.top * (this.height - this.bottom - 26); }
 
-  value(x) { return this.low + (x - LEFT) / (WIDTH - LEFT - RIGHT) * (this.high - this.low); }
+  value(x) { return this.low + (x - LEFT) / (this.width - LEFT - RIGHT) * (this.high - this.low); }
 
   path(points) { return "M" + points.map(([x, y]) => `${this.x(x).toFixed(1)} ${this.y(y).toFixed(1)}`).join("L"); }
 
@@ -55,18 +55,18 @@ class Chart {
   dot(x, y, style) { this.layers.push(`<circle class="${style}" cx="${this.x(x).toFixed(1)}" cy="${this.y(y).toFixed(1)}" r="4.5"/>`); }
 
   text(x, y, text, style = "", anchor = "middle") {
-    const at = Math.min(Math.max(x, 30), WIDTH - 30);
+    const at = Math.min(Math.max(x, 30), this.width - 30);
     this.layers.push(`<text class="${style}" x="${at.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}">${escaped(text)}</text>`);
   }
 
   axis(label) {
     const base = this.height - this.bottom;
-    this.layers.push(`<line class="axis" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${base}" y2="${base}"/>`);
-    for (const { at, step } of ticks(this.low, this.high, 7)) this.text(this.x(at), this.height - 22, numberText(at, step));
-    this.text(WIDTH / 2, this.height - 5, label);
+    this.layers.push(`<line class="axis" x1="${LEFT}" x2="${this.width - RIGHT}" y1="${base}" y2="${base}"/>`);
+    for (const { at, step } of ticks(this.low, this.high, this.width / 85)) this.text(this.x(at), this.height - 22, numberText(at, step));
+    this.text(this.width / 2, this.height - 5, label);
   }
 
   svg(description) {
-    return `<svg viewBox="0 0 ${WIDTH} ${this.height}" role="img" aria-label="${escaped(description)}">${this.layers.join("")}</svg>`;
+    return `<svg viewBox="0 0 ${this.width} ${this.height}" role="img" aria-label="${escaped(description)}">${this.layers.join("")}</svg>`;
   }
 }

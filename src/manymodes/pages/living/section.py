@@ -36,9 +36,13 @@ def living_section(heading: str, page: Mapping[str, Any], *notes: str) -> str:
 
 
 @cache
-def script() -> str:
-    """Return the scripts, one after another in a scope of their own; ``window.manymodes`` is what they show of it."""
-    body = "\n".join(_read(f"{name}.js") for name in _SCRIPTS)
+def script(more: str = "") -> str:
+    """Return the scripts, one after another in a scope of their own; ``window.manymodes`` is what they show of it.
+
+    Args:
+        more: Another script that uses them, in the same scope.
+    """
+    body = "\n".join([*(_read(f"{name}.js") for name in _SCRIPTS), more])
     return f'(() => {{\n"use strict";\n{body}}})();\n'
 
 

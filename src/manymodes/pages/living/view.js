@@ -118,7 +118,7 @@ class Living {
     let start = null;
     const valueAt = (event) => {
       const box = this.parts.chart.querySelector("svg").getBoundingClientRect();
-      return this.chart.value((event.clientX - box.left) / box.width * WIDTH);
+      return this.chart.value((event.clientX - box.left) / box.width * this.chart.width);
     };
     this.parts.chart.addEventListener("pointerdown", (event) => {
       if (!event.target.closest("svg")) return;
