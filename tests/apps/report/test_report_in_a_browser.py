@@ -1,7 +1,6 @@
 """The page as Chromium lays it out: on a screen, on a telephone, on paper, and for a keyboard."""
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 KINDS = ["counts", "angles", "atoms", "wide"]
 _PAPER = 688  # pixels between the margins of A4
@@ -13,14 +12,6 @@ _TOO_WIDE = """() => {
 }"""
 _CUT = """() => [...document.querySelectorAll('.scroll, pre')]
     .filter((box) => box.scrollWidth > box.clientWidth + 1).map((box) => box.outerHTML.slice(0, 160))"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")

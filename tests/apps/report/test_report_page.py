@@ -122,7 +122,9 @@ def test_the_feature_that_matters_comes_first_among_many(pages):
 def test_several_targets_have_a_line_each_and_a_joint_region(pages):
     page = pages["angles"]
     assert "joint region" in page.text
-    lines = re.findall(r'<th scope="row">(?:<a [^>]+>)?[\w.]+(?:</a>)?</th><td data-label="target">(\w+)</td>', page.html)
+    lines = re.findall(
+        r'<th scope="row">(?:<a [^>]+>)?[\w.]+(?:</a>)?</th><td data-label="target">(\w+)</td>', page.html
+    )
     assert lines == ["angle", "length"] * 18  # of 10 rows that are drawn, and of the 8 worst
 
 
