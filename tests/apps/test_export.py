@@ -50,7 +50,7 @@ def test_what_cannot_be_exported_is_told_in_a_sentence(folder, tmp_path, capsys)
     (tmp_path / "there").mkdir()
     for tokens, sentence in (
         (["--output", str(tmp_path / "there")], "exists already; choose another folder or pass --overwrite."),
-        (["--output", str(tmp_path / "new"), "--to", "pmml"], "--to must be one of 'onnx'; got 'pmml'."),
+        (["--output", str(tmp_path / "new"), "--to", "pmml"], "Invalid value \"pmml\" for --to. Choose from: \"onnx\". See manymodes --help."),
     ):
         capsys.readouterr()
         assert main(["export", str(folder), *tokens]) == 2

@@ -11,8 +11,11 @@ from manymodes.estimators import MDNRegressor, load
 from manymodes.estimators.portable.onnx import export_onnx
 
 
-def export_model(path: Path, output: Path, *, overwrite: bool) -> None:
-    """Write a model as ONNX; scores come from the summary that ``fit`` wrote beside it, if there is one.
+FORMATS = {"onnx": export_onnx}
+
+
+def export_model(path: Path, output: Path, *, to: str = "onnx", overwrite: bool) -> None:
+    """Write a model in a format of ``FORMATS``; scores come from the summary that ``fit`` wrote beside it, if there is one.
 
     Raises:
         ValueError: A model that cannot be exported, or a folder that exists already.
@@ -25,7 +28,7 @@ def export_model(path: Path, output: Path, *, overwrite: bool) -> None:
         )
     if output.exists() and not overwrite:
         raise _checks.InputError(f"{str(output)!r} exists already; choose another folder or pass --overwrite.")
-    export_onnx(model, output, evaluation=_evaluation(path), overwrite=overwrite)
+    FORMATS[to](model, output, evaluation=_evaluation(path), overwrite=overwrite)
 
 
 def _evaluation(path: Path) -> str:

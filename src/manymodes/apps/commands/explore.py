@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from manymodes import _checks
-from manymodes.apps.commands.settings import Whole
+from manymodes.apps.commands.settings import Flag, Whole
 from manymodes.apps.commands.talking import teller
 
 
@@ -17,7 +17,7 @@ def explore(
     port: Whole = 8080,
     max_upload_mb: Whole = 200,
     browser: bool = True,
-    quiet: bool = False,
+    quiet: Flag = False,
 ) -> None:
     """Open a page that fits a model to a table while you watch, or that shows a fitted model. Ends on Ctrl-C.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from manymodes import _checks
+from manymodes.apps.commands.settings import Flag
 from manymodes.apps.commands.talking import teller
 
 
@@ -12,10 +13,10 @@ def export(
     model: Path,
     /,
     *,
-    to: str = "onnx",
+    to: Literal["onnx"] = "onnx",
     output: Path,
-    overwrite: bool = False,
-    quiet: bool = False,
+    overwrite: Flag = False,
+    quiet: Flag = False,
 ) -> None:
     """Export a model for programs without torch: its network, what its numbers mean, a card and a runtime.
 
@@ -24,7 +25,7 @@ def export(
     model
         Folder that fit wrote, or a model file.
     to
-        Format of the network: onnx.
+        Format of the network.
     output
         Folder to write: parameters.onnx, model.json, runtime.py (which needs numpy and onnxruntime), MODEL_CARD.md.
     overwrite
@@ -34,6 +35,5 @@ def export(
     """
     from manymodes.apps.export import export_model
 
-    _checks.one_of("--to", to, {"onnx": None})
-    export_model(model, output, overwrite=overwrite)
+    export_model(model, output, to=to, overwrite=overwrite)
     teller(quiet)(f"Exported: {output}")
