@@ -1,5 +1,6 @@
 # One file of commands: `make demo`, `make test`, `make bench`, `make bench-uci`, `make bench-peers`,
-# `make bench-calibration`, `make bench-active-learning`, `make bench-studies`, `make ablation`.
+# `make bench-calibration`, `make bench-active-learning`, `make bench-studies`, `make bench-service`, `make ablation`,
+# `make docs`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +11,8 @@ STUDIES := build/studies
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint bench bench-uci bench-peers bench-calibration bench-active-learning bench-studies ablation clean
+.PHONY: demo test lint docs bench bench-uci bench-peers bench-calibration bench-active-learning bench-studies \
+        bench-service ablation clean
 
 demo: $(STAMP)
 	$(BIN)/manymodes fit src/manymodes/datasets/geyser.csv --target duration_min --output $(DEMO) --overwrite
@@ -43,6 +45,9 @@ bench-active-learning: $(STAMP)
 bench-studies: $(STAMP)
 	env -u OMP_NUM_THREADS $(BIN)/manymodes study all --output $(STUDIES)
 	$(BIN)/python -m benchmarks.studies $(STUDIES)
+
+bench-service: $(STAMP)
+	$(BIN)/python -m benchmarks.service
 
 ablation: $(STAMP)
 	$(BIN)/python -m benchmarks.ablation
