@@ -48,6 +48,7 @@ class FitOptions:
         random_state: Seed of everything random.
         checkpoint: Folder where the fit writes down how far it is.
         settings: Settings of ``MDNRegressor``.
+        called: What pages call the folder; None for its path.
     """
 
     file: Path
@@ -59,6 +60,11 @@ class FitOptions:
     random_state: int = 0
     checkpoint: Path | None = None
     settings: dict[str, object] = field(default_factory=dict)
+    called: str | None = None
+
+    def place_of(self, name: str) -> str:
+        """Return what pages call a file of the output folder."""
+        return str(self.output / name if self.called is None else Path(self.called) / name)
 
 
 def fit_file(
@@ -107,7 +113,7 @@ def _judged(options: FitOptions, learning: Learning, model: MDNRegressor, predic
     y = torch.from_numpy(learning.y_held_out)
     return Judged(
         model=model,
-        path=str(options.output / MODEL_FILE),
+        path=options.place_of(MODEL_FILE),
         file=str(options.file),
         table=learning.table,
         n_table_rows=learning.n_table_rows,
@@ -138,7 +144,7 @@ def _summary(options: FitOptions, judged: Judged, seconds: float) -> Summary:
         seconds=seconds,
         interrupted=_is_interrupted(model),
         model=judged.path,
-        report=str(options.output / _REPORT_FILE),
+        report=options.place_of(_REPORT_FILE),
     )
 
 

@@ -90,7 +90,13 @@ class Session:
         if not targets:
             raise _checks.InputError("targets must name at least one column to predict; got none.")
         options = FitOptions(
-            self._file, list(targets), self.output, overwrite=True, drop=list(drop), settings={"preset": preset}
+            self._file,
+            list(targets),
+            self.output,
+            overwrite=True,
+            drop=list(drop),
+            settings={"preset": preset},
+            called="",  # a person takes the model from the page, and puts it where they like
         )
         self._stopping = threading.Event()
         self._set(stage="fitting", sentence="Starting ...", targets=list(targets), **_NOTHING_YET)
