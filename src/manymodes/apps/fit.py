@@ -31,7 +31,7 @@ from manymodes.training import Interrupted
 from manymodes.training.files import naming
 
 _FITTED = {name: f"{words} for comparison" for name, words in MODEL_NAMES.items()} | {"model": "the model"}
-_REPORT_FILE = "report.html"
+REPORT_FILE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def _summary(options: FitOptions, judged: Judged, seconds: float) -> Summary:
         seconds=seconds,
         interrupted=_is_interrupted(model),
         model=judged.path,
-        report=options.place_of(_REPORT_FILE),
+        report=options.place_of(REPORT_FILE),
     )
 
 
@@ -169,13 +169,17 @@ def _baselines(model: MDNRegressor, seed: int) -> Iterator[tuple[str, Any]]:
     # The race need not be run again: the single normal takes what the model's race found.
     categories = [place for place, _ in model.architecture_.categories]
     plain = clone(model).set_params(frequency=model.race_.chosen[0], categorical_features=categories)
-    if not _is_interrupted(model):
+    if not _is_in_a_hurry(model):
         yield "gaussian_network", GaussianNetwork(plain, random_state=seed)
     yield "unconditional", UnconditionalDensity(random_state=seed)
 
 
 def _is_interrupted(model: MDNRegressor) -> bool:
     return model.history_.ended_by == "interrupt"
+
+
+def _is_in_a_hurry(model: MDNRegressor) -> bool:
+    return model.history_.ended_by in ("interrupt", "callback")
 
 
 def _about_components(model: MDNRegressor) -> list[str]:
@@ -207,13 +211,13 @@ def _write(output: Path, model: MDNRegressor, report: str, summary: Summary) -> 
         staging = home / f".{output.name}-{secrets.token_hex(4)}"
         staging.mkdir()
         try:
-            (staging / _REPORT_FILE).write_text(report, encoding="utf-8")
+            (staging / REPORT_FILE).write_text(report, encoding="utf-8")
             (staging / SUMMARY_FILE).write_text(as_json(summary) + "\n", encoding="utf-8")
             model.save(staging / MODEL_FILE)
             if is_new:
                 staging.rename(output)
             else:
-                for name in (_REPORT_FILE, SUMMARY_FILE, MODEL_FILE):
+                for name in (REPORT_FILE, SUMMARY_FILE, MODEL_FILE):
                     (staging / name).replace(output / name)
         finally:
             shutil.rmtree(staging, ignore_errors=True)

@@ -1,16 +1,20 @@
 import csv
+import math
 import threading
 
 import numpy as np
 import pytest
+import torch
 from starlette.testclient import TestClient
 
 import manymodes as mm
+from manymodes import runtime
 from manymodes.apps.explore import session as session_module
 from manymodes.apps.explore.app import make_app
-from manymodes.apps.explore.guard import COOKIE, Guard
+from manymodes.apps.explore.guard import Guard
 from manymodes.apps.explore.model_page import is_model, model_page
 from manymodes.apps.explore.session import Session
+from manymodes.apps.explore.watching import densities_of
 
 HERE = "http://127.0.0.1:8080"
 
@@ -85,12 +89,23 @@ def test_a_table_becomes_a_model_and_a_report(client, session, quick):
     assert client.get("/download/report").headers["content-disposition"].startswith("attachment")
 
 
-def test_the_densities_that_are_watched_end_as_those_of_the_last_epoch(client, session, quick):
-    client.post("/table?name=t.csv", content=table_bytes())
-    client.post("/fit", json={"targets": ["price"], "drop": [], "preset": "fast"})
-    state = finished(session)
-    weights = np.exp(np.array(state["densities"]["rows"][0]["logits"]).reshape(2, 2))
-    np.testing.assert_allclose(weights.sum(-1), 1.0, rtol=1e-6)
+def test_the_densities_that_are_watched_are_those_of_the_network():
+    rng = np.random.default_rng(0)
+    X = {"a": rng.normal(size=60)}
+    model = mm.MDNRegressor(2, preset="fast", n_members=2, hidden_sizes=(8,), max_epochs=2, random_state=0)
+    model.fit(X, {"y": rng.normal(size=60)})
+    before = {name: value.clone() for name, value in model.network_.state_dict().items()}
+    encoded = torch.tensor(X["a"][:5])[:, None]
+    seen, expected = densities_of(model.network_, encoded), model.predict_distribution({"a": X["a"][:5]})
+    parameters = [{key: np.array(value).reshape(1, 2, -1) for key, value in row.items()} for row in seen["rows"]]
+    for name in ("0.0.loc", "0.0.scale"):
+        for row in parameters:
+            row[name] = row[name].reshape(1, 2, 2, 1)
+    for place, row in enumerate(parameters):
+        mean = runtime.density_of(seen["model"], row).mean[0, 0]
+        assert math.isclose(mean, expected.mean[place, 0], rel_tol=1e-5, abs_tol=1e-6)
+    after = model.network_.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
 def test_a_fit_stops_when_it_is_told_to_and_keeps_what_it_has(client, session, monkeypatch):
@@ -122,15 +137,32 @@ def test_a_fit_that_fails_says_why(client, session):
     client.post("/fit", json={"targets": ["b"], "preset": "fast"})
     state = finished(session)
     assert state["stage"] == "failed"
-    assert "b" in state["sentence"]
+    assert state["sentence"] == "target 'b' must take at least two different values; all 30 rows have 2."
     assert state["table"]["name"] == "t.csv"
 
 
 def test_files_go_with_the_explorer(client, session):
     client.post("/table?name=t.csv", content=table_bytes())
-    with client:
-        assert session.folder.is_dir()
+    assert len(uploads(session)) == 1
+    session.close()
     assert not session.folder.exists()
+
+
+def uploads(session) -> list:
+    return [file for file in session.folder.rglob("*") if file.is_file()]
+
+
+def test_a_defect_in_a_fit_is_told_and_leaves_the_explorer_usable(client, session, monkeypatch):
+    def broken(*args, **kwargs):
+        raise ValueError("out of cheese")
+
+    monkeypatch.setattr(session_module, "fit_file", broken)
+    client.post("/table?name=t.csv", content=table_bytes())
+    client.post("/fit", json={"targets": ["price"]})
+    state = finished(session)
+    assert (state["stage"], state["sentence"]) == ("failed", "a defect of manymodes: ValueError: out of cheese")
+    assert client.post("/table?name=u.csv", content=table_bytes()).status_code == 200
+    assert session.state()["stage"] == "table"
 
 
 # --- what is refused ---
@@ -138,27 +170,68 @@ def test_files_go_with_the_explorer(client, session):
 
 def test_uploads_are_bounded_and_leave_nothing_behind(client, session):
     assert refused(client.post("/table?name=big.csv", content=b"x" * 20_001)) == (
-        "a table must have at most 20,000 bytes; this one has more."
+        "a table must have at most 20,000 bytes; this one has more. Start manymodes explore with a larger "
+        "--max-upload-mb."
     )
-    assert list(session.uploads.iterdir()) == []
+    assert uploads(session) == []
     assert client.get("/state").json()["stage"] == "empty"
 
 
-@pytest.mark.parametrize("name", ["../../../etc/evil.csv", "..%2f..%2fevil.csv", "a\x00b.csv", "x" * 300 + ".csv"])
-def test_the_name_of_an_upload_never_leads_elsewhere(client, session, name):
-    client.post("/table", params={"name": name}, content=table_bytes())
-    assert all(file.parent == session.uploads for file in session.folder.rglob("*.csv"))
+def test_a_table_that_is_refused_leaves_the_one_before(client, session, quick):
+    client.post("/table?name=t.csv", content=table_bytes())
+    for content in (b"x" * 20_001, b"", b"\xff\xfe\x00"):
+        assert client.post("/table?name=t.csv", content=content).status_code == 400
+    assert len(uploads(session)) == 1
+    client.post("/fit", json={"targets": ["price"], "preset": "fast"})
+    assert finished(session)["stage"] == "done"
+
+
+def test_a_new_table_takes_the_place_of_the_one_before(client, session):
+    client.post("/table?name=t.csv", content=table_bytes(40))
+    first = client.get("/state").json()
+    client.post("/table?name=t.csv", content=table_bytes(50))
+    second = client.get("/state").json()
+    assert (first["table"]["n_rows"], second["table"]["n_rows"]) == (40, 50)
+    assert second["tables"] == first["tables"] + 1
+    assert len(uploads(session)) == 1
+
+
+def test_nobody_is_shown_where_uploads_lie(client, session):
+    sentence = refused(client.post("/table?name=t.csv", content=b"\xff\xfe\x00"))
+    assert sentence.startswith("'t.csv' is not UTF-8 text")
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("../../../evil.csv", "evil.csv"),
+        ("..%2f..%2fevil.csv", "..%2f..%2fevil.csv".replace("%", "_")),
+        ("a\x00b.csv", "a_b.csv"),
+        ("x" * 300 + ".csv", "x" * 96 + ".csv"),
+        ("", "table.csv"),
+        (".", "table.csv"),
+        ("..", "table.csv"),
+        ("Straße.csv", "Stra_e.csv"),
+    ],
+)
+def test_the_name_of_an_upload_never_leads_elsewhere(client, session, name, kept):
+    beside = sorted(session.folder.parent.iterdir())
+    assert client.post("/table", params={"name": name}, content=table_bytes()).status_code == 200
+    (file,) = uploads(session)
+    assert file.parent.parent == session.folder / "uploads"
+    assert file.name == kept
+    assert sorted(session.folder.parent.iterdir()) == beside
 
 
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        (b"not json", "the body must be JSON."),
-        (b"[" * 50_000, "the body must be JSON."),
-        (b"[]", "the body must be an object with targets, drop and preset."),
-        (b'{"targets": "price"}', "targets and drop must be lists of names of columns."),
-        (b'{"targets": ["price"], "drop": [1]}', "targets and drop must be lists of names of columns."),
-        (b'{"targets": ["price"], "preset": 3}', "preset must be a name: fast, default or best."),
+        (b"not json", "the body must be JSON; got something else."),
+        (b"[" * 50_000, "the body must be JSON; got something else."),
+        (b"[]", "the body must be an object with targets, drop and preset; got a list."),
+        (b'{"targets": "price"}', "targets must be a list of names of columns; got something else."),
+        (b'{"targets": ["price"], "drop": [1]}', "drop must be a list of names of columns; got something else."),
+        (b'{"targets": ["price"], "preset": 3}', "preset must be one of 'fast', 'default', 'best'; got no name."),
         (b'{"targets": ["price"], "preset": "slow"}', "preset must be one of 'best', 'default', 'fast'; got 'slow'."),
         (b'{"targets": []}', "targets must name at least one column to predict; got none."),
         (b'"' + b"x" * 100_000 + b'"', "a question must have at most 100,000 bytes; this one has more."),
@@ -183,8 +256,11 @@ def test_what_is_not_there_is_told(client):
 def test_other_sites_and_other_names_of_this_computer_are_refused(client):
     other = client.post("/stop", headers={"origin": "https://evil.example"})
     assert refused(other, 403) == "requests must come from the page itself, and not from another site."
-    renamed = client.get("/", headers={"host": "evil.example:8080"})
-    assert refused(renamed, 403) == "the address of this page must be the one that manymodes explore printed."
+    for host in ("evil.example:8080", "[", ""):
+        renamed = client.get("/", headers={"host": host})
+        assert refused(renamed, 403) == "the address of this page must be the one that manymodes explore printed."
+    for origin in ("null", "http://["):
+        assert client.post("/stop", headers={"origin": origin}).status_code == 403
     assert client.post("/stop", headers={"origin": HERE}).status_code == 200
 
 
@@ -202,13 +278,19 @@ def test_where_others_can_reach_it_the_token_is_asked_for(session):
     assert refused(client.get("/"), 403) == sentence
     assert refused(client.get("/?token=wrong"), 403) == sentence
     assert refused(client.post("/stop"), 403) == sentence
-    known = client.get("/?token=secret")
-    assert (known.status_code, known.headers["location"]) == (303, "/")
+    for path in ("/", "//evil.example/"):
+        client.cookies.clear()
+        known = client.get(f"http://192.0.2.1:8080{path}?token=secret")
+        assert (known.status_code, known.headers["location"]) == (303, "/")
     kept = known.headers["set-cookie"].lower()
     assert "httponly" in kept
-    assert "samesite=strict" in kept
-    assert client.get("/", headers={"cookie": f"{COOKIE}=secret"}).status_code == 200
-    assert refused(client.get("/", headers={"cookie": f"{COOKIE}=wrong"}), 403) == sentence
+    assert "samesite=lax" in kept
+    assert client.post("/stop?token=secret").status_code == 200
+    client.cookies.clear()
+    own = kept.partition(";")[0]
+    for others in ("", 'odd={"a":1}; ', "a/b=1; "):
+        assert client.get("/", headers={"cookie": others + own}).status_code == 200
+    assert refused(client.get("/", headers={"cookie": own + "x"}), 403) == sentence
 
 
 # --- a model to look at ---

@@ -9,7 +9,8 @@ import manymodes as mm
 from manymodes.estimators.portable.parameters import ParameterNetwork
 from manymodes.pages import page
 from manymodes.pages.living import weights
-from manymodes.pages.living.model import Example, page_model, plain_rows, whole_features
+from manymodes.pages.living.example import Example
+from manymodes.pages.living.model import page_base, plain_rows, whole_features, with_network, with_slices
 from manymodes.pages.living.section import living_section, script
 from manymodes.pages.living.weights import page_network, rounded_network
 
@@ -56,9 +57,11 @@ def as_page(model, most_bytes=weights.MOST_BYTES, *, sliced=False) -> str:
     X = columns()
     rows = plain_rows(model, X, [3, 5, 8])
     examples = [Example(str(i), f"row {i}", row) for i, row in enumerate(rows)]
-    network = None if sliced else page_network(model.network_, most_bytes)
-    ranges = [(-3.0, 3.0)] * 2
-    living = page_model(model, network, examples, ranges, whole=whole_features(X), most_bytes=200_000)
+    base = page_base(model, examples, [(-3.0, 3.0)] * 2, whole=whole_features(X))
+    if sliced:
+        living = with_slices(base, model, examples, 200_000)
+    else:
+        living = with_network(base, page_network(model.network_, most_bytes))
     return page("A model", "Try it.", [living_section("Try it", living), '<p><a data-row="2" href="#">row 2</a></p>'])
 
 
@@ -91,9 +94,8 @@ def show(tab, tmp_path):
 
 
 def drawn(tab) -> None:
-    """Wait until what is drawn after a pause is drawn."""
-    tab.wait_for_function("!window.manymodes.living || document.querySelector('.words').textContent.length > 0")
-    tab.evaluate("new Promise((done) => setTimeout(done, 200))")
+    """Wait until all that was asked for is drawn, what waits for a pause, too."""
+    tab.wait_for_function("window.manymodes.living.settled")
 
 
 def curve(tab) -> str:
@@ -205,7 +207,7 @@ def test_a_default_network_fits_into_a_page_of_three_megabytes():
     model = mm.MDNRegressor(10, max_epochs=1, frequency=0.3, random_state=0).fit(X, y)
     network = page_network(model.network_)
     assert network.bits >= 8  # where log-densities change by about 0.002
-    living = page_model(model, network, [], [(-3.0, 3.0)])
+    living = with_network(page_base(model, [], [(-3.0, 3.0)]), network)
     assert len(page("A", "b", [living_section("Try it", living)]).encode()) < 2_900_000
 
 

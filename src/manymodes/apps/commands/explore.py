@@ -34,7 +34,7 @@ def explore(
     browser
         Open a browser.
     quiet
-        Print nothing but the address.
+        Print nothing but the address, and open no browser.
     """
     from manymodes.apps.explore.running import explore as run
 

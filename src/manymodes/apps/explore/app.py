@@ -6,24 +6,26 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from manymodes import _checks
 from manymodes.apps.explore.page import explorer_page
 from manymodes.apps.explore.session import Session
+from manymodes.apps.fit import REPORT_FILE
 from manymodes.estimators.model_file import MODEL_FILE
+from manymodes.estimators.presets import PRESETS
 
 _MOST_JSON = 100_000
-_SECONDS_BETWEEN = 0.1  # looks for news
-_NAME = re.compile(r"[^A-Za-z0-9._ -]")
+_SECONDS_BETWEEN = 0.2  # looks for news
+_NAME = re.compile(r"[^\w. -]", re.ASCII)
+_USUAL_NAME = "table.csv"
 
 
 def make_app(session: Session, most_bytes: int, shown: str | None = None) -> Starlette:
@@ -34,79 +36,83 @@ def make_app(session: Session, most_bytes: int, shown: str | None = None) -> Sta
         most_bytes: Bytes that an upload may have.
         shown: A page to show in place of the start; None for the start.
     """
-
-    async def start(_: Request) -> Response:
-        return HTMLResponse(explorer_page() if shown is None else shown)
-
-    async def state(_: Request) -> Response:
-        return JSONResponse(session.state())
-
-    async def table(request: Request) -> Response:
-        name = _NAME.sub("_", Path(request.query_params.get("name", "table.csv")).name)[-100:]
-        file = session.uploads / name
-        await _keep(request, file, most_bytes)
-        return await _done(lambda: session.take_table(file))
-
-    async def fit(request: Request) -> Response:
-        asked = await _json(request)
-        return await _done(lambda: session.fit(*asked))
-
-    async def stop(_: Request) -> Response:
-        return await _done(session.stop)
-
-    async def events(_: Request) -> Response:
-        return StreamingResponse(_news(session), media_type="text/event-stream")
-
-    async def report(_: Request) -> Response:
-        return _file(session.output / "report.html", "text/html", download=False)
-
-    async def download(request: Request) -> Response:
-        names = {"model": MODEL_FILE, "report": "report.html", "summary": "summary.json"}
-        name = names.get(request.path_params["what"])
-        if name is None:
-            raise HTTPException(404)
-        return _file(session.output / name, "application/octet-stream", download=True)
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
-        session.close()
-
+    addresses = _Addresses(session, most_bytes, shown)
     return Starlette(
         routes=[
-            Route("/", start),
-            Route("/state", state),
-            Route("/table", table, methods=["POST"]),
-            Route("/fit", fit, methods=["POST"]),
-            Route("/stop", stop, methods=["POST"]),
-            Route("/events", events),
-            Route("/report", report),
-            Route("/download/{what}", download),
+            Route("/", addresses.start),
+            Route("/state", addresses.state),
+            Route("/table", addresses.table, methods=["POST"]),
+            Route("/fit", addresses.fit, methods=["POST"]),
+            Route("/stop", addresses.stop, methods=["POST"]),
+            Route("/events", addresses.events),
+            Route("/report", addresses.report),
+            Route("/download/{what}", addresses.download),
         ],
         exception_handlers={_checks.InputError: _refused, HTTPException: _unknown},
-        lifespan=lifespan,
     )
+
+
+class _Addresses:
+    """What is answered at each address."""
+
+    def __init__(self, session: Session, most_bytes: int, shown: str | None) -> None:
+        self._session, self._most_bytes, self._shown = session, most_bytes, shown
+
+    async def start(self, _: Request) -> Response:
+        return HTMLResponse(explorer_page() if self._shown is None else self._shown)
+
+    async def state(self, _: Request) -> Response:
+        return JSONResponse(self._session.state())
+
+    async def table(self, request: Request) -> Response:
+        file = self._session.new_upload(_file_name(request.query_params.get("name", "")))
+        try:
+            await _keep(request, file, self._most_bytes)
+            return await _done(lambda: self._session.take_table(file))
+        except BaseException:
+            self._session.discard(file)
+            raise
+
+    async def fit(self, request: Request) -> Response:
+        asked = await _asked(request)
+        return await _done(lambda: self._session.fit(*asked))
+
+    async def stop(self, _: Request) -> Response:
+        return await _done(self._session.stop)
+
+    async def events(self, _: Request) -> Response:
+        return StreamingResponse(_news(self._session), media_type="text/event-stream")
+
+    async def report(self, _: Request) -> Response:
+        return _file(self._session.output / REPORT_FILE, "text/html", download=False)
+
+    async def download(self, request: Request) -> Response:
+        name = {"model": MODEL_FILE, "report": REPORT_FILE}.get(request.path_params["what"])
+        if name is None:
+            raise HTTPException(404)
+        return _file(self._session.output / name, "application/octet-stream", download=True)
+
+
+def _file_name(asked: str) -> str:
+    """Return a name for a file that is handed in: that of its owner, without what could lead elsewhere."""
+    name = _NAME.sub("_", Path(asked).name)[-100:]
+    return name if name.strip(". ") else _USUAL_NAME
 
 
 async def _keep(request: Request, file: Path, most_bytes: int) -> None:
     """Write the body of a request into a file, unless it is too large."""
-    try:
-        with file.open("wb") as stream:
-            async for part in request.stream():
-                stream.write(part)
-                _refuse_large(stream.tell(), most_bytes)
-    except (_checks.InputError, ClientDisconnect):
-        file.unlink(missing_ok=True)
-        raise
+    with file.open("wb") as stream:
+        async for part in request.stream():
+            stream.write(part)
+            if stream.tell() > most_bytes:
+                raise _checks.InputError(
+                    f"a table must have at most {most_bytes:,} bytes; this one has more. Start manymodes explore with "
+                    "a larger --max-upload-mb."
+                )
 
 
-def _refuse_large(size: int, most_bytes: int) -> None:
-    if size > most_bytes:
-        raise _checks.InputError(f"a table must have at most {most_bytes:,} bytes; this one has more.")
-
-
-async def _json(request: Request) -> tuple[list[str], list[str], str]:
-    """Return what a fit is asked for."""
+async def _asked(request: Request) -> tuple[list[str], list[str], str]:
+    """Return what a fit is asked for: targets, columns to leave out, and a preset."""
     body = b""
     async for part in request.stream():
         body += part
@@ -115,14 +121,16 @@ async def _json(request: Request) -> tuple[list[str], list[str], str]:
     try:
         asked: Any = json.loads(body)
     except (ValueError, RecursionError):
-        raise _checks.InputError("the body must be JSON.") from None
+        raise _checks.InputError("the body must be JSON; got something else.") from None
     if not isinstance(asked, dict):
-        raise _checks.InputError("the body must be an object with targets, drop and preset.")
+        kind = type(asked).__name__
+        raise _checks.InputError(f"the body must be an object with targets, drop and preset; got a {kind}.")
     targets, drop, preset = asked.get("targets", []), asked.get("drop", []), asked.get("preset", "default")
-    if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in (targets, drop)):
-        raise _checks.InputError("targets and drop must be lists of names of columns.")
+    for name, given in (("targets", targets), ("drop", drop)):
+        if not isinstance(given, list) or not all(isinstance(column, str) for column in given):
+            raise _checks.InputError(f"{name} must be a list of names of columns; got something else.")
     if not isinstance(preset, str):
-        raise _checks.InputError("preset must be a name: fast, default or best.")
+        raise _checks.InputError(f"preset must be one of {_checks.quoted(PRESETS)}; got no name.")
     return targets, drop, preset
 
 
@@ -133,12 +141,14 @@ async def _done(act: Callable[[], None]) -> Response:
 
 
 async def _news(session: Session) -> AsyncIterator[str]:
-    """Yield the state of a session whenever it changes, as server-sent events."""
-    seen = -1
+    """Yield the state of a session whenever it changes, as server-sent events; the table only when it is another."""
+    version = tables = -1
     while True:
         state = session.state()
-        if state["version"] != seen:
-            seen = state["version"]
+        if state["version"] != version:
+            if state["tables"] == tables:
+                state.pop("table", None)
+            version, tables = state["version"], state["tables"]
             yield f"data: {json.dumps(state, allow_nan=False)}\n\n"
         await asyncio.sleep(_SECONDS_BETWEEN)
 

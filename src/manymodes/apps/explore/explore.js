@@ -4,10 +4,11 @@ class Explorer {
   constructor(root) {
     this.root = root;
     this.state = null;
-    this.chosen = null;
+    this.spokenAt = 0;
     this.message = element("p", { class: "message", role: "alert" });
+    this.spoken = element("p", { class: "spoken", role: "status" });
     this.main = element("div");
-    root.append(this.message, this.main);
+    root.append(this.message, this.spoken, this.main);
     this.drops();
     const news = new EventSource("events");
     news.onmessage = (event) => this.show(JSON.parse(event.data));
@@ -15,22 +16,17 @@ class Explorer {
 
   // --- what is asked of the server ---
 
-  async ask(address, options = {}) {
-    this.message.textContent = "";
+  async ask(address, options = {}, doing = "") {
+    this.message.textContent = doing;
     try {
       const answer = await fetch(address, { method: "POST", ...options });
-      if (!answer.ok) this.message.textContent = (await answer.json()).error;
-      return answer.ok;
+      this.message.textContent = answer.ok ? "" : (await answer.json()).error;
     } catch {
       this.message.textContent = "The server does not answer; is manymodes explore still running?";
-      return false;
     }
   }
 
-  async upload(file) {
-    this.message.textContent = `Reading ${file.name} ...`;
-    await this.ask(`table?name=${encodeURIComponent(file.name)}`, { body: file });
-  }
+  upload(file) { this.ask(`table?name=${encodeURIComponent(file.name)}`, { body: file }, `Reading ${file.name} ...`); }
 
   drops() {
     document.addEventListener("dragover", (event) => { event.preventDefault(); this.root.classList.add("over"); });
@@ -44,9 +40,9 @@ class Explorer {
 
   // --- what is shown ---
 
-  show(state) {
-    const moved = !this.state || this.state.stage !== state.stage
-      || (state.table && this.state.table && state.table.name !== this.state.table.name);
+  show(news) {
+    const state = { table: this.state && this.state.table, ...news }; // a table is told of once
+    const moved = !this.state || this.state.stage !== state.stage || this.state.tables !== state.tables;
     this.state = state;
     if (state.stage === "fitting") this.watch(state, moved);
     else if (moved) this[{ empty: "start", table: "choose", done: "finish", failed: "fail" }[state.stage]](state);
@@ -56,7 +52,10 @@ class Explorer {
 
   picker(words) {
     const input = element("input", { type: "file", id: "file", accept: ".csv,.tsv,.txt,.parquet" });
-    input.addEventListener("change", () => { if (input.files.length) this.upload(input.files[0]); });
+    input.addEventListener("change", () => {
+      if (input.files.length) this.upload(input.files[0]);
+      input.value = ""; // so that the same file, mended, can be chosen again
+    });
     return element("div", { class: "dropzone" }, [element("label", { for: "file" }, `${words} choose it: `), input]);
   }
 
@@ -67,8 +66,7 @@ class Explorer {
       ["best", "best: the longest"]].map(([value, text]) => element("option", { value }, text)));
     const start = element("button", { type: "button", class: "main" }, "Fit a model");
     start.addEventListener("click", () => this.begin(preset.value));
-    this.main.replaceChildren(
-      element("h2", {}, `${table.name}: ${table.n_rows} rows`),
+    this.fill(`${table.name}: ${table.n_rows} rows`,
       element("p", {}, "Tick the column to predict; several are predicted jointly. Leave out what would not be known beforehand, "
         + "and what only numbers the rows."),
       element("div", { class: "scroll" }, element("table", { class: "columns" }, [
@@ -85,7 +83,7 @@ class Explorer {
     });
     const cells = [tick("predict", column.name === target, column.kind !== "number"), tick("leave-out", false, false),
       column.name, column.kind, column.holds, column.n_missing ? String(column.n_missing) : ""];
-    return element("tr", {}, cells.map((cell) => element("td", {}, cell)));
+    return element("tr", {}, cells.map((cell, i) => element(...(i === 2 ? ["th", { scope: "row" }] : ["td", {}]), cell)));
   }
 
   begin(preset) {
@@ -99,16 +97,17 @@ class Explorer {
       const stop = element("button", { type: "button" }, "Stop and keep the best so far");
       stop.addEventListener("click", () => this.ask("stop"));
       this.parts = {
-        told: element("p", { "aria-live": "polite" }), bar: element("progress", { max: "1", value: "0" }),
+        told: element("p"), bar: element("progress", { max: "1", value: "0", "aria-label": "Share of the epochs" }),
         losses: element("figure", { class: "losses" }), densities: element("div", { class: "densities" }),
       };
-      this.main.replaceChildren(element("h2", {}, `Learning what ${state.targets.join(" and ")} may be`),
+      this.fill(`Learning what ${state.targets.join(" and ")} may be`,
         this.parts.told, this.parts.bar, element("div", { class: "toolbar" }, stop), this.parts.losses, this.parts.densities);
     }
     const done = state.train.length, planned = state.max_epochs || 0;
     this.parts.told.textContent = done ? `Epoch ${done} of at most ${planned}, ${leftText(state.seconds_left)}. ${state.sentence || ""}`
       : state.sentence || "";
     this.parts.bar.value = planned ? done / planned : 0;
+    this.speak(this.parts.told.textContent);
     if (done > 1) this.parts.losses.innerHTML = lossChart(state) + "<figcaption>Loss on rows that are learned from (blue) and on others "
       + "(orange), which choose the best epoch; lower is better.</figcaption>";
     if (state.densities) this.drawDensities(state);
@@ -134,14 +133,29 @@ class Explorer {
   finish({ summary }) {
     const link = (what, text) => element("a", { class: "button", href: `download/${what}`, download: "" }, text);
     const frame = element("iframe", { src: "report", title: "Report of the model" });
-    this.main.replaceChildren(
-      element("h2", {}, "Done"),
+    const again = element("button", { type: "button" }, "Fit another column");
+    again.addEventListener("click", () => this.choose(this.state));
+    this.fill("Done",
       element("ul", {}, summary.slice(0, 3).map((sentence) => element("li", {}, sentence))),
       element("div", { class: "toolbar" }, [link("model", "Download the model"), link("report", "Download the report"),
-        element("a", { class: "button", href: "report", target: "_blank", rel: "noopener" }, "Open the report in a tab of its own")]),
+        element("a", { class: "button", href: "report", target: "_blank", rel: "noopener" }, "Open the report in a tab of its own"), again]),
       frame,
       this.picker("Another table? Drop it, or"),
     );
+  }
+
+  // A new view: its heading gets the focus, so that nobody is lost.
+  fill(heading, ...parts) {
+    const title = element("h2", { tabindex: "-1" }, heading);
+    this.main.replaceChildren(title, ...parts);
+    title.focus();
+  }
+
+  // Say something to a screen reader, but not at every epoch.
+  speak(words) {
+    if (Date.now() - this.spokenAt < 10000) return;
+    this.spokenAt = Date.now();
+    this.spoken.textContent = words;
   }
 
   fail({ sentence, table }) {
@@ -169,8 +183,8 @@ function lossChart({ train, validation, max_epochs: planned }) {
     chart.curve(points.map(([epoch, loss]) => [epoch, Math.min(loss, high + room) - low + room]), style);
   });
   chart.axis("epoch");
-  return chart.svg("Losses so far");
+  const last = (losses) => numberText(losses[losses.length - 1] ?? NaN, room / 5);
+  return chart.svg(`Losses so far: ${last(train)} on rows that are learned from, ${last(validation)} on others`);
 }
 
-window.manymodes.Explorer = Explorer;
 window.manymodes.explorer = new Explorer(document.getElementById("explorer"));

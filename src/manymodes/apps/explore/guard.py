@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from http.cookies import SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-COOKIE = "manymodes-token"
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'; "
     "frame-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
@@ -38,33 +37,44 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        answer = self._refusal(headers) or self._without_token(scope, headers)
+        headers, is_get = Headers(scope=scope), scope["method"] == "GET"
+        answer = self._refusal(headers) or self._without_token(scope, headers, is_get=is_get)
         await (answer or self._app)(scope, receive, _with_policy(send))
 
     def _refusal(self, headers: Headers) -> Response | None:
-        host = headers.get("host", "")
-        name = urlsplit(f"//{host}").hostname or ""
+        host, origin = headers.get("host", ""), headers.get("origin")
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+            is_own = origin is None or urlsplit(origin).netloc == host
+        except ValueError:
+            name, is_own = "", False
         if self._hosts and name not in self._hosts:
             return _refused("the address of this page must be the one that manymodes explore printed.")
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
-            return _refused("requests must come from the page itself, and not from another site.")
-        return None
+        return None if is_own else _refused("requests must come from the page itself, and not from another site.")
 
-    def _without_token(self, scope: Scope, headers: Headers) -> Response | None:
+    def _without_token(self, scope: Scope, headers: Headers, *, is_get: bool) -> Response | None:
         """Return what is said to who does not know the token, or how it is kept from now on; None for who does."""
         if self._token is None:
             return None
-        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        if cookie is not None and hmac.compare_digest(cookie.value.encode(), self._token.encode()):
+        cookie = cookie_name(scope)
+        if self._is_token(cookie_parser(headers.get("cookie", "")).get(cookie, "")):
             return None
-        asked = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        if not hmac.compare_digest(asked.encode(), self._token.encode()):
+        if not self._is_token(parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]):
             return _refused("the address must end in the token that manymodes explore printed, ?token=....")
-        answer = RedirectResponse(scope["path"], status_code=303)
-        answer.set_cookie(COOKIE, self._token, httponly=True, samesite="strict")
+        if not is_get:
+            return None
+        answer = RedirectResponse("/", status_code=303)
+        answer.set_cookie(cookie, self._token, httponly=True, samesite="lax")
         return answer
+
+    def _is_token(self, asked: str) -> bool:
+        return hmac.compare_digest(asked.encode(), (self._token or "").encode())
+
+
+def cookie_name(scope: Scope) -> str:
+    """Return the name of the cookie that keeps the token: browsers share cookies among all ports of a host."""
+    _, port = scope.get("server") or ("", 0)
+    return f"manymodes-token-{port}"
 
 
 def _refused(sentence: str) -> Response:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
+import socket
 import threading
 import webbrowser
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -14,9 +18,11 @@ from manymodes.apps.explore.app import make_app
 from manymodes.apps.explore.guard import Guard
 from manymodes.apps.explore.model_page import is_model, model_page
 from manymodes.apps.explore.session import Session
+from manymodes.apps.service.protocol import GuardedProtocol
 from manymodes.apps.service.running import Server, is_loopback, listen
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_ARRIVAL = 10.0  # seconds that the head of a request may take
 
 
 def explore(
@@ -44,8 +50,10 @@ def explore(
         listening = listen(host, port)
         alone = is_loopback(listening)
         token = None if alone else secrets.token_urlsafe(24)
-        app = Guard(make_app(session, most_bytes, shown), _LOOPBACK if alone else (), token)
         place, number = listening.getsockname()[:2]
+        app = Guard(make_app(session, most_bytes, shown), (*_LOOPBACK, place) if alone else (), token)
+        if ipaddress.ip_address(place.partition("%")[0]).is_unspecified:
+            place = socket.gethostname()
         address = f"http://[{place}]:{number}/" if ":" in place else f"http://{place}:{number}/"
         address += f"?token={token}" if token else ""
         if not alone:
@@ -53,8 +61,15 @@ def explore(
         tell(f"Explore at {address} (Ctrl-C ends it).")
         if browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        protocol: Any = partial(GuardedProtocol, arrival_seconds=_ARRIVAL)
         config = uvicorn.Config(
-            app, ws="none", lifespan="on", log_config=None, access_log=False, timeout_graceful_shutdown=2
+            app,
+            http=protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=2,
         )
         Server(config).run(sockets=[listening])
     finally:

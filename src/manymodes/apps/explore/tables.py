@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from manymodes.apps.files import Columns, read_columns
+from manymodes.apps.files import read_columns
 from manymodes.estimators.tables.frames import is_missing
 
 _SHOWN_LEVELS = 6
@@ -22,11 +23,12 @@ def describe_table(file: Path) -> dict[str, Any]:
         ValueError: A file that cannot be read.
     """
     columns = read_columns(file)
+    described = [_described(name, column) for name, column in columns.items()]
     return {
         "name": file.name,
         "n_rows": len(next(iter(columns.values()))),
-        "columns": [_described(name, column) for name, column in columns.items()],
-        "target": _likely_target(columns),
+        "columns": described,
+        "target": _likely_target(described),
     }
 
 
@@ -54,8 +56,8 @@ def _holds(kind: str, column: NDArray[Any], known: list[Any]) -> str:
     return ", ".join(levels[:_SHOWN_LEVELS]) + (" ..." if len(levels) > _SHOWN_LEVELS else "")
 
 
-def _likely_target(columns: Columns) -> str | None:
+def _likely_target(columns: Sequence[dict[str, Any]]) -> str | None:
     """Return the column that is most often the target: the last one of numbers that take many values."""
-    numbers = [name for name, column in columns.items() if column.dtype.kind == "f" and len(set(column.tolist())) > 1]
-    many = [name for name in numbers if len(set(columns[name].tolist())) > _FEW]
-    return next(iter((many or numbers)[::-1]), None)
+    numbers = [column for column in columns if column["kind"] == "number" and column["n_different"] > 1]
+    many = [column for column in numbers if column["n_different"] > _FEW]
+    return (many or numbers)[-1]["name"] if numbers else None

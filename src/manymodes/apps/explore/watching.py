@@ -48,11 +48,13 @@ class Watcher:
         self._model, self._learning, self._show, self._stop, self._clock = model, learning, show, stop, clock
         self._rows = _spread(learning.y_held_out[:, 0])
         self._started = self._looked = -np.inf
-        show({"rows": self._described(), "ranges": _ranges(learning.y_held_out)})
+        choosing = {} if model.preset == "fast" else {"sentence": "Choosing settings on some of the rows ..."}
+        show({"rows": self._described(), "ranges": _ranges(learning.y_held_out), **choosing})
 
     def on_fit_start(self, network: MixtureDensityNetwork) -> None:
         """Take the network that is about to learn."""
         self._network, self._started = network, self._clock()
+        self._show({"sentence": "Learning ..."})
         rows = {name: column[self._rows] for name, column in self._learning.held_out.items()}
         self._encoded = torch.from_numpy(self._model.encoder_.encode(table_of(rows)))
 
@@ -65,7 +67,8 @@ class Watcher:
             "max_epochs": planned,
             "seconds_left": (now - self._started) / done * (planned - done),
         }
-        if now - self._looked >= _SECONDS_BETWEEN or done == planned:
+        is_last = done == planned or self._stop.is_set()
+        if now - self._looked >= _SECONDS_BETWEEN or is_last:
             self._looked = now
             news["densities"] = densities_of(self._network, self._encoded)
         self._show(news)

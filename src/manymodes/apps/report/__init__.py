@@ -39,7 +39,7 @@ def report_page(judged: Judged) -> str:
     }
     places = {anchor: heading for anchor, (heading, _) in parts.items()}
     sections = [section(heading, *body, anchor=anchor) for anchor, (heading, body) in parts.items()]
-    living = [living_part(some, sum(map(len, sections)))] if can_live(judged) else []
+    living = [living_part(some, len("".join(sections).encode()))] if can_live(judged) else []
     return page(
         title(judged),
         lead(judged),

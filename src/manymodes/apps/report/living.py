@@ -10,13 +10,14 @@ import torch
 
 from manymodes.apps.report.judged import Judged
 from manymodes.estimators import MDNRegressor
-from manymodes.pages.living.model import Example, page_model, plain_rows, whole_features
+from manymodes.pages.living.example import Example
+from manymodes.pages.living.model import page_base, plain_rows, whole_features, with_network, with_slices
 from manymodes.pages.living.section import living_section
 from manymodes.pages.living.weights import page_network, rounded_network
 
 HEADING = "Try it: move the features"
 MOST_BYTES = 3_000_000  # of a whole page
-_SCRIPTS = 80_000
+_MARGIN = 60_000  # bytes for what is around sections, the plan of the network, and where its tensors are
 _LISTED = 12  # rows to start from, beside the worst
 _WORST = 8
 _JUDGED = 500  # rows that tell what rounding changes
@@ -34,18 +35,11 @@ def living_part(judged: Judged, taken: int) -> str:
         judged: A model and the rows that it is judged on.
         taken: Bytes that the rest of the page takes.
     """
-    model: MDNRegressor = judged.model
-    room = (MOST_BYTES - taken - _SCRIPTS - len(judged.features) * 400) * 3 // 4
+    model, examples = judged.model, _examples(judged)
+    base = page_base(model, examples, _ranges(judged), order=judged.order, whole=whole_features(judged.X))
+    room = (MOST_BYTES - taken - _size(living_section(HEADING, base)) - _MARGIN) * 3 // 4  # of bytes before base64
     network = page_network(model.network_, room)
-    page = page_model(
-        model,
-        network,
-        _examples(judged),
-        _ranges(judged),
-        order=judged.order,
-        whole=whole_features(judged.X),
-        most_bytes=room,
-    )
+    page = with_slices(base, model, examples, room) if network is None else with_network(base, network)
     targets = " and ".join(judged.targets)
     notes = [
         f"Move the features and see what {targets} may be: the curve is p(y | x), the shaded part the shortest region "
@@ -60,6 +54,10 @@ def living_part(judged: Judged, taken: int) -> str:
     elif network.bits is not None:
         notes.append(_about_rounding(judged, network.bits))
     return living_section(HEADING, page, *notes)
+
+
+def _size(html: str) -> int:
+    return len(html.encode())
 
 
 def _examples(judged: Judged) -> list[Example]:

@@ -72,17 +72,22 @@ class Controls {
     const show = (value) => {
       const known = value !== null && !Number.isNaN(value);
       slider.disabled = box.disabled = !known;
-      if (known) { slider.value = String(value); box.value = isTime ? isoOf(value) : String(Number(value.toPrecision(10))); }
+      if (known) { slider.value = String(value); box.value = shown(value); }
+      tell();
     };
+    const shown = (value) => (isTime ? isoOf(value) : String(Number(value.toPrecision(10))));
+    const tell = () => slider.setAttribute("aria-valuetext", box.value.replace("T", " "));
     slider.addEventListener("input", () => {
       const value = feature.is_whole ? Math.round(Number(slider.value)) : rounded10(Number(slider.value), step);
-      box.value = isTime ? isoOf(value) : String(value);
+      box.value = shown(value);
+      tell();
       this.changed(feature.name, value);
     });
     box.addEventListener("change", () => {
       const value = isTime ? secondsOf(box.value) : Number(box.value);
       if (box.value === "" || !Number.isFinite(value)) return;
       slider.value = String(value);
+      tell();
       this.changed(feature.name, value);
     });
     const parts = [slider, box];

@@ -1,5 +1,7 @@
 // A mixture in one target dimension: what it answers, and the searches. The same as in manymodes/runtime.py.
 
+const MOST_INTEGERS = 5000; // that are looked at one by one
+
 class Line {
   // parts: components as { w: log-weight, c: parameters, family }
   constructor(parts) {
@@ -195,22 +197,26 @@ class Line {
     return this.cutAt;
   }
 
-  // The integers that matter and their log-probabilities.
+  // The integers that matter and their log-probabilities; of very many, every so manieth, which stands for those after it.
   integers() {
-    const first = Math.max(this.quantile(1e-13) - 1, 0), last = this.quantile(1 - 1e-13) + 1;
-    const numbers = Array.from({ length: Math.min(last - first + 1, 200000) }, (_, i) => first + i);
-    return numbers.map((y) => [y, this.logProb(y)]);
+    if (!this.counted) {
+      const first = Math.max(this.quantile(1e-13) - 1, 0), last = this.quantile(1 - 1e-13) + 1;
+      const step = Math.max(1, Math.ceil((last - first + 1) / MOST_INTEGERS)), extra = Math.log(step);
+      const numbers = Array.from({ length: Math.floor((last - first) / step) + 1 }, (_, i) => first + i * step);
+      this.counted = { step, all: numbers.map((y) => [y, this.logProb(y + (step >> 1)) + extra]) };
+    }
+    return this.counted;
   }
 
   integerModes() {
-    const all = this.integers(), kept = all.filter(([, p], i) => i === 0 || p !== all[i - 1][1]), found = [];
+    const { all, step } = this.integers(), kept = all.filter(([, p], i) => i === 0 || p !== all[i - 1][1]), found = [];
     let mass = 0, next = 0;
     kept.forEach(([y, p], i) => {
       const before = i ? kept[i - 1][1] : -Infinity, after = i + 1 < kept.length ? kept[i + 1][1] : -Infinity;
       if (p < before && p < after) { found[found.length - 1].mass = mass; mass = 0; }
       const end = i + 1 < kept.length ? kept[i + 1][0] : Infinity;
       for (; next < all.length && all[next][0] < end; next++) mass += Math.exp(all[next][1]);
-      if (p > before && p > after) found.push({ kind: "mode", location: y, logDensity: p, mass: 0 });
+      if (p > before && p > after) found.push({ kind: "mode", location: y + (step >> 1), logDensity: p - Math.log(step), mass: 0 });
     });
     if (found.length) found[found.length - 1].mass = mass;
     return found.sort((a, b) => b.logDensity - a.logDensity);
@@ -232,7 +238,8 @@ class Line {
   }
 
   integerRegion(level) {
-    const all = this.integers().map(([y, p]) => [y, Math.exp(p)]), taken = new Set(), pieces = [];
+    const { all: known, step } = this.integers(), all = known.map(([y, p]) => [y, Math.exp(p)]);
+    const taken = new Set(), pieces = [];
     let held = 0;
     for (const [y, p] of [...all].sort((a, b) => b[1] - a[1])) {
       if (held >= level * (1 - 1e-12)) break;
@@ -241,8 +248,8 @@ class Line {
     }
     for (const [y, p] of all.filter(([number]) => taken.has(number))) {
       const last = pieces[pieces.length - 1];
-      if (last && last.high === y - 1) { last.high = y; last.mass += p; } else {
-        pieces.push({ kind: "interval", low: y, high: y, mass: p });
+      if (last && last.high === y - 1) { last.high = y + step - 1; last.mass += p; } else {
+        pieces.push({ kind: "interval", low: y, high: y + step - 1, mass: p });
       }
     }
     return pieces;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,57 +14,53 @@ from numpy.typing import NDArray
 from manymodes.estimators.portable.document import describe_model
 from manymodes.estimators.regressor import MDNRegressor
 from manymodes.estimators.tables.columns import table_of
+from manymodes.pages.living.example import Example, Row
 from manymodes.pages.living.slices import sliced
 from manymodes.pages.living.weights import PageNetwork
 
 Columns = Mapping[str, NDArray[Any]]
-Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Example:
-    """A row to start from: what names it elsewhere on the page, what a menu calls it, and its features."""
-
-    id: str
-    label: str
-    row: Row
-
-
-def page_model(
+def page_base(
     model: MDNRegressor,
-    network: PageNetwork | None,
     examples: Sequence[Example],
     ranges: Sequence[tuple[float, float]],
     *,
     order: Sequence[str] = (),
     whole: Collection[str] = (),
-    most_bytes: int = 0,
 ) -> dict[str, Any]:
-    """Return a model as JSON can hold it, for the scripts of a page.
+    """Return all that a page knows of a model but the numbers of its network, as JSON can hold it.
 
     Args:
         model: A regressor that was fitted to a table.
-        network: Its network; None for slices that are worked out here.
         examples: Rows to start from, the first of which the page shows first.
         ranges: What each target's axis reaches over, D of them.
         order: Names of features, those that matter most first; those that are not named follow.
         whole: Features whose values are whole numbers.
-        most_bytes: Bytes that slices may take.
     """
     document = describe_model(model, torch.zeros(1, len(model.encoder_.order), dtype=torch.float64))
     places = {name: place for place, name in enumerate(order)}
     features = sorted(document["features"], key=lambda feature: places.get(feature["name"], len(places)))
     for feature in features:
         feature["is_whole"] = feature["name"] in whole
-    page = {
+    return {
         **document,
         "features": features,
         "ranges": [list(ends) for ends in ranges],
         "examples": [asdict(example) for example in examples],
     }
-    if network is None:
-        return page | sliced(model, features, examples, most_bytes)
-    return page | {"network": network.plan, "tensors": network.tensors, "bytes": network.base64}
+
+
+def with_network(base: Mapping[str, Any], network: PageNetwork) -> dict[str, Any]:
+    """Return a page's model with a network that it runs."""
+    return {**base, "network": network.plan, "tensors": network.tensors, "bytes": network.base64}
+
+
+def with_slices(
+    base: Mapping[str, Any], model: MDNRegressor, examples: Sequence[Example], most_bytes: int
+) -> dict[str, Any]:
+    """Return a page's model with slices that are worked out here, of at most so many bytes."""
+    return {**base, **sliced(model, base["features"], examples, most_bytes)}
 
 
 def plain_rows(model: MDNRegressor, columns: Columns, rows: Sequence[int]) -> list[Row]:

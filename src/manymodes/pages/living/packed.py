@@ -52,6 +52,13 @@ def in_whole_numbers(tensor: Tensor, bits: int) -> tuple[NDArray[np.int64], NDAr
     return np.clip(whole, 1 - half, half - 1) + half, scales
 
 
+def rounded(tensor: Tensor, bits: int) -> NDArray[np.float32]:
+    """Return a tensor as it is read again from whole numbers of so many bits."""
+    whole, scales = in_whole_numbers(tensor, bits)
+    centred = whole.astype(np.float64) - 2 ** (bits - 1)
+    return np.asarray(centred * scales[..., None].astype(np.float64), np.float32)
+
+
 def _as_bits(whole: NDArray[np.int64], bits: int) -> NDArray[np.uint8]:
     """Return whole numbers one after another, lowest bit first."""
     digits = (whole[:, None] >> np.arange(bits)) & 1

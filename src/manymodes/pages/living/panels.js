@@ -73,7 +73,6 @@ function densityChart(name, [current, kept], known, options) {
 const endOf = (line, y) => [y, Math.exp(line.spreadLogProb(y))];
 
 function componentCurves(chart, line, low, high, top) {
-  if (line.kind === "count") return;
   const heaviest = [...line.spread].sort((a, b) => b.w - a.w).slice(0, MOST_COMPONENTS);
   for (const part of heaviest) {
     if (Math.exp(part.w) < 0.002) continue;
@@ -89,7 +88,7 @@ function markQuantiles(chart, quantiles) {
     + `<line class="median" x1="${at[2]}" x2="${at[2]}" y1="${base - 6}" y2="${base + 6}"/>`);
 }
 
-function markModes(chart, { line, modes }, top) {
+function markModes(chart, { modes }, top) {
   const step = (chart.high - chart.low) / 300;
   let labels = 0;
   for (const mode of modes) {
@@ -100,7 +99,6 @@ function markModes(chart, { line, modes }, top) {
     const text = `${numberText(mode.location, step)} (${percent(mode.mass)})`;
     chart.text(chart.x(mode.location), chart.y(height) - 9, text, "mode-label");
   }
-  return line;
 }
 
 // --- words and tables ---

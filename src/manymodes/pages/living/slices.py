@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from manymodes.estimators.portable.parameters import ParameterNetwork
 from manymodes.estimators.regressor import MDNRegressor
+from manymodes.pages.living.example import Example
 from manymodes.pages.living.packed import Packed
-
-if TYPE_CHECKING:
-    from manymodes.pages.living.model import Example
 
 _PLACES, _MOST_LEVELS = 25, 25  # along a feature
 _MOST_BASES = 6

@@ -11,6 +11,10 @@ class LiveSource {
 
   firstRow() { return this.page.examples.length ? { ...this.page.examples[0].row } : firstRow(this.features); }
 
+  exampleRow(i) { return { ...this.page.examples[i].row }; }
+
+  nExamples() { return this.page.examples.length; }
+
   density(row) { return densityOf(this.page, this.network.parameters(encoded(this.page.encoder, row))); }
 
   controls(form, changed) { return new Controls(form, this.features, changed); }
@@ -41,7 +45,11 @@ class SlicedSource {
     this.tensors = unpacked(page.tensors, bytesOf(page.bytes));
   }
 
-  firstRow() { return { base: 0, feature: this.page.slices[0].name, place: this.page.slices[0].start[0] }; }
+  firstRow() { return this.exampleRow(0); }
+
+  exampleRow(base) { return { base, feature: this.page.slices[0].name, place: this.page.slices[0].start[base] }; }
+
+  nExamples() { return this.page.bases.length; }
 
   density({ base, feature, place }) {
     const slice = this.page.slices.findIndex((each) => each.name === feature), parameters = {};

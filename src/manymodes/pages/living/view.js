@@ -13,6 +13,9 @@ class Living {
     this.controls.show(this.state.row);
     this.followPointer();
     this.draw();
+    const again = () => { this.draw(); this.drawSlowly(); }; // pictures of pixels know their colours when they are drawn
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+    addEventListener("beforeprint", again);
   }
 
   // --- what it is made of ---
@@ -95,6 +98,7 @@ class Living {
 
   set(change) {
     Object.assign(this.state, change);
+    this.settled = false;
     if (this.waiting) return;
     this.waiting = requestAnimationFrame(() => { this.waiting = null; this.draw(); });
   }
@@ -102,7 +106,7 @@ class Living {
   moved(name, value) { this.set({ row: typeof name === "string" ? { ...this.state.row, [name]: value } : name }); }
 
   load(i) {
-    const row = { ...this.page.examples[i].row };
+    const row = this.source.exampleRow(i);
     this.set({ row });
     this.controls.show(row);
   }
@@ -152,7 +156,8 @@ class Living {
     this.parts.table.innerHTML = tableOf(name, [this.current, other].filter(Boolean), level);
     this.showRange(range, other);
     clearTimeout(this.later);
-    this.later = setTimeout(() => this.drawSlowly(name), this.drawn ? 120 : 0);
+    this.settled = false;
+    this.later = setTimeout(() => this.drawSlowly(), this.drawn ? 120 : 0);
     this.drawn = true;
   }
 
@@ -163,11 +168,12 @@ class Living {
   }
 
   // What takes longer than a frame, or is read out: after a pause.
-  drawSlowly(name) {
+  drawSlowly() {
+    const name = this.page.targets[this.state.target];
     this.parts.words.textContent = described(name, this.current);
     this.drawMap(name);
     if (this.page.targets.length > 1) this.drawPair();
-    document.dispatchEvent(new CustomEvent("manymodes-drawn"));
+    this.settled = true;
   }
 
   drawMap(name) {
@@ -249,11 +255,10 @@ function start() {
   window.manymodes.living = living;
   document.addEventListener("click", (event) => { // rows elsewhere on the page lead here
     const link = event.target.closest("[data-row]");
-    if (!link || !living.page.network) return;
-    const place = living.page.examples.findIndex((example) => example.id === link.dataset.row);
-    if (place >= 0) { living.load(place); root.scrollIntoView({ block: "start" }); }
+    const place = link ? living.page.examples.findIndex((example) => example.id === link.dataset.row) : -1;
+    if (place >= 0 && place < living.source.nExamples()) { living.load(place); root.scrollIntoView({ block: "start" }); }
   });
 }
 
-window.manymodes = { Line, Density, Network, FAMILIES, LOGITS, Living, LiveSource, unpacked, bytesOf, encoded, densityOf, normalTail, gammaTails, betaTails, start };
+window.manymodes = { encoded, densityOf };
 if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start); else start();

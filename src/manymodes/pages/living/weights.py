@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +20,7 @@ from manymodes.estimators.portable.components import learned_parameters
 from manymodes.nn import MLP, MixtureDensityNetwork, MixtureHead, TableEmbedding, TableScaling
 from manymodes.nn.links import LINKS
 from manymodes.nn.members import MemberLinear
-from manymodes.pages.living.packed import Packed, in_whole_numbers
+from manymodes.pages.living.packed import Packed, rounded
 
 MOST_BYTES = 2_000_000  # of numbers in a page: a third more in base64
 FEWEST_BITS = 7  # with which the log-density of a row changes by some 0.003
@@ -78,11 +77,8 @@ def rounded_network(network: MixtureDensityNetwork, bits: int) -> MixtureDensity
     """Return a copy of a network as the page runs it, its hidden layers rounded."""
     copied = copy.deepcopy(network)
     for layer in hidden_layers(copied):
-        whole, scales = in_whole_numbers(layer.weight, bits)
-        half = 2 ** (bits - 1)
-        exact = (whole.astype(np.float64) - half) * scales[..., None].astype(np.float64)
         with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(exact.astype(np.float32)))
+            layer.weight.copy_(torch.from_numpy(rounded(layer.weight, bits)))
     return copied
 
 
