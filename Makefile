@@ -26,6 +26,10 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(STAMP)
+	$(BIN)/sphinx-build -q -W --keep-going -d build/docs/trees docs build/docs/html
+	@echo build/docs/html/index.html
+
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 

@@ -5,6 +5,7 @@ which is known, checks and refines them.
 """
 
 import torch
+from matplotlib import pyplot as plt
 from torch import nn
 
 import manymodes as mm
@@ -32,3 +33,12 @@ known = torch.tensor(mm.datasets.robot_arm_solutions(X[test]))
 agreement = mm.inverse.solution_agreement(found.within(1e-5), known, tolerance=0.05)
 print(f"Refined, the best candidate is {found.error[:, 0].max():.0e} away at most.")
 print(f"Of all ways to reach the goals, {agreement.summary()['recall']:.1%} were found.")
+
+goal = int((found.within(1e-5).mask.sum(1) >= 2).int().argmax())  # one that is reached in two ways
+_, axes = plt.subplots(figsize=(5, 5))
+for angles in found.y[goal, :2]:
+    joints = mm.datasets.robot_arm_joints(angles)
+    axes.plot(*joints.mT, "o-", label=f"angles {angles[0]:.2f} and {angles[1]:.2f}")
+axes.plot(*X[test][goal], "k*", ms=14, label="goal")
+axes.set_aspect("equal")
+axes.legend()

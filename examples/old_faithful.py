@@ -16,3 +16,8 @@ for i, wait in enumerate(waits[:, 0].tolist()):
     for location, mass in zip(modes.location[i, :, 0].tolist(), modes.mass[i].tolist(), strict=True):
         if mass >= 0.05:
             print(f"  about {location:.1f} minutes, with probability {mass:.0%}")
+
+grid = torch.linspace(43.0, 108.0, 131)
+axes = mm.plots.density_bands(model.predict_distribution(grid[:, None]), grid, kind="region")
+axes.set(xlabel="wait [minutes]", ylabel="duration [minutes]")
+axes.plot(X, y, ".", color="black", ms=2)

@@ -2,14 +2,23 @@ import runpy
 from pathlib import Path
 
 import pytest
+from matplotlib import pyplot as plt
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
 
+@pytest.fixture(scope="module")
+def gallery():
+    """The extension of the documentation that runs examples and keeps their pictures."""
+    return runpy.run_path(str(EXAMPLES[0].parents[1] / "docs" / "_extensions" / "gallery.py"))
+
+
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
-def test_every_example_runs(file, capsys):
-    runpy.run_path(str(file))
-    assert capsys.readouterr().out
+def test_every_example_runs_says_something_and_draws_a_picture(file, gallery, tmp_path):
+    said = gallery["Example"].read(file).run(tmp_path)
+    assert said.strip()
+    pixels = plt.imread(tmp_path / f"{file.stem}-0.png")[..., :3]
+    assert (pixels < 0.9).any(-1).mean() > 0.01  # more than an empty frame
 
 
 def test_the_readmes_python_runs(tmp_path, monkeypatch):

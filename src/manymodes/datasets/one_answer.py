@@ -30,7 +30,7 @@ def make_econ(
     return_density: bool = False,
     random_state: int | None = None,
 ) -> Simulated:
-    """Return simulated inputs X (N, 1) and targets y (N,): x = |N(0, 1)| and y ~ N(x^2, 1 + x).
+    """Return simulated inputs X (N, 1) and targets y (N,): ``x = |N(0, 1)|`` and ``y ~ N(x^2, 1 + x)``.
 
     Args:
         n_rows: Number of rows, N.

@@ -27,8 +27,8 @@ def make_ring(n_rows: int = 1000, *, return_density: bool = False, random_state:
 
     .. math:: p(y \mid x) \propto \frac{\varphi(\rho - 4) + \varphi(\rho + 4)}{\rho}, \qquad \rho = \sqrt{x^2 + y^2} .
 
-    For |x| < 3 or so two answers are likely. As x vanishes, a third mode rises at y = 0, narrow and light: it holds 1 %
-    at x = 1e-6. Inputs nearer to 0 than 1e-12 are taken as that far.
+    For ``|x| < 3`` or so two answers are likely. As x vanishes, a third mode rises at y = 0, narrow and light: it holds
+    1 % at x = 1e-6. Inputs nearer to 0 than 1e-12 are taken as that far.
 
     Args:
         n_rows: Number of rows, N.

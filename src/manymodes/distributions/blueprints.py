@@ -69,10 +69,10 @@ class Blueprint(Protocol):
         """Return how each target dimension may be scaled."""
 
     def build(self, values: Mapping[str, Tensor], batch_shape: torch.Size, target_dim: int, units: Units) -> Component:
-        """Return components, ``batch_shape`` (..., K), of parameters (..., K, *shape) in the network's units."""
+        """Return components, ``batch_shape`` (..., K), of parameters ``(..., K, *shape)`` in the network's units."""
 
     def start(self, centres: Tensor, spread: Tensor, units: Units) -> dict[str, Tensor]:
-        """Return parameters to start from, (K, *shape) each, for centres (K, D) and typical distances (D,).
+        """Return parameters to start from, ``(K, *shape)`` each, for centres (K, D) and typical distances (D,).
 
         The blueprint of a single family takes distances of each component, (K, D), too.
         """

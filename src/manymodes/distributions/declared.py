@@ -101,7 +101,7 @@ class Declared(Component):
     @classmethod
     @abstractmethod
     def start(cls, centres: Tensor, spread: Tensor) -> dict[str, Tensor]:
-        """Return parameters to start training from, (K, *shape) each; those with a default are left out.
+        """Return parameters to start training from, ``(K, *shape)`` each; those with a default are left out.
 
         Args:
             centres: Where targets are dense, (K, D).

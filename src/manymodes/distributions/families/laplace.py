@@ -75,7 +75,7 @@ class Laplace(LocationScale):
         return -self._standardised(value).sign() / self.scale
 
     def marginal_curvature(self, value: Tensor) -> Tensor:
-        """Return 1 / (scale |value - loc|), which majorises: iteratively reweighted least squares.
+        """Return ``1 / (scale |value - loc|)``, which majorises: iteratively reweighted least squares.
 
         Bounded at the kink, where it would be infinite: a step ends within a rounding error of scale.
 
