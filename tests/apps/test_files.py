@@ -58,9 +58,10 @@ def test_parts_of_a_table_are_the_whole(tmp_path, name):
     else:
         write_columns(tmp_path / name, columns)
     parts = list(read_parts(tmp_path / name, 100))
-    assert max(len(part["a"]) for part in parts) == 100
+    assert max(len(part.columns["a"]) for part in parts) == 100
+    assert {part.n_all for part in parts} == {250}
     for key, column in columns.items():
-        np.testing.assert_array_equal(np.concatenate([part[key] for part in parts]), column)
+        np.testing.assert_array_equal(np.concatenate([part.columns[key] for part in parts]), column)
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet", "out.tsv"])
@@ -161,7 +162,7 @@ def test_parquet_columns_of_one_name_are_refused(tmp_path):
 def test_a_file_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(InputError, match="does not exist; hand in a CSV or Parquet file"):
         read_columns(tmp_path / "nowhere.csv")
-    with pytest.raises(InputError, match="is a folder, not a file"):
+    with pytest.raises(InputError, match="holds no CSV or Parquet files"):
         read_columns(tmp_path)
 
 

@@ -28,6 +28,13 @@ def test_all_studies_are_listed_with_what_they_ask(capsys):
     assert "Will the next eruption" in shown
 
 
+def test_all_studies_are_listed_for_machines(capsys):
+    assert main(["study", "--list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [entry["name"] for entry in listed] == list(STUDIES)
+    assert all(entry["question"] and entry["minutes"] > 0 for entry in listed)
+
+
 def test_an_unknown_study_is_refused_with_the_nearest_name(capsys, tmp_path):
     sentence = refused(capsys, "geysir", "--output", tmp_path)
     assert sentence == "manymodes: there is no study 'geysir'; the nearest is 'geyser'."
@@ -51,6 +58,16 @@ def test_of_all_studies_those_without_data_are_left_out_and_finished_ones_are_ke
     shown = capsys.readouterr()
     assert f"geyser: finished before, in {tmp_path / 'geyser'}" in shown.err.replace("\n", "")
     assert (tmp_path / "geyser" / "results.json").read_text() == record
+
+
+def test_what_studies_found_is_told_as_json(only_geyser, capsys, tmp_path):
+    asked = ["study", "geyser", "--quick", "--output", str(tmp_path), "--json", "--quiet"]
+    assert main(asked) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out) == json.loads((tmp_path / "geyser" / "results.json").read_text())
+    assert shown.err == ""
+    assert main(["study", "all", *asked[2:], "--data", str(tmp_path / "none")]) == 2  # rain has no data
+    assert [found["study"] for found in json.loads(capsys.readouterr().out)] == ["geyser"]
 
 
 def test_an_interruption_says_that_the_same_command_goes_on(only_geyser, capsys, tmp_path, monkeypatch):

@@ -1,9 +1,10 @@
-"""``manymodes predict`` and ``manymodes evaluate``: a fitted model on the rows of a file."""
+"""``manymodes predict``: what a fitted model says of the rows of a table."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,84 +13,127 @@ import torch
 from numpy.typing import NDArray
 
 from manymodes import _checks
-from manymodes.apps.files import Columns, check_new_file, read_columns, read_parts, write_parts
-from manymodes.apps.scores import Scores, score
-from manymodes.distributions import Prediction, joined
-from manymodes.estimators import MDNForecaster, MDNRegressor, load
-from manymodes.estimators.judged_rows import MANY, training_share
+from manymodes.apps.answers import mode_columns, region_columns, sample_columns
+from manymodes.apps.files import Columns, Part, check_new_file, read_parts, write_parts
+from manymodes.apps.inputs import is_parquet
+from manymodes.apps.models import load_model, predictions_of
+from manymodes.distributions import Prediction
 from manymodes.estimators.prediction_columns import prediction_columns
-from manymodes.estimators.tables.numbers import from_columns
+from manymodes.training.randomness import seeded
 
 _ROWS_AT_ONCE = 16_384
 
 
-def predict_file(
-    model_path: Path,
-    file: Path,
-    output: Path,
-    *,
+@dataclass(frozen=True)
+class PredictOptions:
+    """What ``manymodes predict`` was asked for.
+
+    Attributes:
+        model: Model file, or the folder that holds it.
+        file: Table of rows to predict.
+        output: File to write, or ``-``.
+        levels: Levels of the quantiles.
+        interval: Probability that the central interval, and the region, holds.
+        keep: Columns of the input to copy.
+        modes: Whether to write modes.
+        region: Whether to write highest-density regions.
+        n_samples: Draws from each density.
+        random_state: Seed of the draws.
+        overwrite: Whether the output may exist already.
+    """
+
+    model: Path
+    file: Path
+    output: Path
+    levels: Sequence[float] = (0.1, 0.25, 0.75, 0.9)
+    interval: float = 0.9
+    keep: Sequence[str] = ()
+    modes: bool = False
+    region: bool = False
+    n_samples: int = 0
+    random_state: int = 0
+    overwrite: bool = False
+
+
+@dataclass
+class Predicted:
+    """What was predicted.
+
+    Attributes:
+        file: Table of the rows.
+        output: File that was written.
+        rows: Number of rows.
+        columns: Names of the columns that were written.
+    """
+
+    file: str
+    output: str
+    rows: int = 0
+    columns: list[str] = field(default_factory=list)
+
+
+def predict_file(options: PredictOptions, follow: Callable[[int, int], None] = lambda done, n_all: None) -> Predicted:
+    """Write the predictions for every row of a table.
+
+    Args:
+        options: What to do.
+        follow: Called with the number of rows that are predicted and of all rows, from time to time.
+
+    Raises:
+        ValueError: A model, a table, an output or an option that cannot be used.
+    """
+    check_new_file(options.output, overwrite=options.overwrite)
+    _checks.number_between("--interval", options.interval, 0.0, 1.0)
+    levels = sorted({_checks.number_between("--quantile", level, 0.0, 1.0) for level in options.levels})
+    _checks.integer_at_least("--samples", options.n_samples, 0)
+    model, names = load_model(options.model)
+    generator = seeded(_checks.random_state(options.random_state, "--random-state"))
+    found = Predicted(str(options.file), str(options.output))
+
+    def predictions() -> Iterator[Columns]:
+        known = None
+        for part in read_parts(options.file, _ROWS_AT_ONCE, keep=options.keep):
+            known = all(name in part.columns for name in names) if known is None else known  # the first part decides
+            distribution = predictions_of(model, part.columns, options.file, first_row=found.rows)
+            columns = _columns(options, distribution, names, levels, generator)
+            columns |= {"log_density": _log_density(distribution, part.columns, names)} if known else {}
+            found.columns = [*options.keep, *columns]
+            found.rows += len(distribution.mean)
+            yield _kept(options, part, columns) | columns
+            follow(found.rows, part.n_all)
+
+    write_parts(options.output, predictions())
+    return found
+
+
+def _columns(
+    options: PredictOptions,
+    distribution: Prediction,
+    names: Sequence[str],
     levels: Sequence[float],
-    interval: float,
-    overwrite: bool,
-) -> int:
-    """Write the predictions for every row of a file, and return the number of rows."""
-    check_new_file(output, overwrite=overwrite)
-    interval = _checks.number_between("--interval", interval, 0.0, 1.0)
-    levels = sorted({_checks.number_between("--quantile", level, 0.0, 1.0) for level in levels})
-    model, names = _load(model_path)
-    n_rows, known = 0, None
-
-    def predictions() -> Iterator[dict[str, NDArray[np.float64]]]:
-        nonlocal n_rows, known
-        for columns in read_parts(file, _ROWS_AT_ONCE):
-            known = all(name in columns for name in names) if known is None else known  # the first part decides
-            distribution = _predict(model, columns, file, first_row=n_rows)
-            n_rows += len(distribution.mean)
-            found = prediction_columns(distribution, names, levels, interval)
-            yield found | ({"log_density": _log_density(distribution, columns, names)} if known else {})
-
-    write_parts(output, predictions())
-    return n_rows
+    generator: torch.Generator,
+) -> Columns:
+    """Return what is asked of predictions."""
+    columns: Columns = dict(prediction_columns(distribution, names, levels, options.interval))
+    if options.modes:
+        columns |= mode_columns(distribution, names)
+    if options.region:
+        columns |= region_columns(distribution, names, options.interval)
+    if options.n_samples:
+        columns |= sample_columns(distribution, names, options.n_samples, generator)
+    return columns
 
 
-def evaluate_file(model_path: Path, file: Path) -> tuple[Scores, str | None]:
-    """Return the scores of a model on the rows of a file, which must hold the targets, and what to mind."""
-    model, names = _load(model_path)
-    columns = read_columns(file)
-    _checks.known_columns(names, list(columns), repr(str(file)))
-    targets = from_columns({name: columns[name] for name in names}, "target")
-    scores = score(_predict(model, columns, file), torch.from_numpy(targets.values), names)
-    return scores, _note_of_training_rows(model, columns, targets.values)
-
-
-def _note_of_training_rows(model: Any, columns: Columns, targets: NDArray[np.float64]) -> str | None:
-    """Return a sentence where rows are those of the fit; None where they are not, or where nothing is known of them."""
-    share = training_share(model, {name: columns[name] for name in model.feature_names_in_}, targets)
-    if share <= MANY:
-        return None
-    return f"Mind: about {share:.0%} of these rows are rows of the fit, on which the model looks better than it is."
-
-
-def _load(path: Path) -> tuple[MDNRegressor, list[str]]:
-    model = load(path)
-    if isinstance(model, MDNForecaster):
+def _kept(options: PredictOptions, part: Part, predicted: Columns) -> Columns:
+    """Return the columns to copy: as they stand in a CSV file, but for a Parquet file, which holds values."""
+    taken = [name for name in options.keep if name in predicted]
+    if taken:
         raise _checks.InputError(
-            f"{str(path)!r} holds a forecaster of series, which no command asks yet; in Python: "
-            f"manymodes.load({str(path)!r}).predict_frame()."
+            f"--keep {_checks.quoted(taken)} has the name of a column of predictions; give it another name in the "
+            "input, or leave it out."
         )
-    if model.target_names_ is None or not hasattr(model, "feature_names_in_"):
-        raise _checks.InputError(
-            f"{str(path)!r} was fitted to arrays without column names, so a file's columns cannot be matched to it; "
-            "fit it to a data frame or with manymodes fit."
-        )
-    return model, list(model.target_names_)
-
-
-def _predict(model: MDNRegressor, columns: Columns, file: Path, *, first_row: int = 0) -> Prediction:
-    features = list(model.feature_names_in_)
-    _checks.known_columns(features, list(columns), repr(str(file)))
-    X = {name: columns[name] for name in features}
-    return joined(list(model.iter_distributions(X, first_row=first_row)))
+    values = part.columns if is_parquet(options.output) else part.kept
+    return {name: values[name] for name in options.keep}
 
 
 def _log_density(distribution: Prediction, columns: Columns, names: Sequence[str]) -> NDArray[np.float64]:

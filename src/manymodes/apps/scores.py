@@ -24,8 +24,8 @@ class TargetScores:
     Attributes:
         crps: Continuous ranked probability score.
         rmse: Root mean squared error of the mean.
-        mae: Mean absolute error of the median.
-        coverage_90: Share of targets inside the central 90 % interval.
+        mae: Mean absolute error of the median; NaN for angles, which have none.
+        coverage_90: Share of targets inside the central 90 % interval; NaN for angles.
     """
 
     crps: float
@@ -78,10 +78,11 @@ def describe_modes(shares: dict[int, float]) -> str:
 
 
 def _score_target(distribution: Prediction, y: Tensor) -> TargetScores:
+    on_a_line = "angle" not in distribution.kinds
     with torch.no_grad():
         return TargetScores(
             crps=float(metrics.crps(distribution, y).mean()),
             rmse=float(metrics.rmse(distribution, y)),
-            mae=float(metrics.mae(distribution, y)),
-            coverage_90=float(metrics.coverage(distribution, y, LEVEL).mean()),
+            mae=float(metrics.mae(distribution, y)) if on_a_line else math.nan,
+            coverage_90=float(metrics.coverage(distribution, y, LEVEL).mean()) if on_a_line else math.nan,
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from manymodes import _checks, studies
+from manymodes.apps.summary import as_json
 from manymodes.studies import STUDIES
 from manymodes.studies.catalogue import ALL, Entry, entry
 
@@ -51,8 +53,13 @@ def list_studies(console: Console) -> None:
     console.print("Minutes are those of a full run on two cores; --quick takes seconds. 'all' runs all of them.")
 
 
-def run_studies(options: StudyOptions, tell: Callable[[str], None], console: Console) -> None:
-    """Run the study asked for, or all of them, and print what they found.
+def studies_as_json() -> str:
+    """Return what is known of all studies before they run, as JSON."""
+    return as_json([asdict(each) for each in STUDIES.values()])
+
+
+def run_studies(options: StudyOptions, tell: Callable[[str], None], console: Console, *, machine: bool = False) -> None:
+    """Run the study asked for, or all of them, and print what they found: for people, or as JSON for a machine.
 
     Of all, those that are finished with the same settings are not run again, and those whose data are not there are
     left out and named at the end.
@@ -60,10 +67,13 @@ def run_studies(options: StudyOptions, tell: Callable[[str], None], console: Con
     Raises:
         ValueError: An unknown study, data that are not there, a folder that holds a finished study.
     """
-    from manymodes.studies.execute import write_index
+    from manymodes.studies.execute import RESULTS, write_index
 
+    console.quiet = machine
     if options.name != ALL:
         _run(entry(options.name), options, tell, console)
+        if machine:
+            print(_record(options.output / options.name))  # noqa: T201
         return
     left_out: list[str] = []
     for each in STUDIES.values():
@@ -73,10 +83,20 @@ def run_studies(options: StudyOptions, tell: Callable[[str], None], console: Con
             left_out.append(f"{each.name}: {error}")
             tell(left_out[-1])
     console.print(f"All pages: {write_index(options.output)}", soft_wrap=True)
+    if machine:
+        finished = [name for name in STUDIES if (options.output / name / RESULTS).is_file()]
+        print(as_json([json.loads(_record(options.output / name)) for name in finished]))  # noqa: T201
     if left_out:
         names = _checks.quoted(line.partition(":")[0] for line in left_out)
         count = _checks.counted(len(left_out), "study", "studies")
         raise _checks.InputError(f"{count} could not be run ({names}), see above.")
+
+
+def _record(folder: Path) -> str:
+    """Return what a finished study wrote down."""
+    from manymodes.studies.execute import RESULTS
+
+    return (folder / RESULTS).read_text().rstrip()
 
 
 def _run(asked: Entry, options: StudyOptions, tell: Callable[[str], None], console: Console) -> None:

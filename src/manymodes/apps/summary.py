@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -15,6 +15,7 @@ from rich.text import Text
 from manymodes import _checks
 from manymodes.apps.scores import Scores, TargetScores, describe_modes
 
+SUMMARY_FILE = "summary.json"  # its name inside a folder that fit wrote
 MODEL_NAMES = {
     "model": "this model",
     "gaussian_network": "one Gaussian",
@@ -86,9 +87,10 @@ class Summary:
         return [*told, *self.target_notes, *self.feature_notes, *self.diagnosis]
 
 
-def as_json(record: Summary | Scores) -> str:
-    """Return a record as JSON; numbers that are not finite become null."""
-    return json.dumps(_finite(asdict(record)), indent=2, allow_nan=False)
+def as_json(record: Any) -> str:
+    """Return a dataclass, a dictionary or a list of them as JSON; numbers that are not finite become null."""
+    plain = asdict(record) if is_dataclass(record) and not isinstance(record, type) else record
+    return json.dumps(_finite(plain), indent=2, allow_nan=False)
 
 
 def print_summary(summary: Summary, console: Console) -> None:
@@ -104,14 +106,21 @@ def print_summary(summary: Summary, console: Console) -> None:
 def print_scores(scores: Mapping[str, Scores], console: Console) -> None:
     """Print tables of scores."""
     for title, header, rows in score_tables(scores):
-        table = Table(title=Text(title), title_justify="left")
-        for name in header:
-            is_name = name == "model"
-            table.add_column(name, justify="left" if is_name else "right", overflow="fold", no_wrap=not is_name)
-        for row in rows:
-            table.add_row(*map(Text, row))
-        console.print(table)
+        print_table(title, header, rows, console)
     console.print(READING)
+
+
+def print_table(
+    title: str, header: Sequence[str], rows: Iterable[Sequence[str]], console: Console, *, n_texts: int = 1
+) -> None:
+    """Print a table; so many of its columns hold names, which may fold, and the others numbers."""
+    table = Table(title=Text(title), title_justify="left")
+    for place, name in enumerate(header):
+        is_text = place < n_texts
+        table.add_column(Text(name), justify="left" if is_text else "right", overflow="fold", no_wrap=not is_text)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
 
 
 class ScoreTable(NamedTuple):
@@ -147,7 +156,9 @@ def _log_score_text(scores: Scores) -> str:
 
 
 def _target_text(scores: TargetScores) -> list[str]:
-    return [*(f"{value:.4g}" for value in (scores.crps, scores.rmse, scores.mae)), f"{scores.coverage_90:.1%}"]
+    coverage = "" if math.isnan(scores.coverage_90) else f"{scores.coverage_90:.1%}"
+    numbers = (scores.crps, scores.rmse, scores.mae)
+    return [*("" if math.isnan(value) else f"{value:.4g}" for value in numbers), coverage]
 
 
 def _finite(value: Any) -> Any:

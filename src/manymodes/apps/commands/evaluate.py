@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from manymodes.apps.commands.settings import AsJson
-from manymodes.apps.commands.talking import printer
+from manymodes.apps.commands.settings import AsJson, Flag
+from manymodes.apps.commands.talking import printer, teller
 
 
 def evaluate(
@@ -14,6 +13,8 @@ def evaluate(
     file: Path,
     /,
     *,
+    by: str | None = None,
+    quiet: Flag = False,
     json: AsJson = False,
 ) -> None:
     """Score a model on the rows of a table that it has not seen.
@@ -23,17 +24,23 @@ def evaluate(
     model
         Folder that fit wrote, or a model file.
     file
-        CSV or Parquet file with features and targets.
+        Table with features and targets: a CSV or Parquet file, a folder of them, a pattern in quotes, or - for CSV
+        from the standard input.
+    by
+        Column that groups rows (a category, or a number, which is cut into five groups): where is the model wrong?
+    quiet
+        Print the scores only, and not what to mind.
     json
         Print the scores as JSON.
     """
-    from manymodes.apps.predict import evaluate_file
-    from manymodes.apps.summary import as_json, print_scores
+    from manymodes.apps.evaluate import evaluate_file, print_evaluation
+    from manymodes.apps.summary import as_json
 
-    scores, note = evaluate_file(model, file)
-    if note is not None:
-        print(note, file=sys.stderr)  # noqa: T201
+    found = evaluate_file(model, file, by)
+    tell = teller(quiet)
+    for note in found.notes:
+        tell(note)
     if json:
-        print(as_json(scores))  # noqa: T201
+        print(as_json(found.to_dict()))  # noqa: T201
     else:
-        print_scores({str(model): scores}, printer())
+        print_evaluation(found, printer())

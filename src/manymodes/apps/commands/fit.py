@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from manymodes import _checks
-from manymodes.apps.commands.settings import AsJson, Repeatable, Whole, whole, whole_or_auto
+from manymodes.apps.commands.settings import AsJson, Flag, Repeatable, Several, Whole, whole, whole_or_auto
 from manymodes.apps.commands.talking import printer, teller
 
 
@@ -19,18 +19,23 @@ def fit(
     *,
     target: Annotated[list[str], Repeatable],
     output: Path,
-    overwrite: bool = False,
+    overwrite: Flag = False,
     drop: Annotated[list[str] | None, Repeatable] = None,
-    preset: str = "default",
+    preset: Literal["fast", "default", "best"] = "default",
     time_limit: float | None = None,
     n_components: Annotated[int | None, Parameter(converter=whole_or_auto)] = None,
+    family: str = "normal",
+    covariance_type: Literal["diag", "spherical", "full", "low_rank"] = "diag",
+    atoms: Annotated[list[float] | None, Several] = None,
     rounding: float | None = None,
+    objective: str | None = None,
     categorical: Annotated[list[str] | None, Repeatable] = None,
     max_epochs: Annotated[int | None, Parameter(converter=whole)] = None,
+    device: str = "cpu",
     held_out: float = 0.1,
     random_state: Whole = 0,
     checkpoint: Path | None = None,
-    quiet: bool = False,
+    quiet: Flag = False,
     json: AsJson = False,
 ) -> None:
     """Fit a model to a table; write it, its scores on held-out rows and a report into a folder.
@@ -40,7 +45,8 @@ def fit(
     Parameters
     ----------
     file
-        CSV or Parquet file, one row per example; or a folder of Parquet files, which need not fit into memory.
+        Table with one row per example: a CSV or Parquet file, a folder of them, a pattern in quotes, or - for CSV from
+        the standard input. A folder of Parquet files need not fit into memory.
     target
         Column to predict; repeat it to predict several columns jointly.
     output
@@ -50,17 +56,29 @@ def fit(
     drop
         Column to leave out of the features; repeat it for several.
     preset
-        How much to compute: fast, default or best.
+        How much to compute.
     time_limit
         Seconds that the fit of the model may take.
     n_components
         Number of mixture components of each network, or auto, the default: as many as held-out rows ask for.
+    family
+        Family of the components: normal, student_t, laplace or logistic; gamma or log_normal for positive targets, beta
+        between 0 and 1, von_mises for angles in radians, poisson or negative_binomial for counts.
+    covariance_type
+        How the components of several targets lie: full and low_rank know correlations.
+    atoms
+        Values with a probability of their own, say 0 where a target often is exactly 0.
     rounding
         Width of the cells that targets were rounded to, whose probability is then scored.
+    objective
+        What training minimises: nll, crps, ngem, energy, or a mix such as "0.7 nll + 0.3 crps". By default what suits
+        the target.
     categorical
         Feature whose numbers are names of categories; repeat it for several.
     max_epochs
         Passes over the training rows; by default as many as the preset's steps make.
+    device
+        Where to train, say cuda for a GPU.
     held_out
         Share of rows that neither train nor choose anything: the scores are theirs.
     random_state
@@ -87,11 +105,16 @@ def fit(
         random_state=_checks.random_state(random_state, "--random-state"),
         checkpoint=checkpoint,
         settings={
-            "preset": _checks.one_of("--preset", preset, {name: name for name in ("fast", "default", "best")}),
+            "preset": preset,
             "time_limit": None if time_limit is None else _checks.positive("--time-limit", time_limit),
             "n_components": "auto"
             if n_components is None
             else _checks.integer_at_least("--n-components", n_components, 1),
+            "family": family,
+            "covariance_type": covariance_type,
+            "atoms": tuple(atoms or ()),
+            "objective": objective,
+            "device": device,
             "rounding": None if rounding is None else _checks.positive("--rounding", rounding),
             "categorical_features": tuple(categorical or ()),
             "max_epochs": None if max_epochs is None else _checks.integer_at_least("--max-epochs", max_epochs, 1),

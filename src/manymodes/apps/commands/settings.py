@@ -8,7 +8,9 @@ from typing import Annotated
 from cyclopts import Parameter, Token
 
 Repeatable = Parameter(negative="")
-AsJson = Annotated[bool, Parameter(name="--json", negative="")]
+Several = Parameter(negative="", consume_multiple=True)
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+AsJson = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
 
 
 def whole(_: type, tokens: Sequence[Token]) -> int:

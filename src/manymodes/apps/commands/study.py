@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from manymodes import _checks
-from manymodes.apps.commands.settings import Whole
+from manymodes.apps.commands.settings import AsJson, Flag, Whole
 from manymodes.apps.commands.talking import printer, teller
 
 
@@ -16,14 +16,15 @@ def study(
     name: str | None = None,
     /,
     *,
-    list_: Annotated[bool, Parameter(name="--list", negative="")] = False,
-    quick: bool = False,
+    list_: Annotated[bool, Parameter(name="--list", negative="", show_default=False)] = False,
+    quick: Flag = False,
     data: Path | None = None,
     output: Path = Path("manymodes-studies"),
-    overwrite: bool = False,
+    overwrite: Flag = False,
     random_state: Whole = 0,
-    keep_steps: bool = False,
-    quiet: bool = False,
+    keep_steps: Flag = False,
+    quiet: Flag = False,
+    json: AsJson = False,
 ) -> None:
     """Run a published experiment anew: print its tables, write results.json, figures and a page into a folder.
 
@@ -49,11 +50,16 @@ def study(
         Keep the outcomes of steps, from which the page can be drawn anew.
     quiet
         Print no progress.
+    json
+        Print what was found, or the list, as JSON.
     """
-    from manymodes.apps.study import StudyOptions, list_studies, run_studies
+    from manymodes.apps.study import StudyOptions, list_studies, run_studies, studies_as_json
 
     if list_ or name is None:
-        list_studies(printer())
+        if json:
+            print(studies_as_json())  # noqa: T201
+        else:
+            list_studies(printer())
         return
     options = StudyOptions(
         name=name,
@@ -64,4 +70,4 @@ def study(
         random_state=_checks.random_state(random_state, "--random-state"),
         keep_steps=keep_steps,
     )
-    run_studies(options, teller(quiet), printer())
+    run_studies(options, teller(quiet), printer(), machine=json)
