@@ -38,6 +38,14 @@ def test_the_command_writes_a_folder_that_predicts_without_torch(folder, tmp_pat
     assert f"Exported: {tmp_path / 'out'}" in capsys.readouterr().err
 
 
+def test_the_folder_lies_beside_the_model_unless_another_is_named(folder, tmp_path, capsys):
+    copy = tmp_path / "houses"
+    copy.mkdir()
+    (copy / "model.mm").write_bytes((folder / "model.mm").read_bytes())
+    assert main(["export", str(copy), "--to", "onnx"]) == 0
+    assert (tmp_path / "houses-onnx" / "runtime.py").is_file()
+
+
 def test_the_card_tells_the_scores_of_the_fit(folder, tmp_path):
     export_model(folder, tmp_path / "out", overwrite=False)
     card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
@@ -48,9 +56,10 @@ def test_the_card_tells_the_scores_of_the_fit(folder, tmp_path):
 
 def test_what_cannot_be_exported_is_told_in_a_sentence(folder, tmp_path, capsys):
     (tmp_path / "there").mkdir()
+    no_format = 'Invalid value "pmml" for --to. Choose from: "onnx". See manymodes --help.'
     for tokens, sentence in (
         (["--output", str(tmp_path / "there")], "exists already; choose another folder or pass --overwrite."),
-        (["--output", str(tmp_path / "new"), "--to", "pmml"], "Invalid value \"pmml\" for --to. Choose from: \"onnx\". See manymodes --help."),
+        (["--output", str(tmp_path / "new"), "--to", "pmml"], no_format),
     ):
         capsys.readouterr()
         assert main(["export", str(folder), *tokens]) == 2

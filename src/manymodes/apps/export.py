@@ -10,12 +10,11 @@ from manymodes import _checks
 from manymodes.estimators import MDNRegressor, load
 from manymodes.estimators.portable.onnx import export_onnx
 
-
 FORMATS = {"onnx": export_onnx}
 
 
 def export_model(path: Path, output: Path, *, to: str = "onnx", overwrite: bool) -> None:
-    """Write a model in a format of ``FORMATS``; scores come from the summary that ``fit`` wrote beside it, if there is one.
+    """Write a model in a format of ``FORMATS``; scores come from the summary of its fit, where one lies beside it.
 
     Raises:
         ValueError: A model that cannot be exported, or a folder that exists already.

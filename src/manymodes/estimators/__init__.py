@@ -10,6 +10,7 @@ from manymodes.estimators.interpretation import (
     permutation_importance,
 )
 from manymodes.estimators.persistence import load
+from manymodes.estimators.portable.onnx import export_onnx
 from manymodes.estimators.recalibrated_regressor import RecalibratedRegressor
 from manymodes.estimators.regressor import MDNRegressor
 from manymodes.estimators.scorers import (
@@ -30,6 +31,7 @@ __all__ = [
     "component_curves",
     "coverage_error",
     "explain",
+    "export_onnx",
     "load",
     "neg_crps",
     "neg_energy_score",

@@ -171,9 +171,7 @@ def test_damaged_and_newer_exports_are_refused(mixed, tmp_path):
     (tmp_path / "parameters.onnx").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"is damaged: its checksum does not match\. Export it again\.$"):
         runtime.load(tmp_path)
-    with pytest.raises(
-        ValueError, match=r"must hold model\.json and parameters\.onnx, which manymodes export"
-    ):
+    with pytest.raises(ValueError, match=r"must hold model\.json and parameters\.onnx, which manymodes export"):
         runtime.load(tmp_path / "nowhere")
 
 

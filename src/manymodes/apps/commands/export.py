@@ -14,7 +14,7 @@ def export(
     /,
     *,
     to: Literal["onnx"] = "onnx",
-    output: Path,
+    output: Path | None = None,
     overwrite: Flag = False,
     quiet: Flag = False,
 ) -> None:
@@ -27,7 +27,8 @@ def export(
     to
         Format of the network.
     output
-        Folder to write: parameters.onnx, model.json, runtime.py (which needs numpy and onnxruntime), MODEL_CARD.md.
+        Folder to write: parameters.onnx, model.json, runtime.py (which needs numpy and onnxruntime), MODEL_CARD.md. By
+        default one beside the model, MODEL-onnx.
     overwrite
         Replace these files where the folder exists already.
     quiet
@@ -35,5 +36,6 @@ def export(
     """
     from manymodes.apps.export import export_model
 
-    export_model(model, output, to=to, overwrite=overwrite)
-    teller(quiet)(f"Exported: {output}")
+    folder = model.with_name(f"{model.stem}-{to}") if output is None else output
+    export_model(model, folder, to=to, overwrite=overwrite)
+    teller(quiet)(f"Exported: {folder}")

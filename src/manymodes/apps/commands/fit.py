@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from manymodes import _checks
 from manymodes.apps.commands.settings import AsJson, Flag, Repeatable, Several, Whole, whole, whole_or_auto
-from manymodes.apps.commands.talking import printer, teller
+from manymodes.apps.commands.talking import Lines, printer, teller
+
+if TYPE_CHECKING:
+    from manymodes.training import History
 
 
 def fit(
@@ -122,7 +126,15 @@ def fit(
     )
     with together() as world:
         tell = teller(quiet or not world.is_first)
-        summary = fit_file(options, tell, verbose=not quiet and sys.stderr.isatty(), is_first=world.is_first)
+        on_terminal = sys.stderr.isatty()
+        in_log = not quiet and not on_terminal and world.is_first
+        summary = fit_file(
+            options,
+            tell,
+            verbose=not quiet and on_terminal,
+            is_first=world.is_first,
+            watch=lambda model, learning: [_in_a_log(tell)] if in_log else [],
+        )
     if not world.is_first:
         return
     if json:
@@ -131,3 +143,11 @@ def fit(
         print_summary(summary, printer())
     if summary.interrupted:
         raise KeyboardInterrupt(f"interrupted; the best model so far was written to {summary.model}.")
+
+
+def _in_a_log(tell: Callable[[str], None]) -> Callable[[History], None]:
+    """Return what prints a line now and then that says how far a fit is."""
+    lines = Lines("Fitting:", "epochs", tell)
+    return lambda history: lines(
+        history.n_epochs, history.max_epochs, f", validation loss {history.validation_loss[-1]:.3f}"
+    )
