@@ -6,6 +6,7 @@ import torch
 
 from manymodes import distributions as d
 from manymodes import runtime
+from manymodes.estimators.portable.components import describe_components
 
 LINE = [
     "normal",
@@ -140,9 +141,61 @@ def test_levels_targets_and_joint_searches_that_cannot_be_are_refused(pair):
     _, density = pair("normal", target_dim=2)
     with pytest.raises(ValueError, match=r"^level must be a number from 0 to 1; got 1\.5\.$"):
         density.icdf(1.5)
-    with pytest.raises(ValueError, match=r"^y must end with shape \(3, 2\), or be a number; got \(3,\)\.$"):
+    with pytest.raises(
+        ValueError, match=r"^y must be a number or end with shape \(3, 2\), where any size may be 1; got \(3,\)\.$"
+    ):
         density.log_prob(np.zeros(3))
+    for ask in (density.cdf, density.sf, density.icdf, lambda y: density.probability(low=y)):
+        with pytest.raises(ValueError, match=r"must be a number or end with shape \(3, 2\), where any size may be 1"):
+            ask(np.full(3, 0.5))
+    with pytest.raises(ValueError, match=r"^y must be a number; got NaN\.$"):
+        density.cdf(np.nan)
+    with pytest.raises(ValueError, match=r"^dim must be a target dimension from 0 to 1; got 2\.$"):
+        density.marginal(2)
+    with pytest.raises(ValueError, match=r"^n_samples must be an integer >= 1; got -1\.$"):
+        density.sample(-1)
     with pytest.raises(ValueError, match=r"^modes needs one target dimension; got 2\. Ask marginal\(dim\)\.$"):
         density.modes()
     with pytest.raises(ValueError, match=r"^level must be a number > 0 and < 1; got 0\.$"):
         density.marginal(0).highest_density_region(0)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-5.0, 7.0), (-1.0, 1.0), (-273.15, 100.0), (-1.0, 0.0)])
+@pytest.mark.parametrize("name", ["DiagonalNormal", "Logistic", "Laplace"])
+def test_families_between_any_bounds_have_the_regions_of_torch(name, low, high):
+    one = torch.ones(1, 1, 1, dtype=torch.float64)
+    components = d.Transformed(getattr(d, name)(0.3 * one, 1.2 * one), d.Logit.on(low, high))
+    truth = d.Mixture(torch.distributions.Categorical(logits=0 * one[..., 0]), components)
+    document = {
+        "n_members": 1,
+        "scaling": {"shift": [0.0], "scale": [1.0]},
+        "components": describe_components(components),
+    }
+    arrays = {
+        "logits": np.zeros((1, 1, 1)),
+        "0.0.loc": np.full((1, 1, 1, 1), 0.3),
+        "0.0.scale": np.full((1, 1, 1, 1), 1.2),
+    }
+    density, expected = runtime.density_of(document, arrays), truth.highest_density_region(0.9)
+    (found,) = density.highest_density_region(0.9)
+    np.testing.assert_allclose([p.low for p in found], expected.low[0], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose([p.high for p in found], expected.high[0], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(density.mean, truth.mean, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(density.variance, truth.variance, rtol=1e-5)
+
+
+def test_regions_reach_to_the_ends_where_a_density_has_poles():
+    one = torch.full((1, 1, 1), 0.1, dtype=torch.float64)
+    components = d.Beta(one, one)
+    truth = d.Mixture(torch.distributions.Categorical(logits=0 * one[..., 0]), components)
+    document = {
+        "n_members": 1,
+        "scaling": {"shift": [0.0], "scale": [1.0]},
+        "components": describe_components(components),
+    }
+    shapes = {f"0.0.concentration{i}": np.full((1, 1, 1, 1), 0.1) for i in (0, 1)}
+    (found,) = runtime.density_of(document, {"logits": np.zeros((1, 1, 1)), **shapes}).highest_density_region(0.9)
+    expected = truth.highest_density_region(0.9)
+    assert (found[0].low, found[-1].high) == (0.0, 1.0)
+    np.testing.assert_allclose([p.high for p in found], expected.high[0], rtol=1e-5)
+    np.testing.assert_allclose([p.mass for p in found], expected.mass[0], rtol=1e-5)

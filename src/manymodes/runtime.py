@@ -21,6 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -35,6 +36,7 @@ Floats = NDArray[np.float64]
 MODEL_FILE, NETWORK_FILE = "model.json", "parameters.onnx"
 FORMAT, VERSION = "manymodes export", 1
 
+_LARGEST = 1e150  # of the values of a table: squares of larger ones overflow
 _TINY, _SMALL, _LARGE = float(np.finfo(np.float64).tiny), 1e-290, 1e300
 _ROOT_2PI, _HALF_LOG_2PI = math.sqrt(2 * math.pi), 0.5 * math.log(2 * math.pi)
 
@@ -51,6 +53,7 @@ _erfc, _lgamma = _each(math.erfc), _each(math.lgamma)
 _NODES, _SHARES = np.polynomial.legendre.leggauss(64)
 _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188)  # Abramowitz and Stegun (1964), 6.1.41
 _MAX_TERMS, _NORMAL_FROM = 20_000, 1e7
+_NEAR_ONE, _LOOK_EVERY = 3e-15, 8  # of factors of continued fractions, and steps between looks at them
 
 
 def _logsumexp(values: Floats, axis: int = -1) -> Floats:
@@ -67,13 +70,21 @@ def _normal_cdf(z: Any) -> Floats:
 
 def _log_poisson(y: Any, rate: Any) -> Floats:
     """Return y log(rate) - rate - log Gamma(y + 1) for y > 0, accurate where both are large (Loader 2000)."""
-    y, rate = np.broadcast_arrays(np.asarray(y, np.float64), np.asarray(rate, np.float64))
+    y = np.asarray(y, np.float64)
+    own = _stirling(y) + 0.5 * np.log(2 * math.pi * np.maximum(y, _TINY))
+    y, rate = np.broadcast_arrays(y, np.asarray(rate, np.float64))
+    return -own - _deviance(y, rate)
+
+
+def _stirling(y: Floats) -> Floats:
+    """Return log Gamma(y + 1) - (y + 1/2) log y + y - log(2 pi) / 2."""
     large = np.maximum(y, 16.0)
-    series = sum(term * large ** -(2.0 * i + 1) for i, term in enumerate(_STIRLING))
-    small = np.minimum(y, 16.0)
-    exact = _lgamma(small + 1) - (small + 0.5) * np.log(np.maximum(small, _TINY)) + small - _HALF_LOG_2PI
-    stirling = np.where(y > 16, series, exact)
-    return -stirling - _deviance(y, rate) - 0.5 * np.log(2 * math.pi * np.maximum(y, _TINY))
+    found = np.array(sum(term * large ** -(2.0 * i + 1) for i, term in enumerate(_STIRLING)))
+    few = y <= 16
+    if few.any():
+        small = np.maximum(y[few], _TINY)
+        found[few] = _lgamma(small + 1) - (small + 0.5) * np.log(small) + small - _HALF_LOG_2PI
+    return found
 
 
 def _deviance(y: Floats, rate: Floats) -> Floats:
@@ -83,7 +94,7 @@ def _deviance(y: Floats, rate: Floats) -> Floats:
     near = np.abs(ratio) < 0.1
     v = np.where(near, ratio, 0.0)
     square, term, tail = v * v, 2 * y * v, np.zeros_like(v)
-    for j in range(1, 20):
+    for j in range(1, 9):  # of terms below 0.01^j
         term = term * square
         tail = tail + term / (2 * j + 1)
     far = y * (np.log(np.maximum(y, _TINY)) - np.log(np.maximum(rate, _TINY))) - gap
@@ -110,29 +121,44 @@ def _gamma_tails(shape: Any, x: Any) -> tuple[Floats, Floats]:
 
 
 def _gamma_series(a: Floats, x: Floats) -> Floats:
-    term, total = np.ones_like(a), np.ones_like(a)
-    for n in range(1, _MAX_TERMS):
+    """Return the sum of x^n / ((a + 1) ... (a + n)), (n,)."""
+
+    def step(n: int, a: Floats, x: Floats, term: Floats, total: Floats) -> list[Floats]:
         term = term * (x / (a + n))
-        total = total + term
-        if (term < 1e-17 * total).all():
-            break
-    return total
+        return [a, x, term, total + term]
+
+    return _walked(step, [a, x, np.ones_like(a), np.ones_like(a)], lambda a, x, term, total: term < 1e-17 * total)
 
 
 def _gamma_fraction(a: Floats, x: Floats) -> Floats:
-    """Return a Gamma(a, x) e^x x^-a by Lentz's continued fraction."""
+    """Return a Gamma(a, x) e^x x^-a, (n,), by Lentz's continued fraction."""
+
+    def step(n: int, a: Floats, b: Floats, c: Floats, d: Floats, h: Floats) -> list[Floats]:
+        an, b = -n * (n - a), b + 2
+        d, c = 1 / _nonzero(an * d + b), _nonzero(b + an / c)
+        return [a, b, c, d, h * (c * d)]
+
     b = x + 1 - a
-    c, d = np.full_like(b, _LARGE), 1 / b
-    h = d
+    state = [a, b, np.full_like(b, _LARGE), 1 / b, 1 / b]
+    return a * _walked(step, state, lambda a, b, c, d, h: np.abs(c * d - 1) < _NEAR_ONE)
+
+
+def _walked(
+    step: Callable[..., list[Floats]], state: list[Floats], is_done: Callable[..., NDArray[np.bool_]]
+) -> Floats:
+    """Return the last array of a state, (n,) each, after steps that go on for every entry until it is done."""
+    found, left = np.empty_like(state[0]), np.arange(len(state[0]))
     for n in range(1, _MAX_TERMS):
-        an = -n * (n - a)
-        b = b + 2
-        d = 1 / _nonzero(an * d + b)
-        c = _nonzero(b + an / c)
-        h = h * (c * d)
-        if (np.abs(c * d - 1) < 1e-15).all():
-            break
-    return a * h
+        state = step(n, *state)
+        if n % _LOOK_EVERY:
+            continue
+        done = is_done(*state)
+        found[left[done]] = state[-1][done]
+        if done.all():
+            return found
+        left, state = left[~done], [part[~done] for part in state]
+    found[left] = state[-1]
+    return found
 
 
 def _beta_tails(u: Any, v: Any, first: Any, second: Any) -> tuple[Floats, Floats]:
@@ -144,22 +170,25 @@ def _beta_tails(u: Any, v: Any, first: Any, second: Any) -> tuple[Floats, Floats
     inside = (x > 0) & (y > 0)
     x, y = np.where(inside, x, 0.5), np.where(inside, y, 0.5)
     front = np.exp(_log_beta_density(x, y, p, q) + np.log(x) + np.log(y)) / p
-    tail = np.where(inside, np.minimum(front * _beta_fraction(x, p, q), 1.0), 0.0)
+    fraction = _beta_fraction(x.ravel(), p.ravel(), q.ravel()).reshape(x.shape)
+    tail = np.where(inside, np.minimum(front * fraction, 1.0), 0.0)
     return np.where(swap, 1 - tail, tail), np.where(swap, tail, 1 - tail)
 
 
 def _beta_fraction(x: Floats, a: Floats, b: Floats) -> Floats:
-    c, d = np.ones_like(x), 1 / _nonzero(1 - (a + b) * x / (a + 1))
-    h = d
-    for m in range(1, _MAX_TERMS):
+    """Return the continued fraction of the incomplete beta function, (n,)."""
+
+    def step(m: int, x: Floats, a: Floats, b: Floats, c: Floats, d: Floats, h: Floats) -> list[Floats]:
         even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
         odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        for step in (even, odd):
-            d, c = 1 / _nonzero(1 + step * d), _nonzero(1 + step / c)
+        for part in (even, odd):
+            d, c = 1 / _nonzero(1 + part * d), _nonzero(1 + part / c)
             h = h * (c * d)
-        if (np.abs(c * d - 1) < 1e-15).all():
-            break
-    return h
+        return [x, a, b, c, d, h]
+
+    first = 1 / _nonzero(1 - (a + b) * x / (a + 1))
+    state = [x, a, b, np.ones_like(x), first, first]
+    return _walked(step, state, lambda x, a, b, c, d, h: np.abs(c * d - 1) < _NEAR_ONE)
 
 
 def _log_beta_density(u: Any, v: Any, a: Any, b: Any) -> Floats:
@@ -206,6 +235,7 @@ def _root(f: Callable[[Floats], Floats], a: Floats, b: Floats) -> Floats:
 
 _OFFSETS = np.array([0, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4, 5.5, 8])
 _STEPS = np.concatenate([-_OFFSETS[:0:-1], _OFFSETS])  # places in widths that searches look at
+_BEYOND = np.array([12.0, 18, 27, 40, 60, 90, 140, 220, 400])  # widths, where tails are heavy
 _TO_THE_END = 10.0 ** -np.array([1, 2, 3, 5, 8, 13, 20, 40, 80, 160, 290])  # shares of the way, beside an end
 
 
@@ -668,9 +698,9 @@ class _Logit(_Family):
         return y
 
     def inverse(self, y: Floats) -> tuple[Any, Floats]:
-        inside = (y > self.low) & (y < self.high)
-        u = np.where(inside, (y - self.low) / (self.high - self.low), 0.5)
-        return inside, np.log(np.maximum(u, _TINY)) - np.log1p(-u)
+        inside, width = (y > self.low) & (y < self.high), self.high - self.low
+        u, v = (np.maximum(np.where(inside, part / width, 0.5), _TINY) for part in (y - self.low, self.high - y))
+        return inside, np.log(u) - np.log(v)  # from both ends: next to the upper one, 1 - u would be 0
 
     def log_slope(self, z: Floats) -> Floats:
         """Return log dy/dz."""
@@ -687,7 +717,9 @@ class _Logit(_Family):
 
     def _moments(self) -> tuple[Floats, Floats]:
         """Return mean and variance, by quadrature between places of the base."""
-        z = np.sort(self.base.map(lambda value: np.asarray(value)[..., None]).places()[..., 0, :], axis=-1)
+        far = _BEYOND * self.base.parameters["scale"][..., None]
+        centre = self.base.parameters["loc"][..., None]
+        z = np.sort(np.concatenate([self.base.places(), centre - far, centre + far], -1), axis=-1)
         z = np.concatenate([z[..., :1] - 60, z, z[..., -1:] + 60], -1)
         half, centre = 0.5 * np.diff(z)[..., None], 0.5 * (z[..., 1:] + z[..., :-1])[..., None]
         nodes, shares = np.polynomial.legendre.leggauss(12)
@@ -726,6 +758,7 @@ class _Logit(_Family):
 
 _FAMILIES: Mapping[str, type[_Family]] = {
     "DiagonalNormal": _Normal,
+    "SphericalNormal": _Normal,
     "StudentT": _StudentT,
     "Laplace": _Laplace,
     "Logistic": _Logistic,
@@ -960,10 +993,17 @@ class _Line:
 
     def _integers(self) -> tuple[Floats, Floats]:
         """Return the integers that matter and their log-probabilities."""
-        first, last = (float(self.icdf(np.array([level]))[0]) for level in (1e-13, 1 - 1e-13))
+        mean, variance = (float(value) for value in self.moments())
+        ends = []
+        for tail, side in ((0, -1), (1, 1)):
+            place, step = math.floor(mean), math.ceil(math.sqrt(variance)) + 1
+            while (side > 0 or place > 0) and float(self.tails(np.array([place * 1.0]))[tail][0]) > 1e-13:
+                place, step = place + side * step, 2 * step
+            ends.append(max(place, 0))
+        first, last = ends
         if last - first > 20_000_000:
-            raise ValueError(f"counts must spread over at most 20,000,000 integers; got {last - first:,.0f}.")
-        integer = np.arange(max(first - 1, 0.0), last + 2)
+            raise ValueError(f"counts must spread over at most 20,000,000 integers; got {last - first:,}.")
+        integer = np.arange(first, last + 1, dtype=np.float64)
         return integer, self.log_prob(integer)
 
     def _integer_modes(self) -> list[Mode]:
@@ -1037,12 +1077,16 @@ class _Line:
             return self.log_prob(y, atoms=False) - log_level
 
         low_end, high_end = left.copy(), right.copy()
+        low, high_ = (float(end) for end in self.ends())
         for ends, crossed, foot in ((low_end, high & open_left, left), (high_end, high & open_right, right)):
             if crossed.any():
                 ends[crossed] = _root(gap, foot[crossed], maxima[crossed])
+        if self.kind == "real":  # beside a pole, the last number inside leaves much out
+            first, last = _beside(low, high_)
+            low_end, high_end = np.where(low_end <= first, low, low_end), np.where(high_end >= last, high_, high_end)
         pieces: list[tuple[float, float]] = []
         for i in np.flatnonzero(high):
-            if pieces and not open_left[i] and pieces[-1][1] == left[i]:
+            if pieces and not open_left[i]:
                 pieces[-1] = (pieces[-1][0], float(high_end[i]))
             else:
                 pieces.append((float(low_end[i]), float(high_end[i])))
@@ -1173,7 +1217,9 @@ class Density:
         return np.stack([self._line(d).moments()[1] for d in range(self.target_dim)], -1)
 
     def marginal(self, dim: int) -> Density:
-        """Return the density of one target dimension."""
+        """Return the density of one target dimension, counted from 0."""
+        if not 0 <= dim < self.target_dim:
+            raise ValueError(f"dim must be a target dimension from 0 to {self.target_dim - 1}; got {dim}.")
         return Density([_Group(group.log_weights, [group.families[dim]], []) for group in self._groups])
 
     def modes(self) -> list[list[Mode]]:
@@ -1198,6 +1244,8 @@ class Density:
 
     def sample(self, n_samples: int = 1, *, random_state: int | np.random.Generator | None = None) -> Floats:
         """Return draws, (S, N, D)."""
+        if n_samples < 1:
+            raise ValueError(f"n_samples must be an integer >= 1; got {n_samples}.")
         generator = np.random.default_rng(random_state)
         weights = np.exp(np.concatenate([group.log_weights for group in self._groups], -1))
         edges = np.cumsum(weights, -1)
@@ -1220,16 +1268,23 @@ class Density:
         return self._line(0)
 
     def _targets(self, y: ArrayLike) -> Floats:
-        values = np.asarray(y, np.float64)
-        expected = (self.n_rows, self.target_dim)
-        if values.ndim and values.shape[-2:] != expected:
-            raise ValueError(f"y must end with shape {expected}, or be a number; got {values.shape}.")
-        return np.broadcast_to(values, np.broadcast_shapes(values.shape, expected))
+        return self._broadcast("y", y)
 
     def _per_dimension(self, ask: Callable[[_Line, Floats], Floats], value: ArrayLike) -> Floats:
-        values = np.asarray(value, np.float64)
-        values = np.broadcast_to(values, np.broadcast_shapes(values.shape, (self.n_rows, self.target_dim)))
+        values = self._broadcast("y", value)
         return np.stack([ask(self._line(d), values[..., d]) for d in range(self.target_dim)], -1)
+
+    def _broadcast(self, name: str, value: ArrayLike) -> Floats:
+        """Return a number, or numbers (S..., N, D) where any size may be 1, as (S..., N, D)."""
+        values, expected = np.asarray(value, np.float64), (self.n_rows, self.target_dim)
+        fits = all(size in (1, wanted) for size, wanted in zip(values.shape[-2:], expected, strict=False))
+        if values.ndim == 1 or not fits:
+            raise ValueError(
+                f"{name} must be a number or end with shape {expected}, where any size may be 1; got {values.shape}."
+            )
+        if np.isnan(values).any():
+            raise ValueError(f"{name} must be a number; got NaN.")
+        return np.broadcast_to(values, np.broadcast_shapes(values.shape, expected))
 
 
 def _drawn(group: _Group, rows: NDArray[np.intp], index: NDArray[np.intp], generator: np.random.Generator) -> Floats:
@@ -1290,22 +1345,27 @@ class _Column:
     def __init__(self, code: Mapping[str, Any]) -> None:
         self.name, self.kind, self.levels, self.parts = (code[key] for key in ("name", "kind", "levels", "parts"))
         self.has_missing, self.unused = code["has_missing"], code["is_empty"] or code["is_constant"]
+        self._zone = code["zone"]
         self._width = 1 + sum(TIME_PARTS[part] for part in self.parts)
         self._level = {level: float(place) for place, level in enumerate(self.levels)}
 
     def encode(self, values: Any) -> Floats:
         """Return the column as numbers, (N, width)."""
+        zone, values = _without_zone(values)
         cells = np.asarray(values)
+        if cells.ndim != 1:
+            raise ValueError(f"Column {self.name!r} must be one value for each row; got an array of {cells.ndim} axes.")
         if self.unused:
             return np.zeros((len(cells), self._width))
         if self.kind == "category":
             return self._numbered(cells)[:, None]
-        numbers = self._seconds(cells) if self.kind == "time" else self._numbers(cells)
+        numbers = self._seconds(cells, zone) if self.kind == "time" else self._numbers(cells)
         self._refuse_missing(np.isnan(numbers))
         return time_parts(numbers, self.parts) if self.kind == "time" else numbers[:, None]
 
     def _numbered(self, cells: NDArray[Any]) -> Floats:
-        missing = np.array([_is_missing(cell) for cell in cells.tolist()], bool)
+        is_level = "" in self._level
+        missing = np.array([_is_missing(cell) and not (is_level and cell == "") for cell in cells.tolist()], bool)
         self._refuse_missing(missing)
         has_text = bool(self.levels) and isinstance(self.levels[0], str)
         known = [
@@ -1318,7 +1378,8 @@ class _Column:
     def _spelled(self, cell: Any, has_text: bool) -> Any:
         """Return a cell as the levels are: text, of which a number may name one by its value, or a number."""
         if has_text and not isinstance(cell, str):
-            named = [level for level in self.levels if _number(level) == float(cell)]
+            number = _number(cell)
+            named = [level for level in self.levels if number is not None and _number(level) == number]
             return named[0] if len(named) == 1 else None
         return cell if has_text else _number(cell)
 
@@ -1327,14 +1388,20 @@ class _Column:
             numbers = np.array([np.nan if _is_missing(cell) else float(cell) for cell in cells.tolist()], np.float64)
         except (TypeError, ValueError):
             raise ValueError(f"Column {self.name!r} must hold numbers; got {cells.dtype} that are none.") from None
-        if np.isinf(numbers).any():
-            raise ValueError(f"Column {self.name!r} has infinite values, and a feature may have none.")
+        if (np.abs(numbers) > _LARGEST).any():
+            raise ValueError(f"Column {self.name!r} has infinite or huge values, and a feature may have none.")
         return numbers
 
-    def _seconds(self, cells: NDArray[Any]) -> Floats:
+    def _seconds(self, cells: NDArray[Any], zone: str) -> Floats:
         if cells.dtype.kind in "iuf":
             raise ValueError(f"Column {self.name!r} must hold points in time; got numbers.")
-        texts = [None if cell is None or cell != cell or cell == "" else cell for cell in cells.tolist()]
+        texts = [None if _is_missing(cell) else cell for cell in (cells if cells.dtype.kind == "M" else cells.tolist())]
+        zones = {str(getattr(cell, "tzinfo", None) or "") for cell in texts if cell is not None} - {""}
+        zone = next(iter(zones), zone)
+        if zone != self._zone or any(isinstance(cell, str) and _OFFSET.search(cell) for cell in texts):
+            wanted = f"in the time zone {self._zone}" if self._zone else "without a time zone"
+            raise ValueError(f"Column {self.name!r} must hold points in time {wanted}, as in the fit; got others.")
+        texts = [_clock(cell) for cell in texts]
         try:
             times = cells if cells.dtype.kind == "M" else np.array(texts, dtype="datetime64[us]")
         except ValueError:
@@ -1351,6 +1418,24 @@ class _Column:
             )
 
 
+_OFFSET = re.compile(r"(Z|[+-]\d\d:?\d\d)$")
+
+
+def _without_zone(values: Any) -> tuple[str, Any]:
+    """Return the time zone that a column of a frame is kept in, empty for none, and what clocks show there."""
+    dtype = getattr(values, "dtype", None)
+    zone = getattr(dtype, "time_zone", None) or getattr(dtype, "tz", None)
+    if zone is None:
+        return "", values
+    change = values.dt.replace_time_zone if hasattr(values.dt, "replace_time_zone") else values.dt.tz_localize
+    return str(zone), change(None)
+
+
+def _clock(cell: Any) -> Any:
+    """Return what clocks show where a point in time has a zone."""
+    return cell.replace(tzinfo=None) if getattr(cell, "tzinfo", None) else cell
+
+
 def _is_time(text: Any) -> bool:
     try:
         return np.datetime64(text, "us") is not None
@@ -1359,7 +1444,9 @@ def _is_time(text: Any) -> bool:
 
 
 def _is_missing(cell: Any) -> bool:
-    return cell is None or cell != cell or cell == ""
+    if cell is None or type(cell).__name__ in ("NAType", "NaTType"):
+        return True
+    return bool(cell == "" or cell != cell)
 
 
 def _number(text: Any) -> float | None:
@@ -1370,6 +1457,9 @@ def _number(text: Any) -> float | None:
 
 
 # --- the model ---
+
+
+_ROWS_AT_ONCE = 1024  # which bounds the memory
 
 
 class Model:
@@ -1403,7 +1493,10 @@ class Model:
         Raises:
             ValueError: Columns that are missing or hold what the model cannot take.
         """
-        return self.density(self.parameters(self.encode(X)))
+        encoded = self.encode(X)
+        chunks = [encoded[first : first + _ROWS_AT_ONCE] for first in range(0, max(len(encoded), 1), _ROWS_AT_ONCE)]
+        parts = [self.parameters(chunk) for chunk in chunks]
+        return self.density({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
     def encode(self, X: Any) -> Floats:
         """Return a table as the numbers that the network takes, (N, E); arrays as they are where it takes such."""
@@ -1413,19 +1506,30 @@ class Model:
             if X.ndim != 2 or X.shape[1] != len(self._columns):
                 raise ValueError(f"X must have shape (N, {len(self._columns)}); got {X.shape}.")
             cells: list[Any] = list(X.T)
+        elif isinstance(X, (list, tuple)):
+            kind = type(X).__name__
+            raise TypeError(f"X must be a data frame, a mapping of names to columns or an array; got a {kind}.")
         else:
             lacking = [name for name in self.features if name not in X]
             if lacking:
                 raise ValueError(f"X must have the column {lacking[0]!r}; it has {', '.join(map(repr, X))}.")
             cells = [X[name] for name in self.features]
         parts = [column.encode(values) for column, values in zip(self._columns, cells, strict=True)]
+        for column, part in zip(self._columns, parts, strict=True):
+            if len(part) != len(parts[0]):
+                raise ValueError(
+                    f"Column {column.name!r} must have as many rows as column {self._columns[0].name!r}, "
+                    f"{len(parts[0])}; got {len(part)}."
+                )
         return np.column_stack(parts)[:, self.document["encoder"]["order"]]
 
     def parameters(self, encoded: Floats) -> dict[str, Floats]:
         """Return the network's answer by name, in scaled units: log-weights (N, M, K) and parameters (N, M, K, ...)."""
         names = [output.name for output in self._session.get_outputs()]
-        answers = self._session.run(names, {self._session.get_inputs()[0].name: encoded})
-        return {name: np.asarray(answer, np.float64) for name, answer in zip(names, answers, strict=True)}
+        given = encoded if len(encoded) else np.zeros((1, *encoded.shape[1:]), encoded.dtype)  # no row: one, cut off
+        answers = self._session.run(names, {self._session.get_inputs()[0].name: given})
+        pairs = zip(names, answers, strict=True)
+        return {name: np.asarray(answer, np.float64)[: len(encoded)] for name, answer in pairs}
 
     def density(self, parameters: Mapping[str, Floats]) -> Density:
         """Return the density, in the units of the targets, that parameters stand for."""
@@ -1442,14 +1546,15 @@ def _read(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{str(folder)!r} must hold {MODEL_FILE} and {NETWORK_FILE}, which manymodes export writes.")
     try:
         document: dict[str, Any] = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))
-        kind, version = document["format"], document["format_version"]
+        kind, version, checksum = document["format"], int(document["format_version"]), document["network_sha256"]
+        _ = document["components"], document["encoder"], document["scaling"], document["targets"]
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{str(folder / MODEL_FILE)!r} does not describe an exported model.") from None
     if kind != FORMAT or version > VERSION:
         raise ValueError(
             f"{str(folder / MODEL_FILE)!r} has format {kind!r} {version}; this file reads {FORMAT!r} {VERSION}."
         )
-    if hashlib.sha256((folder / NETWORK_FILE).read_bytes()).hexdigest() != document["network_sha256"]:
+    if hashlib.sha256((folder / NETWORK_FILE).read_bytes()).hexdigest() != checksum:
         raise ValueError(f"{str(folder / NETWORK_FILE)!r} is damaged: its checksum does not match. Export it again.")
     return document
 
@@ -1462,12 +1567,13 @@ def density_of(document: Mapping[str, Any], parameters: Mapping[str, Floats]) ->
     logits = logits - _logsumexp(logits)[..., None] - math.log(n_members)
     for entry in document["components"]:
         size = entry["size"]
-        own = logits[..., first : first + size].reshape(n_rows, -1)
+        n_all = n_members * size
+        own = logits[..., first : first + size].reshape(n_rows, n_all)
         families: dict[int, _Family] = {}
         blocks = []
         for block in entry["blocks"]:
             values = {
-                name: parameters[key].reshape(n_rows, -1, *parameters[key].shape[3:])
+                name: parameters[key].reshape(n_rows, n_all, *parameters[key].shape[3:])
                 for name, key in block["parameters"].items()
             }
             block_families, correlated = _block(block, values, own.shape, shift, scale)
@@ -1493,7 +1599,7 @@ def _block(
         return families, [_Correlated(dims, loc, tril)] if len(dims) > 1 else []
     family, found = _FAMILIES[block["family"]], []
     for i, d in enumerate(dims):
-        own = {name: value[..., i] for name, value in values.items()}
+        own = {name: value[..., min(i, value.shape[-1] - 1)] for name, value in values.items()}  # one scale for all
         own |= {name: np.broadcast_to(float(given[i]), shape) for name, given in block["given"].items()}
         component = family(**own)
         if block["transform"] is None:

@@ -152,6 +152,14 @@ class Logit(Transform):
             raise _checks.InputError(f"low must be below high, and both finite; got {low} and {high}.")
         return cls(low, high - low)
 
+    def inverse(self, y: Tensor) -> Tensor:
+        """Return z, from the distances to both bounds: next to the upper one, a share of the width rounds to 1."""
+        low, width = _like(self.shift, y), _like(self.scale, y)
+        below, above = (y - low) / width, (low + width - y) / width
+        inside = (below > 0) & (above > 0)
+        z = torch.where(inside, below, 0.5).log() - torch.where(inside, above, 0.5).log()
+        return torch.where(inside, z, torch.where(below <= 0, -torch.inf, torch.inf))
+
     def _g(self, z: Tensor) -> Tensor:
         return torch.sigmoid(z)
 

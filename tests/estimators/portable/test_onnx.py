@@ -101,7 +101,13 @@ def test_the_runtime_of_the_folder_is_that_of_the_package(mixed):
 def test_the_card_names_features_families_and_what_was_measured(mixed):
     _, path = mixed
     card = (path / "MODEL_CARD.md").read_text()
-    for part in ("| `town` | category | Aa, Bb | yes |", "VonMises", "through a logit", "Measured by a test.", "2021"):
+    for part in (
+        "| `town` | category | `Aa`, `Bb` | yes |",
+        "VonMises",
+        "through a logit",
+        "Measured by a test.",
+        "2021",
+    ):
         assert part in card
 
 
@@ -181,7 +187,7 @@ def test_rows_that_the_model_cannot_take_are_refused(mixed):
     for change, message in (
         ({"size": [None]}, r"^Column 'size' has missing values \(first: row 1\), and none was missing in the fit"),
         ({"size": ["big"]}, r"^Column 'size' must hold numbers; got"),
-        ({"size": [np.inf]}, r"^Column 'size' has infinite values, and a feature may have none\.$"),
+        ({"size": [np.inf]}, r"^Column 'size' has infinite or huge values, and a feature may have none\.$"),
         ({"when": [3.0]}, r"^Column 'when' must hold points in time; got numbers\.$"),
         ({"when": ["soon"]}, r"^Column 'when' must hold points in time; got 'soon'\.$"),
     ):
@@ -198,3 +204,45 @@ def test_unknown_categories_are_taken_as_the_model_takes_them(mixed):
     rows = {"size": [1.0], "gappy": [0.5], "town": ["Zz"], "code": [8.0], "when": np.array(["2021-05-01"], "M8[s]")}
     truth = model.predict_distribution({**rows, "town": np.array(["Zz"], object), "size": np.array([1.0])}).mean
     np.testing.assert_allclose(runtime.load(path).predict_distribution(rows).mean, truth.numpy(), rtol=1e-9)
+
+
+def test_tables_of_every_kind_and_of_no_rows_are_taken(mixed):
+    import pandas as pd
+    import polars as pl
+
+    model, path = mixed
+    rows, exported = columns(6, seed=9), runtime.load(path)
+    expected = model.predict_distribution(rows).mean.numpy()
+    frame = pd.DataFrame(rows)
+    for table in (frame, frame.convert_dtypes(), pl.from_pandas(frame), {k: list(v) for k, v in rows.items()}):
+        np.testing.assert_allclose(exported.predict_distribution(table).mean, expected, rtol=1e-8)
+    assert exported.predict_distribution(frame[:0]).mean.shape == (0, 4)
+    with pytest.raises(ValueError, match=r"^Column 'gappy' must have as many rows as column 'size', 6; got 5\.$"):
+        exported.predict_distribution({**rows, "gappy": rows["gappy"][:5]})
+    with pytest.raises(TypeError, match=r"^X must be a data frame, a mapping of names to columns or an array"):
+        exported.predict_distribution([[1.0]])
+
+
+def test_time_zones_are_those_of_the_fit_and_empty_text_may_be_a_level(tmp_path):
+    import pandas as pd
+
+    when = pd.date_range("2024-01-01", periods=80, freq="7h", tz="Europe/Berlin")
+    frame = pd.DataFrame({"when": when, "kind": (["", "x"] * 40)})
+    y = np.sin(np.arange(80) / 3) + (frame["kind"] == "x")
+    model = mm.MDNRegressor(**SMALL, random_state=0).fit(frame, y)
+    export_onnx(model, tmp_path / "model")
+    exported = runtime.load(tmp_path / "model")
+    np.testing.assert_allclose(exported.predict_distribution(frame).mean[:, 0], model.predict(frame), rtol=1e-9)
+    for other in (when.tz_convert("UTC"), when.tz_localize(None), when.map(str)):
+        with pytest.raises(ValueError, match=r"^Column 'when' must hold points in time in the time zone Europe/"):
+            exported.predict_distribution(frame.assign(when=other))
+
+
+def test_one_scale_for_all_targets_is_exported(tmp_path):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 2)), rng.normal(size=(60, 2))
+    model = mm.MDNRegressor(**SMALL, covariance_type="spherical", random_state=0).fit(X, y)
+    export_onnx(model, tmp_path / "model")
+    density, truth = runtime.load(tmp_path / "model").predict_distribution(X), model.predict_distribution(X)
+    np.testing.assert_allclose(density.log_prob(y), truth.log_prob(torch.from_numpy(y)), rtol=1e-8)
+    np.testing.assert_allclose(density.variance, truth.variance, rtol=1e-8)

@@ -120,6 +120,52 @@ def test_parameters_in_the_page_are_those_of_torch(show, model):
         np.testing.assert_allclose(in_page, value.numpy(), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"family": "student_t"},
+        {"family": "gamma"},
+        {"family": "von_mises"},
+        {"family": "negative_binomial"},
+        {"family": ("beta", -1.0, 50.0)},
+        {"family": "logit_normal"},
+        {"atoms": (0.0,), "family": "log_normal"},
+    ],
+    ids=lambda settings: str(settings["family"]),
+)
+def test_every_family_leaves_the_network_in_the_page_as_in_torch(show, settings):
+    rng = np.random.default_rng(0)
+    y = {"von_mises": rng.uniform(-3, 3, 60), "logit_normal": rng.uniform(0.05, 0.95, 60)}.get(
+        str(settings["family"]), rng.poisson(3, 60) + (0.0 if settings["family"] == "negative_binomial" else 0.5)
+    )
+    y = np.where(rng.random(60) < 0.3, 0.0, y) if "atoms" in settings else y
+    X = {"x": rng.normal(size=60)}
+    model = mm.MDNRegressor(**{**SMALL, **settings, "max_epochs": 1, "random_state": 0}).fit(X, {"y": y})
+    base = page_base(model, [], [(0.0, 5.0)])
+    tab = show(page("A", "b", [living_section("Try it", with_network(base, page_network(model.network_)))]))
+    found = tab.evaluate(
+        "[-1.5, 0.2, 9].map((x) => manymodes.living.source.network.parameters("
+        "manymodes.encoded(manymodes.living.page.encoder, { x })))"
+    )
+    network = ParameterNetwork(model.network_)
+    expected = network(torch.tensor([[-1.5], [0.2], [9.0]], dtype=torch.float64))
+    for name, value in zip(network.names, expected, strict=True):
+        in_page = np.array([row[name] for row in found]).reshape(value.shape)
+        np.testing.assert_allclose(in_page, value.numpy(), rtol=1e-9, atol=1e-9)
+
+
+def test_numbers_that_cannot_be_leave_the_page_as_it_was(show, model):
+    tab = show(as_page(model))
+    before, box = curve(tab), tab.get_by_label("size, exactly")
+    for typed in ("", "1e308", "-1e200"):
+        box.fill(typed)
+        box.blur()
+        drawn(tab)
+        assert curve(tab) == before
+    assert tab.errors == []
+    assert box.input_value() == tab.get_by_label("size", exact=True).input_value()
+
+
 @pytest.fixture(scope="module")
 def calculator(browser):
     """Return a page that holds the scripts alone."""

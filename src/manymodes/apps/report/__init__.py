@@ -10,7 +10,7 @@ from manymodes.apps.report.densities import density_parts
 from manymodes.apps.report.importance import importance_parts, importances
 from manymodes.apps.report.judged import Judged
 from manymodes.apps.report.lead import findings, lead, title
-from manymodes.apps.report.living import HEADING, can_live, living_part
+from manymodes.apps.report.living import HEADING, NO_LIFE, can_live, living_part
 from manymodes.apps.report.scores import score_parts
 from manymodes.apps.report.training import training_parts
 from manymodes.apps.report.use import use_parts
@@ -47,7 +47,7 @@ def report_page(judged: Judged) -> str:
             *findings(some),
             *_about_sample(judged),
             contents(({"living": HEADING} if living else {}) | places),
-            *living,
+            *(living or [paragraph(NO_LIFE, "note")]),
             *sections,
         ],
     )

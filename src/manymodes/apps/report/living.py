@@ -16,6 +16,10 @@ from manymodes.pages.living.section import living_section
 from manymodes.pages.living.weights import page_network, rounded_network
 
 HEADING = "Try it: move the features"
+NO_LIFE = (
+    "This page cannot carry the model itself: it has corrections of its own, or a backbone that takes no table. Ask it in "
+    "Python, see the end of this page."
+)
 MOST_BYTES = 3_000_000  # of a whole page
 _MARGIN = 60_000  # bytes for what is around sections, the plan of the network, and where its tensors are
 _LISTED = 12  # rows to start from, beside the worst
@@ -49,7 +53,7 @@ def living_part(judged: Judged, taken: int) -> str:
     if network is None:
         notes.append(
             "This model is too large for a page, so one feature can be moved at a time, over values that were worked "
-            "out when the page was written."
+            f"out when the page was written, {len(page['slices'])} of {len(judged.features)} features."
         )
     elif network.bits is not None:
         notes.append(_about_rounding(judged, network.bits))

@@ -47,9 +47,9 @@ def _features(document: Mapping[str, Any]) -> Iterator[list[str]]:
 
 def _seen(feature: Mapping[str, Any]) -> str:
     if not feature["is_used"]:
-        return "one value only: not used"
+        return "nothing that varies: not used"
     if feature["kind"] == "category":
-        levels = [str(level) for level in feature["levels"]]
+        levels = [f"`{level}`" for level in feature["levels"]]
         more = len(levels) - _MOST_LEVELS
         return ", ".join(levels[:_MOST_LEVELS]) + (f" and {more} more" if more > 0 else "")
     ends = [feature["low"], feature["high"]]
@@ -102,4 +102,6 @@ density.mean, density.icdf(0.9), density.modes(), density.highest_density_region
 
 def _table(header: Sequence[str], rows: Iterator[list[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |" for line in lines
+    )

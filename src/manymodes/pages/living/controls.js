@@ -29,7 +29,7 @@ class Controls {
   // form: where they go; features: what the model says of them; changed: called with a name and a value.
   constructor(form, features, changed) {
     this.changed = changed;
-    this.setters = {};
+    this.setters = new Map();
     const used = features.filter((feature) => feature.is_used), many = used.slice(MOST_OPEN);
     for (const feature of used.slice(0, MOST_OPEN)) form.append(this.made(feature));
     if (many.length) {
@@ -39,10 +39,10 @@ class Controls {
     }
   }
 
-  show(row) { for (const [name, set] of Object.entries(this.setters)) set(row[name]); }
+  show(row) { for (const [name, set] of this.setters) set(row[name]); }
 
   made(feature) {
-    const id = `feature-${feature.name}`;
+    const id = `feature-${this.setters.size}`;
     const parts = feature.kind === "category" ? [this.menu(feature, id)] : this.numbers(feature, id);
     return element("div", { class: "control" }, [element("label", { for: id }, feature.name), ...parts]);
   }
@@ -54,10 +54,10 @@ class Controls {
       menu.append(element("option", { value: String(i) }, text));
     });
     menu.addEventListener("change", () => this.changed(feature.name, values[Number(menu.value)]));
-    this.setters[feature.name] = (value) => {
+    this.setters.set(feature.name, (value) => {
       const place = values.indexOf(value);
       menu.value = String(place < 0 ? feature.levels.length : place);
-    };
+    });
     return menu;
   }
 
@@ -75,7 +75,7 @@ class Controls {
       if (known) { slider.value = String(value); box.value = shown(value); }
       tell();
     };
-    const shown = (value) => (isTime ? isoOf(value) : String(Number(value.toPrecision(10))));
+    const shown = (value) => (isTime ? isoOf(value) : String(Number(value.toPrecision(15))));
     const tell = () => slider.setAttribute("aria-valuetext", box.value.replace("T", " "));
     slider.addEventListener("input", () => {
       const value = feature.is_whole ? Math.round(Number(slider.value)) : rounded10(Number(slider.value), step);
@@ -85,7 +85,7 @@ class Controls {
     });
     box.addEventListener("change", () => {
       const value = isTime ? secondsOf(box.value) : Number(box.value);
-      if (box.value === "" || !Number.isFinite(value)) return;
+      if (box.value === "" || !(Math.abs(value) <= LARGEST)) { tell(); box.value = shown(Number(slider.value)); return; }
       slider.value = String(value);
       tell();
       this.changed(feature.name, value);
@@ -101,12 +101,12 @@ class Controls {
       });
       parts.push(element("label", { for: `${id}-missing`, class: "missing" }, [missing, " missing"]));
     }
-    this.setters[feature.name] = (value) => { if (missing) missing.checked = value === null; show(value); };
+    this.setters.set(feature.name, (value) => { if (missing) missing.checked = value === null; show(value); });
     return parts;
   }
 }
 
-const MOST_OPEN = 12;
+const MOST_OPEN = 12, LARGEST = 1e100; // of numbers that are typed
 
 function niceStep(low, high) { return high > low ? 10 ** Math.floor(Math.log10((high - low) / 500)) : 1; }
 

@@ -3,6 +3,7 @@
 
 const OFFSETS = [0, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4, 5.5, 8];
 const STEPS = [...OFFSETS.slice(1).map((x) => -x).reverse(), ...OFFSETS]; // places in widths that searches look at
+const BEYOND = [12, 18, 27, 40, 60, 90, 140, 220, 400]; // widths, where tails are heavy
 const TO_THE_END = [1, 2, 3, 5, 8, 13, 20, 40, 80, 160, 290].map((k) => 10 ** -k); // shares of the way, beside an end
 const RULE = gaussLegendre(64), SHORT_RULE = gaussLegendre(12);
 
@@ -237,14 +238,15 @@ function logistic(x) { return 1 / (1 + Math.exp(-Math.min(Math.max(x, -700), 700
 // A family on the line, seen through a logistic map onto (low, high).
 function logit(base) {
   const forward = (c, z) => c.low + (c.high - c.low) * logistic(z);
-  const inverse = (c, y) => {
-    const u = (y - c.low) / (c.high - c.low);
-    return Math.log(Math.max(u, TINY)) - Math.log1p(-u);
+  const inverse = (c, y) => { // from both ends: next to the upper one, 1 - u would be 0
+    const width = c.high - c.low, log = (part) => Math.log(Math.max(part / width, TINY));
+    return log(y - c.low) - log(c.high - y);
   };
   const inside = (c, y) => y > c.low && y < c.high;
   const logSlope = (c, z) => Math.log(c.high - c.low) - Math.abs(z) - 2 * Math.log1p(Math.exp(-Math.abs(z)));
   const moments = (c) => {
-    const z = base.places(c).sort((a, b) => a - b), cells = [z[0] - 60, ...z, z[z.length - 1] + 60], parts = [];
+    const far = BEYOND.flatMap((width) => [c.loc - width * c.scale, c.loc + width * c.scale]);
+    const z = [...base.places(c), ...far].sort((a, b) => a - b), cells = [z[0] - 60, ...z, z[z.length - 1] + 60], parts = [];
     for (let i = 1; i < cells.length; i++) {
       const half = 0.5 * (cells[i] - cells[i - 1]), centre = 0.5 * (cells[i] + cells[i - 1]);
       SHORT_RULE.nodes.forEach((node, n) => {
@@ -285,6 +287,6 @@ function logit(base) {
 }
 
 const FAMILIES = {
-  DiagonalNormal, StudentT, Laplace, Logistic, LogNormal, Gamma, Beta, VonMises, Poisson, NegativeBinomial, PointMass,
+  DiagonalNormal, SphericalNormal: DiagonalNormal, StudentT, Laplace, Logistic, LogNormal, Gamma, Beta, VonMises, Poisson, NegativeBinomial, PointMass,
 };
 const LOGITS = Object.fromEntries(["DiagonalNormal", "StudentT", "Laplace", "Logistic"].map((name) => [name, logit(FAMILIES[name])]));

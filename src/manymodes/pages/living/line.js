@@ -274,12 +274,14 @@ class Line {
   // The intervals where the log-density exceeds a level: one around every maximum, joined if need be.
   above(maxima, heights, feet, footHeights, logLevel) {
     const pieces = [], gap = (y) => this.spreadLogProb(y) - logLevel;
+    const none = [-Infinity, Infinity], [first, last] = this.kind === "real" ? this.inside() : none, ends = this.ends();
+    const fromEnd = (y) => (y <= first ? ends[0] : y), toEnd = (y) => (y >= last ? ends[1] : y); // beside a pole
     maxima.forEach((peak, i) => {
       if (!(heights[i] > logLevel)) return;
       const opens = footHeights[i] < logLevel, closes = footHeights[i + 1] < logLevel;
-      const end = closes ? root(gap, feet[i + 1], peak) : feet[i + 1], last = pieces[pieces.length - 1];
-      if (!opens && last && last[1] === feet[i]) last[1] = end;
-      else pieces.push([opens ? root(gap, feet[i], peak) : feet[i], end]);
+      const end = toEnd(closes ? root(gap, feet[i + 1], peak) : feet[i + 1]), before = pieces[pieces.length - 1];
+      if (!opens && before && i > 0 && heights[i - 1] > logLevel) before[1] = end;
+      else pieces.push([fromEnd(opens ? root(gap, feet[i], peak) : feet[i]), end]);
     });
     return pieces;
   }

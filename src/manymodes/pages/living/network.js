@@ -56,8 +56,9 @@ function timeParts(seconds, parts) {
 }
 
 function shareOfYear(seconds) {
-  const year = new Date(seconds * 1000).getUTCFullYear(), first = Date.UTC(year, 0) / 1000;
-  return (seconds - first) / (Date.UTC(year + 1, 0) / 1000 - first);
+  const year = new Date(seconds * 1000).getUTCFullYear();
+  const begin = (y) => new Date(0).setUTCFullYear(y, 0, 1) / 1000; // Date.UTC takes 99 for 1999
+  return (seconds - begin(year)) / (begin(year + 1) - begin(year));
 }
 
 // One row, { name: number | text | null }, as the numbers that the network takes. Times are seconds since 1970.
@@ -240,7 +241,7 @@ function madeOf(model, group, parameters, place) {
 
 function single(block, own, i, shift, scale) {
   const c = {};
-  for (const [name, values] of Object.entries(own)) c[name] = values[i];
+  for (const [name, values] of Object.entries(own)) c[name] = values[Math.min(i, values.length - 1)]; // one scale for all
   for (const [name, values] of Object.entries(block.given)) c[name] = values[i];
   if (!block.transform) return { family: FAMILIES[block.family], c: FAMILIES[block.family].rescale(c, shift, scale) };
   return { family: LOGITS[block.family], c: { ...c, low: block.transform.low[i], high: block.transform.high[i] } };

@@ -63,7 +63,10 @@ function densityChart(name, [current, kept], known, options) {
     } else if (line.spread.length) chart.curve(clipped(curves[i]), style);
     line.pointed().forEach((atom) => chart.box(atom.location, atom.location, 0, atom.mass * top, `atom ${style}`));
   });
-  if (options.range) chart.box(...options.range, 0, top, "chosen");
+  if (options.range) {
+    const [from, to] = options.range.map((y) => Math.min(Math.max(y, low), high));
+    chart.box(from, to, 0, top, "chosen");
+  }
   chart.axis(name);
   markQuantiles(chart, current.quantiles);
   markModes(chart, current, top);

@@ -29,7 +29,7 @@ function deviance(y, rate) {
   const gap = y - rate, v = gap / Math.max(y + rate, TINY);
   if (Math.abs(v) >= 0.1) return y * (Math.log(Math.max(y, TINY)) - Math.log(Math.max(rate, TINY))) - gap;
   let term = 2 * y * v, tail = 0;
-  for (let j = 1; j < 20; j++) { term *= v * v; tail += term / (2 * j + 1); }
+  for (let j = 1; j < 9; j++) { term *= v * v; tail += term / (2 * j + 1); }
   return gap * v + tail;
 }
 
@@ -57,7 +57,7 @@ function gammaTails(a, x) {
     d = 1 / nonzero(an * d + b);
     c = nonzero(b + an / c);
     h *= c * d;
-    if (Math.abs(c * d - 1) < 1e-15) break;
+    if (Math.abs(c * d - 1) < 3e-15) break;
   }
   const above = Math.min(front * a * h, 1);
   return [1 - above, above];
@@ -91,7 +91,7 @@ function betaTails(u, v, a, b) {
       c = nonzero(1 + step / c);
       h *= c * d;
     }
-    if (Math.abs(c * d - 1) < 1e-15) break;
+    if (Math.abs(c * d - 1) < 3e-15) break;
   }
   const below = Math.min(front * h, 1);
   return [below, 1 - below];

@@ -44,7 +44,10 @@ class Living {
 
   toolbar() {
     const { targets } = this.page, bar = element("div", { class: "toolbar" });
-    if (targets.length > 1) bar.append(this.menu("target", targets, (i) => this.set({ target: i, range: null })));
+    if (targets.length > 1) bar.append(this.menu("target", targets, (i) => {
+      this.low.value = this.high.value = "";
+      this.set({ target: i, range: null });
+    }));
     const level = element("input", { type: "range", min: "50", max: "99", value: "90", step: "1", id: "living-level" });
     const shown = element("output", { for: "living-level" }, "90 %");
     level.addEventListener("input", () => {
