@@ -94,10 +94,10 @@ def upgraded(document: dict[str, Any]) -> dict[str, Any]:
         document = document | {"encoder": TableEncoder.of_numbers(names).to_dict()}
     if "race" in document:
         return document
-    history = document["history"]  # version 1: one network, one best epoch, no race
+    history = dict(document["history"])  # version 1: one network, one best epoch, no race
     best = history.pop("best_epoch")
     history |= {"best_epochs": [best], "best_losses": [history["validation_loss"][best]]}
-    return document | {"race": Race.without(0.0).to_dict(), "target_facts": []}
+    return document | {"history": history, "race": Race.without(0.0).to_dict(), "target_facts": []}
 
 
 class Builder(Protocol):

@@ -375,7 +375,7 @@ class MDNRegressor(EnsembleMixin, BaseEstimator):  # type: ignore[misc]
             network, self.history_ = fitter.go_on(self.race_, self.architecture_)
         if start is None or rows.targets.names is not None:
             self.target_names_ = rows.targets.names
-        if self.backbone is None:  # in double precision the prediction of a row does not depend on those beside it
+        if self.backbone is None:  # so that rows beside a row change the last bits of its prediction at most
             network.double()
         self.network_ = network
         known, earlier = Familiarity.of_rows(rows, fitter.seed), getattr(self, "familiarity_", None)

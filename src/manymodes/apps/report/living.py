@@ -17,8 +17,8 @@ from manymodes.pages.living.weights import page_network, rounded_network
 
 HEADING = "Try it: move the features"
 NO_LIFE = (
-    "This page cannot carry the model itself: it has corrections of its own, or a backbone that takes no table. Ask it in "
-    "Python, see the end of this page."
+    "This page cannot carry the model itself: it has corrections of its own, or a backbone that takes no table. Ask it "
+    "in Python, see the end of this page."
 )
 MOST_BYTES = 3_000_000  # of a whole page
 _MARGIN = 60_000  # bytes for what is around sections, the plan of the network, and where its tensors are
