@@ -26,9 +26,9 @@ def random_densities():
     return module
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Return a headless Chromium, the one that the system has."""
+    """Return a headless Chromium, the one that the system has; while it is there, no other event loop can run."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         if os.environ.get("MANYMODES_REQUIRE_BROWSER") == "1":
