@@ -44,6 +44,26 @@ def test_truth_values_are_numbers_and_empty_lines_are_no_rows(tmp_path):
     assert columns["b"].tolist() == [1, 2, 3]
 
 
+def test_lines_of_empty_cells_below_a_table_are_no_rows_but_those_inside_are(tmp_path):
+    columns = read_columns(write(tmp_path, "a,b\n1,2\n,\n3,4\n,\n , \n"))
+    np.testing.assert_array_equal(columns["a"], [1, np.nan, 3])
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (["1,5", "-2", "", "3,25e1"], [1.5, -2, np.nan, 32.5]),
+        (["0,125", "1,250"], [0.125, 1.25]),
+        (["1,250", "12,000"], ["1,250", "12,000"]),
+        (["1,5", "2.5"], ["1,5", "2.5"]),
+        (["1,5", "Ayr"], ["1,5", "Ayr"]),
+    ],
+)
+def test_decimal_commas_between_semicolons_are_numbers_unless_they_may_be_thousands(tmp_path, cells, values):
+    columns = read_columns(write(tmp_path, "n;a\n" + "".join(f"1;{cell}\n" for cell in cells)))
+    np.testing.assert_array_equal(columns["a"], np.array(values, object if isinstance(values[0], str) else float))
+
+
 def test_an_empty_line_in_a_single_column_is_a_missing_cell(tmp_path):
     np.testing.assert_array_equal(read_columns(write(tmp_path, "a\n1\n\n3\n\n"))["a"], [1, np.nan, 3])
 

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +24,8 @@ Cells = dict[str, list[str]]
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 _TRUTH = {"true": 1.0, "false": 0.0}
 _TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?")
+_COMMA = re.compile(r"[+-]?\d*(,\d+)?([eE][+-]?\d+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _DELIMITERS = ",;\t|"
 
 
@@ -55,7 +58,7 @@ def check_same_columns(names: Sequence[str], file: Path, expected: Sequence[str]
 
 def check_names(path: Path, names: Sequence[str]) -> None:
     """Refuse columns without a name, and names that columns share."""
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if "" in names:
         raise _checks.InputError(
             f"{_named(path)} has no name for column {names.index('') + 1}; name it, or leave it out if it only numbers "
@@ -122,7 +125,7 @@ def _file_cells(path: Path) -> Cells:
         ) from None
     except (csv.Error, ValueError) as error:
         raise _checks.InputError(f"{_named(path)} cannot be read as CSV: {error}.") from None
-    while lines and not lines[-1][1]:
+    while lines and not any(cell.strip() for cell in lines[-1][1]):  # spreadsheets leave ,,,, behind
         lines.pop()
     names = [name.strip() for name in lines[0][1]] if lines else []
     check_names(path, names)
@@ -137,7 +140,20 @@ def _file_cells(path: Path) -> Cells:
             )
     if not rows:
         raise _checks.InputError(f"{_named(path)} has no rows below its header.")
-    return {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    columns = {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    return {name: _with_points(cells) for name, cells in columns.items()} if delimiter == ";" else columns
+
+
+def _with_points(cells: list[str]) -> list[str]:
+    """Return a column of numbers with decimal commas, as tables split by semicolons have them, with decimal points.
+
+    Where all of them may be thousands as well, 1,250 say, the column stays text.
+    """
+    known = [cell.strip() for cell in cells if cell.strip().lower() not in _MISSING]
+    with_comma = [cell for cell in known if "," in cell]
+    if all(_THOUSANDS.fullmatch(cell) for cell in with_comma) or not all(_COMMA.fullmatch(cell) for cell in known):
+        return cells
+    return [cell.replace(",", ".") for cell in cells]
 
 
 def _content(path: Path) -> bytes:

@@ -104,7 +104,7 @@ def fit_file(
     judged = _judged(options, learning, model, predictions)
     summary = _summary(options, judged, time.monotonic() - started)
     if is_first:
-        _write(options.output, model, report_page(judged), summary)
+        _write(options, model, report_page(judged), summary)
     return summary
 
 
@@ -155,11 +155,12 @@ def _learning(options: FitOptions) -> Learning:
         if options.targets.count(name) > 1 or name in options.drop:
             raise _checks.InputError(f"--target {name!r} must be named once and not under --drop.")
     learning: Learning
+    categorical: Any = options.settings.get("categorical_features", ())
     if is_parquet_folder(options.file):
         learning = FolderLearning(options.file, options.targets, options.drop, share)
     else:
-        learning = TableLearning(options.file, options.targets, options.drop, share, options.random_state)
-    categorical: Any = options.settings.get("categorical_features", ())
+        seed = options.random_state
+        learning = TableLearning(options.file, options.targets, options.drop, share, seed, categorical)
     _checks.known_columns(categorical, learning.features, repr(str(options.file)))
     return learning
 
@@ -199,13 +200,17 @@ def _check_output(options: FitOptions) -> None:
         raise _checks.InputError(f"{str(output)!r} cannot be written: {str(home)!r} is no folder to write to.")
 
 
-def _write(output: Path, model: MDNRegressor, report: str, summary: Summary) -> None:
+def _write(options: FitOptions, model: MDNRegressor, report: str, summary: Summary) -> None:
     """Write everything into a hidden folder first, so that a failure leaves what was there.
 
     A new output appears whole, in one move; in an existing one the model is replaced last.
+
+    Raises:
+        ValueError: An output that came to be during the fit and may not be overwritten; the fit is kept beside it.
     """
+    output = options.output
     with naming(output):
-        is_new = not output.exists()
+        is_new = not output.exists() or not options.overwrite
         home = output.parent if is_new else output  # on the same file system, so that moving is renaming
         home.mkdir(parents=True, exist_ok=True)
         staging = home / f".{output.name}-{secrets.token_hex(4)}"
@@ -215,9 +220,23 @@ def _write(output: Path, model: MDNRegressor, report: str, summary: Summary) -> 
             (staging / SUMMARY_FILE).write_text(as_json(summary) + "\n", encoding="utf-8")
             model.save(staging / MODEL_FILE)
             if is_new:
-                staging.rename(output)
+                _move(staging, output)
             else:
                 for name in (REPORT_FILE, SUMMARY_FILE, MODEL_FILE):
                     (staging / name).replace(output / name)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def _move(staging: Path, output: Path) -> None:
+    """Let the hidden folder be the output, unless another fit was faster."""
+    try:
+        staging.rename(output)
+    except OSError:
+        if not output.exists():
+            raise
+        beside = output.with_name(staging.name.removeprefix("."))
+        staging.rename(beside)
+        raise _checks.InputError(
+            f"{str(output)!r} came to be while this fit ran, so it was written to {str(beside)!r} instead."
+        ) from None

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from manymodes import _checks
 from manymodes.apps.files import Columns, read_columns
+from manymodes.apps.misread import refuse_misread
 from manymodes.estimators import MDNRegressor
 from manymodes.estimators.row_numbers import renumber_rows
 from manymodes.estimators.tables.columns import table_of
@@ -65,9 +66,18 @@ class TableLearning(Learning):
         drop: Columns that are no features.
         share: Share of the rows to hold out.
         seed: Seed of the rows that are held out.
+        categorical: Features that are categories whatever they look like.
     """
 
-    def __init__(self, file: Path, targets: Sequence[str], drop: Sequence[str], share: float, seed: int) -> None:
+    def __init__(
+        self,
+        file: Path,
+        targets: Sequence[str],
+        drop: Sequence[str],
+        share: float,
+        seed: int,
+        categorical: Sequence[str] = (),
+    ) -> None:
         columns = read_columns(file)
         _checks.known_columns([*targets, *drop], list(columns), repr(str(file)))
         self._targets = {name: columns[name] for name in targets}
@@ -75,6 +85,7 @@ class TableLearning(Learning):
         self.features, self.targets = list(self._features), list(targets)
         n_rows = len(next(iter(columns.values())))
         _refuse_few(n_rows, file)
+        refuse_misread(self._features, categorical)
         if not self.features:
             raise _checks.InputError(f"{str(file)!r} has no column left to predict from; it needs one beside --target.")
         y = from_columns(self._targets, "target").values

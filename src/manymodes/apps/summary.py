@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from manymodes import _checks
+from manymodes.apps.phrases import for_people
 from manymodes.apps.scores import Scores, TargetScores, describe_modes
 
 SUMMARY_FILE = "summary.json"  # its name inside a folder that fit wrote
@@ -84,7 +85,7 @@ class Summary:
                 f"Mind: '{MODEL_NAMES[best]}' has the better log score here; the features or the rows may say too "
                 "little about the target for a mixture."
             )
-        return [*told, *self.target_notes, *self.feature_notes, *self.diagnosis]
+        return [for_people(line) for line in (*told, *self.target_notes, *self.feature_notes, *self.diagnosis)]
 
 
 def as_json(record: Any) -> str:

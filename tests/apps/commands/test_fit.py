@@ -33,6 +33,33 @@ def test_what_a_target_is_like_can_be_said(inside, tmp_path):
     assert model.architecture_.families == ("gamma",)
 
 
+def test_a_fit_never_replaces_another_that_was_faster(inside, tmp_path, capsys, monkeypatch):
+    output = tmp_path / "m"
+
+    def meanwhile(judged):
+        output.mkdir()
+        (output / "model.mm").write_text("of another fit")
+        return "page"
+
+    monkeypatch.setattr("manymodes.apps.fit.report_page", meanwhile)
+    sentence = refused(capsys, "fit", "houses.csv", *ASKED, "--output", str(output))
+    (beside,) = tmp_path.glob("m-*")
+    assert sentence == f"'{output}' came to be while this fit ran, so it was written to '{beside}' instead."
+    assert (output / "model.mm").read_text() == "of another fit"
+    assert mm.load(beside).target_names_ == ["price"]
+    assert sorted(path.name for path in beside.iterdir()) == ["model.mm", "report.html", "summary.json"]
+
+
+def test_columns_that_came_out_as_text_are_refused_unless_they_are_categories(inside, tmp_path, capsys):
+    columns = houses()
+    columns["size"] = [f"{size:.1f}".replace(".", ",") for size in columns["size"]]
+    table = str(write_csv(tmp_path / "commas.csv", columns))
+    asked = ["fit", table, *ASKED, "--output", str(tmp_path / "m")]
+    assert "'size' holds numbers with commas" in refused(capsys, *asked)
+    assert not (tmp_path / "m").exists()
+    assert main([*asked, "--categorical", "size"]) == 0
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

@@ -31,6 +31,15 @@ def test_what_else_there_is_to_say_comes_before_the_time_left():
     assert told == ["fitting: 1 of 5 epochs, validation loss 0.500, about 40 min left"]
 
 
+def test_the_time_that_is_left_is_told_once_enough_was_done_to_know():
+    clock, told = Clock(), []
+    follow = Lines("fitting:", "epochs", told.append, clock)
+    for done in (4, 5):
+        clock.now += 50
+        follow(done, 100)
+    assert told == ["fitting: 4 of 100 epochs", "fitting: 5 of 100 epochs, about 32 min left"]
+
+
 def test_times_are_told_in_the_unit_that_fits():
     assert [in_words(seconds) for seconds in (0.2, 89, 120, 5399, 7200)] == ["1 s", "89 s", "2 min", "90 min", "2.0 h"]
 

@@ -9,12 +9,14 @@ from starlette.testclient import TestClient
 
 import manymodes as mm
 from manymodes import runtime
+from manymodes._checks import quoted
 from manymodes.apps.explore import session as session_module
 from manymodes.apps.explore.app import make_app
 from manymodes.apps.explore.guard import Guard
 from manymodes.apps.explore.model_page import is_model, model_page
 from manymodes.apps.explore.session import Session
 from manymodes.apps.explore.watching import densities_of
+from manymodes.estimators.targets.families import FAMILIES
 
 HERE = "http://127.0.0.1:8080"
 
@@ -233,6 +235,12 @@ def test_the_name_of_an_upload_never_leads_elsewhere(client, session, name, kept
         (b'{"targets": ["price"], "drop": [1]}', "drop must be a list of names of columns; got something else."),
         (b'{"targets": ["price"], "preset": 3}', "preset must be one of 'fast', 'default', 'best'; got no name."),
         (b'{"targets": ["price"], "preset": "slow"}', "preset must be one of 'best', 'default', 'fast'; got 'slow'."),
+        (b'{"targets": ["price"], "family": []}', f"family must be one of {quoted(FAMILIES)}; got no name."),
+        (b'{"targets": ["price", "price"]}', "column 'price' must be named once, to predict or to leave out."),
+        (
+            b'{"targets": ["price"], "drop": ["price"]}',
+            "column 'price' must be named once, to predict or to leave out.",
+        ),
         (b'{"targets": []}', "targets must name at least one column to predict; got none."),
         (b'"' + b"x" * 100_000 + b'"', "a question must have at most 100,000 bytes; this one has more."),
     ],
@@ -315,7 +323,22 @@ def test_tables_are_described(tmp_path):
     with file.open("w", newline="") as stream:
         csv.writer(stream).writerows([["n", "t", "w", "none"], [1, "2020-01-01", "a", ""], [2.5, "2021-01-01", "", ""]])
     found = {column.pop("name"): column for column in describe_table(file)["columns"]}
-    assert found["n"] == {"kind": "number", "n_missing": 0, "n_different": 2, "holds": "1 to 2.5"}
+    assert found["n"] == {"kind": "number", "note": None, "n_missing": 0, "n_different": 2, "holds": "1 to 2.5"}
     assert found["t"]["holds"] == "2020-01-01T00:00 to 2021-01-01T00:00"
-    assert found["w"] == {"kind": "text", "n_missing": 1, "n_different": 1, "holds": "a"}
+    assert found["w"] == {"kind": "text", "note": None, "n_missing": 1, "n_different": 1, "holds": "a"}
     assert found["none"]["holds"] == "nothing"
+    file.write_text("size,price\n" + "".join(f'"{cell}",1\n' for cell in ("1,5", "2,5")))
+    size, price = describe_table(file)["columns"]
+    assert (size["note"], price["note"]) == (
+        "Column 'size' holds numbers with commas, say '1,5'; write them like 1234.5.",
+        None,
+    )
+
+
+def test_a_family_can_be_chosen(client, session, quick):
+    table = table_bytes().decode().splitlines()
+    positive = "\n".join([table[0], *(line.replace(",-", ",") for line in table[1:])])
+    client.post("/table?name=houses.csv", content=positive.encode())
+    assert client.post("/fit", json={"targets": ["price"], "preset": "fast", "family": "gamma"}).status_code == 200
+    assert finished(session)["stage"] == "done"
+    assert mm.load(session.output).architecture_.families == ("gamma",)

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -332,6 +333,36 @@ def test_the_probability_of_a_dragged_range_is_that_of_python(show, model):
     assert math.isclose(float(shown) / 100, expected, abs_tol=0.006)
     exact = tab.evaluate("manymodes.living.current.line.probability(...manymodes.living.state.range)")
     assert math.isclose(exact, expected, rel_tol=1e-9)
+
+
+def test_rows_beyond_those_of_the_fit_are_told(show, model):
+    tab = show(as_page(model))
+    assert tab.locator(".beyond").text_content() == ""
+    tab.get_by_label("size, exactly").fill("500")
+    tab.get_by_label("size, exactly").blur()
+    drawn(tab)
+    sentence = "Mind: size is beyond all that the model learned from; this is a guess."
+    assert tab.locator(".beyond").text_content() == sentence
+
+
+def test_modes_are_told_from_the_likeliest_down(show, model, random_densities):
+    tab = show(as_page(model))
+    found = []
+    for seed in range(3):
+        _, document, arrays = random_densities.described("normal", target_dim=2, seed=seed)
+        for row in range(random_densities.N):
+            parameters = {key: value[row].ravel().tolist() for key, value in arrays.items()}
+            masses = tab.evaluate(
+                "([document, parameters]) => { const { living } = manymodes;"
+                "living.source.density = () => manymodes.densityOf(document, parameters); living.draw();"
+                "return living.current.modes.map((mode) => mode.mass); }",
+                [document, parameters],
+            )
+            rows = tab.locator(".numbers tr", has_text="mode ").all_text_contents()
+            told = [float(re.search(r"\([>< ]*([\d.]+) %", text).group(1)) for text in rows]
+            found.append((masses, told))
+    assert any(masses != sorted(masses, reverse=True) for masses, _ in found)
+    assert all(len(told) > 1 and told == sorted(told, reverse=True) for _, told in found)
 
 
 def test_two_inputs_are_compared(show, model):

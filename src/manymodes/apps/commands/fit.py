@@ -133,7 +133,7 @@ def fit(
             tell,
             verbose=not quiet and on_terminal,
             is_first=world.is_first,
-            watch=lambda model, learning: [_in_a_log(tell)] if in_log else [],
+            watch=lambda model, learning: [_InLog(tell)] if in_log else [],
         )
     if not world.is_first:
         return
@@ -145,9 +145,17 @@ def fit(
         raise KeyboardInterrupt(f"interrupted; the best model so far was written to {summary.model}.")
 
 
-def _in_a_log(tell: Callable[[str], None]) -> Callable[[History], None]:
-    """Return what prints a line now and then that says how far a fit is."""
-    lines = Lines("Fitting:", "epochs", tell)
-    return lambda history: lines(
-        history.n_epochs, history.max_epochs, f", validation loss {history.validation_loss[-1]:.3f}"
-    )
+class _InLog:
+    """Prints a line now and then that says how far a fit is."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+
+    def on_fit_start(self, _: object) -> None:
+        """Begin to count, after settings were chosen."""
+        self._lines = Lines("Fitting:", "epochs", self._tell)
+
+    def on_epoch_end(self, history: History) -> None:
+        """Say how far it is."""
+        best = min(history.validation_loss)
+        self._lines(history.n_epochs, history.max_epochs, f", best validation loss so far {best:.3f}")

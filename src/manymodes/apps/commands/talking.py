@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 
 _SECONDS_BETWEEN = 10.0  # lines of a log
+_TELLING = 0.05  # of a job, which tells how long the rest will take
 
 
 def teller(quiet: bool) -> Callable[[str], None]:
@@ -73,7 +74,8 @@ class Lines:
             return
         self._told = now
         left = (now - self._started) * (n_all - done) / done
-        self._tell(f"{self._doing} {done:,} of {n_all:,} {self._things}{more}, about {in_words(left)} left")
+        known = f", about {in_words(left)} left" if done >= _TELLING * n_all else ""  # the first step may be a slow one
+        self._tell(f"{self._doing} {done:,} of {n_all:,} {self._things}{more}{known}")
 
 
 def in_words(seconds: float) -> str:

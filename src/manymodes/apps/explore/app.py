@@ -21,6 +21,7 @@ from manymodes.apps.explore.session import Session
 from manymodes.apps.fit import REPORT_FILE
 from manymodes.estimators.model_file import MODEL_FILE
 from manymodes.estimators.presets import PRESETS
+from manymodes.estimators.targets.families import FAMILIES
 
 _MOST_JSON = 100_000
 _SECONDS_BETWEEN = 0.2  # looks for news
@@ -111,8 +112,8 @@ async def _keep(request: Request, file: Path, most_bytes: int) -> None:
                 )
 
 
-async def _asked(request: Request) -> tuple[list[str], list[str], str]:
-    """Return what a fit is asked for: targets, columns to leave out, and a preset."""
+async def _asked(request: Request) -> tuple[list[str], list[str], str, str]:
+    """Return what a fit is asked for: targets, columns to leave out, a preset and a family."""
     body = b""
     async for part in request.stream():
         body += part
@@ -129,9 +130,11 @@ async def _asked(request: Request) -> tuple[list[str], list[str], str]:
     for name, given in (("targets", targets), ("drop", drop)):
         if not isinstance(given, list) or not all(isinstance(column, str) for column in given):
             raise _checks.InputError(f"{name} must be a list of names of columns; got something else.")
-    if not isinstance(preset, str):
-        raise _checks.InputError(f"preset must be one of {_checks.quoted(PRESETS)}; got no name.")
-    return targets, drop, preset
+    family = asked.get("family", "normal")
+    for name, given, options in (("preset", preset, PRESETS), ("family", family, FAMILIES)):
+        if not isinstance(given, str):
+            raise _checks.InputError(f"{name} must be one of {_checks.quoted(options)}; got no name.")
+    return targets, drop, preset, family
 
 
 async def _done(act: Callable[[], None]) -> Response:

@@ -64,15 +64,17 @@ class Explorer {
     const head = ["predict", "leave out", "column", "kind", "holds", "missing"].map((name) => element("th", { scope: "col" }, name));
     const preset = element("select", { id: "preset" }, [["fast", "fast: seconds"], ["default", "default: better, some 10 times longer"],
       ["best", "best: the longest"]].map(([value, text]) => element("option", { value }, text)));
+    const family = element("select", { id: "family" }, FAMILIES_IN_WORDS.map(([value, text]) => element("option", { value }, text)));
     const start = element("button", { type: "button", class: "main" }, "Fit a model");
-    start.addEventListener("click", () => this.begin(preset.value));
+    start.addEventListener("click", () => this.begin(preset.value, family.value));
     this.fill(`${table.name}: ${table.n_rows} rows`,
-      element("p", {}, "Tick the column to predict; several are predicted jointly. Leave out what would not be known beforehand, "
+      element("p", {}, "Tick the column to predict (the likeliest one is ticked); several are predicted jointly. Leave out what would not be known beforehand, "
         + "and what only numbers the rows."),
       element("div", { class: "scroll" }, element("table", { class: "columns" }, [
         element("thead", {}, element("tr", {}, head)), element("tbody", {}, rows),
       ])),
-      element("div", { class: "toolbar" }, [element("label", { for: "preset" }, ["How much to compute ", preset]), start]),
+      element("div", { class: "toolbar" }, [element("label", { for: "family" }, ["What it is ", family]),
+        element("label", { for: "preset" }, ["How much to compute ", preset]), start]),
       this.picker("Another table? Drop it, or"),
     );
   }
@@ -81,15 +83,16 @@ class Explorer {
     const tick = (name, checked, disabled) => element("input", {
       type: "checkbox", value: column.name, class: name, "aria-label": `${name} ${column.name}`, checked, disabled,
     });
+    const holds = column.note ? element("span", { class: "message" }, column.note) : column.holds;
     const cells = [tick("predict", column.name === target, column.kind !== "number"), tick("leave-out", false, false),
-      column.name, column.kind, column.holds, column.n_missing ? String(column.n_missing) : ""];
+      column.name, column.kind, holds, column.n_missing ? String(column.n_missing) : ""];
     return element("tr", {}, cells.map((cell, i) => element(...(i === 2 ? ["th", { scope: "row" }] : ["td", {}]), cell)));
   }
 
-  begin(preset) {
+  begin(preset, family) {
     const ticked = (name) => [...this.main.querySelectorAll(`.${name}:checked`)].map((box) => box.value);
     const targets = ticked("predict"), drop = ticked("leave-out").filter((name) => !targets.includes(name));
-    this.ask("fit", { body: JSON.stringify({ targets, drop, preset }) });
+    this.ask("fit", { body: JSON.stringify({ targets, drop, preset, family }) });
   }
 
   watch(state, moved) {
@@ -163,6 +166,9 @@ class Explorer {
     this.message.textContent = sentence;
   }
 }
+
+const FAMILIES_IN_WORDS = [["normal", "any number"], ["log_normal", "an amount: positive"], ["negative_binomial", "a count: 0, 1, 2 ..."],
+  ["beta", "a share: between 0 and 1"], ["student_t", "any number, with outliers"], ["von_mises", "an angle in radians"]];
 
 function leftText(seconds) {
   if (seconds === null || !Number.isFinite(seconds)) return "time left unknown";

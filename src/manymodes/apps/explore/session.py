@@ -17,6 +17,7 @@ from manymodes.apps.fit import FitOptions, fit_file
 from manymodes.apps.learning import Learning
 from manymodes.estimators import MDNRegressor
 from manymodes.estimators.presets import PRESETS
+from manymodes.estimators.targets.families import FAMILIES
 
 _NOTHING_YET: dict[str, Any] = dict.fromkeys(("rows", "ranges", "max_epochs", "seconds_left", "densities"))
 _NOTHING_YET |= {"train": [], "validation": []}
@@ -90,7 +91,7 @@ class Session:
                 self.discard(before)
             self._set(stage="table", table=described, tables=self._state["tables"] + 1, summary=None, sentence=None)
 
-    def fit(self, targets: Sequence[str], drop: Sequence[str], preset: str) -> None:
+    def fit(self, targets: Sequence[str], drop: Sequence[str], preset: str, family: str = "normal") -> None:
         """Start to fit a model to the table, in a thread of its own.
 
         Raises:
@@ -98,7 +99,7 @@ class Session:
         """
         with self._acting:
             self._refuse_while_busy()
-            options = self._options(targets, drop, preset)
+            options = self._options(targets, drop, {"preset": preset, "family": family})
             self._stopping = threading.Event()
             self._set(stage="fitting", sentence="Starting ...", targets=list(targets), **_NOTHING_YET)
             self._thread = threading.Thread(target=self._run, args=(options, self._stopping), daemon=True)
@@ -122,12 +123,16 @@ class Session:
 
     # --- private ---
 
-    def _options(self, targets: Sequence[str], drop: Sequence[str], preset: str) -> FitOptions:
+    def _options(self, targets: Sequence[str], drop: Sequence[str], settings: dict[str, object]) -> FitOptions:
         if self._file is None:
             raise _checks.InputError("there must be a table before a model can be fitted to it; hand in a CSV file.")
-        _checks.one_of("preset", preset, PRESETS)
+        _checks.one_of("preset", settings["preset"], PRESETS)
+        _checks.one_of("family", settings["family"], dict.fromkeys(FAMILIES))
         names = [column["name"] for column in self._state["table"]["columns"]]
         _checks.known_columns([*targets, *drop], names, self._file.name)
+        for name in targets:
+            if [*targets, *drop].count(name) > 1:
+                raise _checks.InputError(f"column {name!r} must be named once, to predict or to leave out.")
         if not targets:
             raise _checks.InputError("targets must name at least one column to predict; got none.")
         return FitOptions(
@@ -136,7 +141,7 @@ class Session:
             self.output,
             overwrite=True,
             drop=list(drop),
-            settings={"preset": preset},
+            settings=settings,
             called="",  # a person takes the model from the page, and puts it where they like
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manymodes.apps.files import read_columns
+from manymodes.apps.misread import misread
 from manymodes.estimators.tables.frames import is_missing
 
 _SHOWN_LEVELS = 6
@@ -38,6 +39,7 @@ def _described(name: str, column: NDArray[Any]) -> dict[str, Any]:
     return {
         "name": name,
         "kind": kind,
+        "note": misread(name, column),
         "n_missing": len(column) - len(known),
         "n_different": len(set(known)),
         "holds": _holds(kind, column, known),

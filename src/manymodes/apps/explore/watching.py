@@ -22,6 +22,7 @@ from manymodes.training import History
 _WATCHED = 6  # rows whose densities are shown
 _SHOWN_FEATURES = 4
 _SECONDS_BETWEEN = 0.25  # looks at the densities
+_TELLING = 0.05  # of the epochs, which tell how long the others will take
 
 Show = Callable[[dict[str, Any]], None]
 
@@ -65,7 +66,7 @@ class Watcher:
             "train": _rounded(history.train_loss),
             "validation": _rounded(history.validation_loss),
             "max_epochs": planned,
-            "seconds_left": (now - self._started) / done * (planned - done),
+            "seconds_left": (now - self._started) / done * (planned - done) if done >= _TELLING * planned else None,
         }
         is_last = done == planned or self._stop.is_set()
         if now - self._looked >= _SECONDS_BETWEEN or is_last:

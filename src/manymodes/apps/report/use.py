@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from manymodes.apps.report.judged import Judged
+from manymodes.estimators.model_file import MODEL_FILE
 from manymodes.pages import code, paragraph, subheading, table
 
 _MOST_FEATURES = 12  # whose values are written into the example
@@ -84,7 +85,9 @@ def _literal(value: Any) -> str:
 
 
 def _shell_lines(judged: Judged) -> str:
-    model = quote(str(Path(judged.path).parent) if Path(judged.path).name == "model.mm" else judged.path)
+    path = Path(judged.path)
+    is_in_a_folder = path.name == MODEL_FILE and path.parent != Path()
+    model = quote(str(path.parent if is_in_a_folder else path))
     return "\n".join(
         [
             "# what the model says of new rows",

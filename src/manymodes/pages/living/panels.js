@@ -95,7 +95,7 @@ function markModes(chart, { modes }, top) {
   const step = (chart.high - chart.low) / 300;
   let labels = 0;
   for (const mode of modes) {
-    if (mode.location < chart.low || mode.location > chart.high) continue;
+    if (mode.mass < 0.01 || mode.location < chart.low || mode.location > chart.high) continue;
     const height = mode.kind === "atom" ? mode.mass * top : Math.min(Math.exp(mode.logDensity), top);
     chart.dot(mode.location, height, "mode");
     if (mode.mass < 0.03 || labels++ >= MOST_LABELS) continue;
@@ -106,9 +106,11 @@ function markModes(chart, { modes }, top) {
 
 // --- words and tables ---
 
+const likeliest = (modes, least) => modes.filter((mode) => mode.mass >= least).sort((a, b) => b.mass - a.mass);
+
 function described(name, { line, modes, region, mean, quantiles }) {
   const spread = Math.abs(quantiles[4][1] - quantiles[0][1]) || 1, step = spread / 200;
-  const count = modes.filter((mode) => mode.mass >= 0.05), one = (y) => numberText(y, step);
+  const count = likeliest(modes, 0.05), one = (y) => numberText(y, step);
   const places = count.map((mode) => `${one(mode.location)} (${percent(mode.mass)})`).join(", ");
   const pieces = region.map((piece) => (piece.kind === "atom" ? one(piece.low) : `${one(piece.low)} to ${one(piece.high)}`));
   const centre = line.kind === "angle" ? "mean direction" : "mean";
@@ -124,10 +126,10 @@ function tableOf(name, shown, level) {
   QUANTILES.forEach((q, i) => add(q === 0.5 ? "median" : `${100 * q} % quantile`, (a) => one(a.quantiles[i][1])));
   add(`region of ${Math.round(100 * level)} %`, (a) => a.region.map((p) => (p.kind === "atom" || p.low === p.high
     ? `${one(p.low)} (${percent(p.mass)})` : `${one(p.low)} to ${one(p.high)} (${percent(p.mass)})`)).join("; "));
-  const most = Math.max(...shown.map((a) => a.modes.filter((mode) => mode.mass >= 0.01).length));
+  const most = Math.max(...shown.map((a) => likeliest(a.modes, 0.01).length));
   for (let i = 0; i < Math.min(most, 6); i++) {
     add(`mode ${i + 1}`, (a) => {
-      const mode = a.modes.filter((each) => each.mass >= 0.01)[i];
+      const mode = likeliest(a.modes, 0.01)[i];
       return mode ? `${one(mode.location)} (${percent(mode.mass)}${mode.kind === "atom" ? ", exactly" : ""})` : "";
     });
   }

@@ -21,6 +21,14 @@ class LiveSource {
 
   mapFeatures() { return this.features.filter((feature) => feature.is_used).map((feature) => feature.name); }
 
+  // What to mind where a row is beyond what the model learned from; empty where it is not.
+  beyond(row) {
+    const far = this.features.filter(({ is_used: isUsed, name, kind, low, high, levels }) => isUsed && row[name] !== null
+      && (kind === "category" ? !levels.includes(row[name]) : low !== null && (row[name] < low || row[name] > high)));
+    if (!far.length) return "";
+    return `Mind: ${far.map(({ name }) => name).join(" and ")} ${far.length > 1 ? "are" : "is"} beyond all that the model learned from; this is a guess.`;
+  }
+
   // The densities along one feature, the others as in a row: { values, densities, texts }.
   along(row, name) {
     const feature = this.features.find((each) => each.name === name), isMenu = feature.kind === "category";
@@ -63,6 +71,8 @@ class SlicedSource {
   controls(form, changed) { return new SliceControls(form, this.page, changed); }
 
   mapFeatures() { return this.page.slices.map((slice) => slice.name); }
+
+  beyond() { return ""; }
 
   along(row, name) {
     const { values, texts, is_menu: isMenu } = this.page.slices.find((each) => each.name === name);

@@ -25,6 +25,7 @@ class Living {
       form: element("form", { class: "features", "aria-label": "Features" }),
       chart: element("figure", { class: "density" }),
       words: element("p", { class: "words", "aria-live": "polite" }),
+      beyond: element("p", { class: "beyond", role: "status" }),
       table: element("div", { class: "scroll numbers" }),
       map: element("figure", { class: "map" }),
       pair: element("figure", { class: "map" }),
@@ -34,7 +35,7 @@ class Living {
     root.replaceChildren(
       element("div", { class: "living" }, [
         element("div", { class: "chosen-row" }, [parts.form, this.rowTools()]),
-        element("div", { class: "shown" }, [this.toolbar(), parts.chart, parts.range, parts.words, parts.map, parts.pair]),
+        element("div", { class: "shown" }, [this.toolbar(), parts.chart, parts.beyond, parts.range, parts.words, parts.map, parts.pair]),
         parts.table,
       ]),
     );
@@ -155,7 +156,9 @@ class Living {
     const other = kept ? answers(this.source.density(kept).line(target), level) : null;
     const { chart, svg } = densityChart(name, [this.current, other], this.page.ranges[target], this.state);
     this.chart = chart;
-    this.parts.chart.innerHTML = svg;
+    const legend = other ? "<figcaption>Blue: as the sliders stand. Orange: what was kept.</figcaption>" : "";
+    this.parts.chart.innerHTML = svg + legend;
+    this.parts.beyond.textContent = this.source.beyond(row);
     this.parts.table.innerHTML = tableOf(name, [this.current, other].filter(Boolean), level);
     this.showRange(range, other);
     clearTimeout(this.later);
