@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,7 +112,7 @@ async def _at_rate(port: int, request: bytes, rate: int) -> list[float]:
     """Return the milliseconds from when each request was due until it was answered."""
     loop = asyncio.get_running_loop()
     connections = [(await loop.create_connection(_Connection, "127.0.0.1", port))[1] for _ in range(2 * CONNECTIONS)]
-    idle = list(connections)
+    idle = deque(connections)  # taken in turn: one that is silent for long would be closed
     found: list[float] = []
     start, count = loop.time() + 0.1, rate * SECONDS
     done = loop.create_future()
@@ -121,7 +122,7 @@ async def _at_rate(port: int, request: bytes, rate: int) -> list[float]:
         if not idle:  # all connections wait: it is late then, and its time counts from when it was due
             loop.call_later(0.001, send, number)
             return
-        idle.pop().ask(request, lambda connection: answered(connection, due))
+        idle.popleft().ask(request, lambda connection: answered(connection, due))
 
     def answered(connection: _Connection, due: float) -> None:
         found.append(1e3 * (loop.time() - due))
