@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 
@@ -13,17 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-_HERE = Path(__file__).parent
-_DATA = Path(os.environ.get("MANYMODES_DATA", _HERE.parents[1] / "shared" / "data"))
-
-
-@pytest.fixture(scope="session")
-def random_densities():
-    """Return the module of random predictions that tests of the runtime and of pages compare themselves with."""
-    spec = importlib.util.spec_from_file_location("random_densities", _HERE / "random_densities.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+_DATA = Path(os.environ.get("MANYMODES_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
 @pytest.fixture(scope="module")

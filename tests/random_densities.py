@@ -9,6 +9,20 @@ from manymodes import distributions as d
 from manymodes.estimators.portable.components import describe_components, learned_parameters
 
 N, M, K = 3, 2, 4
+LINE = [  # what has one dimension
+    "normal",
+    "student_t",
+    "laplace",
+    "logistic",
+    "log_normal",
+    "gamma",
+    "beta",
+    "von_mises",
+    "poisson",
+    "negative_binomial",
+    "logit_normal",
+    "atoms",
+]
 
 
 def uniform(generator, low, high, *shape):

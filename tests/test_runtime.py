@@ -7,25 +7,12 @@ import torch
 from manymodes import distributions as d
 from manymodes import runtime
 from manymodes.estimators.portable.components import describe_components
-
-LINE = [
-    "normal",
-    "student_t",
-    "laplace",
-    "logistic",
-    "log_normal",
-    "gamma",
-    "beta",
-    "von_mises",
-    "poisson",
-    "negative_binomial",
-    "logit_normal",
-    "atoms",
-]
+from tests import random_densities
+from tests.random_densities import LINE
 
 
 @pytest.fixture(scope="module")
-def pair(random_densities):
+def pair():
     """Return a function that makes the same random prediction twice: torch's, and the runtime's."""
 
     def make(name: str, target_dim: int = 1, seed: int = 0) -> tuple[d.Mixture, runtime.Density]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from manymodes import _checks
-from manymodes.apps.scores import Scores, TargetScores
+from manymodes.apps.scores import Scores
 from manymodes.apps.summary import SUMMARY_FILE
 from manymodes.estimators import MDNForecaster, RecalibratedRegressor
 from manymodes.estimators.architecture import Architecture, with_tuples
@@ -257,16 +256,7 @@ def _summary(path: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def _scores(summary: Mapping[str, Any]) -> dict[str, Scores]:
-    return {name: _read_scores(record) for name, record in summary.get("scores", {}).items()}
-
-
-def _read_scores(record: Mapping[str, Any]) -> Scores:
-    targets = {
-        name: TargetScores(**{key: math.nan if value is None else value for key, value in scores.items()})
-        for name, scores in record["targets"].items()
-    }
-    log_score = math.inf if record["log_score"] is None else record["log_score"]
-    return Scores(record["n_rows"], log_score, record["log_score_standard_error"], targets)
+    return {name: Scores.from_dict(record) for name, record in summary.get("scores", {}).items()}
 
 
 def _held_out(summary: Mapping[str, Any]) -> dict[str, int]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,6 +50,16 @@ class Scores:
     log_score: float
     log_score_standard_error: float | None
     targets: dict[str, TargetScores]
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Scores:
+        """Read the scores of a summary, where null stands for what is not finite."""
+        targets = {
+            name: TargetScores(**{key: math.nan if value is None else value for key, value in own.items()})
+            for name, own in record["targets"].items()
+        }
+        log_score = math.inf if record["log_score"] is None else record["log_score"]
+        return cls(record["n_rows"], log_score, record["log_score_standard_error"], targets)
 
 
 def score(distribution: Prediction, y: Tensor, names: Sequence[str]) -> Scores:

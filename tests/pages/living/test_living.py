@@ -14,23 +14,11 @@ from manymodes.pages.living.example import Example
 from manymodes.pages.living.model import page_base, plain_rows, whole_features, with_network, with_slices
 from manymodes.pages.living.section import living_section, script
 from manymodes.pages.living.weights import page_network, rounded_network
+from tests import random_densities
+from tests.random_densities import LINE
 
 SMALL = {"preset": "fast", "n_members": 2, "n_components": 3, "hidden_sizes": (16, 16), "max_epochs": 3}
 N = 120
-LINE = [
-    "normal",
-    "student_t",
-    "laplace",
-    "logistic",
-    "log_normal",
-    "gamma",
-    "beta",
-    "von_mises",
-    "poisson",
-    "negative_binomial",
-    "logit_normal",
-    "atoms",
-]
 
 
 def columns(n: int = N, seed: int = 0) -> dict[str, np.ndarray]:
@@ -191,7 +179,7 @@ ANSWERS = """([document, parameters, y, levels]) => {
 
 
 @pytest.mark.parametrize("name", LINE)
-def test_answers_in_the_page_are_those_of_torch(calculator, random_densities, name):
+def test_answers_in_the_page_are_those_of_torch(calculator, name):
     truth, document, arrays = random_densities.described(name, seed=2)
     y = truth.sample((15,), generator=torch.Generator().manual_seed(1))
     levels = [1e-6, 0.01, 0.3, 0.5, 0.77, 0.999]
@@ -218,7 +206,7 @@ def test_answers_in_the_page_are_those_of_torch(calculator, random_densities, na
 
 
 @pytest.mark.parametrize("name", ["full", "low_rank", "product"])
-def test_joint_densities_in_the_page_are_those_of_torch(calculator, random_densities, name):
+def test_joint_densities_in_the_page_are_those_of_torch(calculator, name):
     truth, document, arrays = random_densities.described(name, target_dim=4)
     pairs, y = [(0, 1), (2, 1), (0, 3)], truth.sample((1,), generator=torch.Generator().manual_seed(1))[0]
     code = "([d, p, i, j, y, z]) => manymodes.densityOf(d, p).pairLogProb(i, j, y, z)"
@@ -345,7 +333,7 @@ def test_rows_beyond_those_of_the_fit_are_told(show, model):
     assert tab.locator(".beyond").text_content() == sentence
 
 
-def test_modes_are_told_from_the_likeliest_down(show, model, random_densities):
+def test_modes_are_told_from_the_likeliest_down(show, model):
     tab = show(as_page(model))
     found = []
     for seed in range(3):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ from manymodes.apps.files import read_columns
 from manymodes.apps.models import features_of, load_model, predictions_of
 from manymodes.apps.report import report_page
 from manymodes.apps.report.judged import Judged
-from manymodes.apps.scores import Scores, TargetScores, score
+from manymodes.apps.scores import Scores, score
 from manymodes.apps.summary import SUMMARY_FILE
 from manymodes.estimators.judged_rows import training_share
 from manymodes.estimators.tables.numbers import from_columns
@@ -95,17 +93,8 @@ def _earlier_scores(model_path: Path, targets: list[str]) -> dict[str, Scores]:
         record = json.loads(file.read_text(encoding="utf-8"))
     known = isinstance(record, dict) and record.get("targets") == targets
     with suppress(KeyError, TypeError, AttributeError):  # of another version, or not of ours
-        return {name: _read(own) for name, own in record["scores"].items()} if known else {}
+        return {name: Scores.from_dict(own) for name, own in record["scores"].items()} if known else {}
     return {}
-
-
-def _read(record: Mapping[str, Any]) -> Scores:
-    targets = {
-        name: TargetScores(**{key: math.nan if value is None else value for key, value in own.items()})
-        for name, own in record["targets"].items()
-    }
-    log_score = math.inf if record["log_score"] is None else record["log_score"]
-    return Scores(record["n_rows"], log_score, record["log_score_standard_error"], targets)
 
 
 def _check_output(output: Path, *, overwrite: bool) -> None:
