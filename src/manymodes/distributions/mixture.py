@@ -14,6 +14,7 @@ from manymodes.distributions import reduction
 from manymodes.distributions.caching import cached
 from manymodes.distributions.component import Component
 from manymodes.distributions.incomplete import Incomplete
+from manymodes.distributions.log_weights import LogWeights
 from manymodes.distributions.prediction import Prediction
 from manymodes.distributions.reparameterise import with_gradient
 from manymodes.distributions.shapes import common_shape
@@ -88,6 +89,8 @@ class Mixture(Prediction, MixtureSameFamily):
     def logits(self) -> Tensor:
         """Log-weights that sum to one, (N, K)."""
         weights = self.mixture_distribution
+        if isinstance(weights, LogWeights):
+            return weights.logits.expand(self.components.batch_shape)
         # Made from probabilities, torch's own logits turn a weight of 0 into one of eps.
         made_from_probs = weights._param is weights.__dict__.get("probs")
         logits = weights.probs.log() if made_from_probs else weights.logits
@@ -251,7 +254,7 @@ class Mixture(Prediction, MixtureSameFamily):
         temperature = _checks.positive("temperature", temperature)
         factor = temperature**0.5 if spread is None else _checks.positive("spread", spread)
         components = self.components if factor == 1 else self.components.widened(factor)
-        return self._remade(self.logits / temperature, components)
+        return self._remade(torch.log_softmax(self.logits / temperature, -1), components)
 
     def pruned(self, max_kl: float = 1e-3) -> Mixture:
         """Return the mixture q without its lightest components, such that KL(q || p) <= ``max_kl`` nats.
@@ -273,13 +276,24 @@ class Mixture(Prediction, MixtureSameFamily):
 
     def to(self, where: torch.dtype | torch.device | str) -> Mixture:
         """Return the same mixture in another precision, say ``torch.float64``, or on another device."""
-        return self._remade(self.logits.to(where), self.components.transformed(lambda value: value.to(where)))
+        logits, has_moved = self.logits.to(where), []
+
+        def move(value: Tensor) -> Tensor:
+            moved = value.to(where)
+            has_moved.append(moved is not value)
+            return moved
+
+        components = self.components.transformed(move)
+        if logits is self.logits and not any(has_moved):
+            return self
+        if logits.dtype != self.logits.dtype:
+            logits = torch.log_softmax(logits, -1)  # summed to one in the other precision only
+        return self._remade(logits, components)
 
     def __getitem__(self, index: Any) -> Mixture:
         """Return the predictions of some rows: whatever indexes a tensor of ``batch_shape``."""
         rows = torch.arange(self.batch_shape.numel(), device=self.logits.device).reshape(self.batch_shape)[index]
-        flat = self.components.expand(self.logits.shape)
-        components = flat.transformed(lambda value: value.reshape(-1, *value.shape[-2:])[rows])
+        components = self.components.transformed(lambda value: value.reshape(-1, *value.shape[-2:])[rows])
         return self._remade(self.logits.reshape(-1, self.n_components)[rows], components)
 
     def with_components(self, components: Component) -> Mixture:
@@ -293,8 +307,7 @@ class Mixture(Prediction, MixtureSameFamily):
     # --- private ---
 
     def _remade(self, logits: Tensor, components: Component) -> Mixture:
-        weights = Categorical(logits=logits, validate_args=False)
-        return Mixture(weights, components, validate_args=self._validate_args)
+        return Mixture(LogWeights(logits), components, validate_args=self._validate_args)
 
     def __repr__(self) -> str:
         return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import final
 
 import torch
@@ -156,8 +157,8 @@ class Product(Composite):
     # --- private ---
 
     def _dims(self) -> list[slice]:
-        ends = torch.tensor([block.event_shape[0] for block in self.blocks]).cumsum(0).tolist()
-        return [slice(stop - block.event_shape[0], stop) for block, stop in zip(self.blocks, ends, strict=True)]
+        ends = accumulate((block.event_shape[0] for block in self.blocks), initial=0)
+        return [slice(start, stop) for start, stop in pairwise(ends)]
 
     def _split(self, value: Tensor) -> list[tuple[Component, Tensor]]:
         """Return each block with its columns of ``value``; a size of 1 broadcasts."""

@@ -67,7 +67,7 @@ def _joined(mixtures: Sequence[Mixture]) -> Mixture:
         return first
     columns = zip(*(parameters(mixture) for mixture in mixtures), strict=True)
     rows = [torch.cat(parts) for parts in columns]
-    components = _expanded(first).transformed(lambda value: rows.pop(0))
+    components = first.components.transformed(lambda value: rows.pop(0))
     return _mixture(torch.cat([mixture.logits for mixture in mixtures]), components, first)
 
 
@@ -79,12 +79,8 @@ def parameters(mixture: Mixture) -> list[Tensor]:
         seen.append(value)
         return value
 
-    _expanded(mixture).transformed(note)
+    mixture.components.transformed(note)
     return seen
-
-
-def _expanded(mixture: Mixture) -> Component:
-    return mixture.components.expand(mixture.logits.shape)
 
 
 def _mixture(logits: Tensor, components: Component, like: Mixture) -> Mixture:

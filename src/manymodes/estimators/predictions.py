@@ -426,16 +426,21 @@ def checked(mixture: Mixture, *, first_row: int = 0) -> Mixture:
         ValueError: Rows so far from the training data that the network overflowed.
     """
     mixture = mixture.to("cpu")
-    numbers = parameters(mixture)
-    if isinstance(mixture.components, Normal):  # others may well have an infinite variance, a Student's t, say
-        numbers.append(mixture.components.variance)
-    known = mixture.logits.isfinite().all(-1)
-    for value in numbers:
+    known = torch.ones(mixture.batch_shape, dtype=torch.bool)
+    for value in finite_numbers(mixture):
         known &= value.isfinite().flatten(known.dim()).all(-1)
     if not bool(known.all()):
         row = _checks.row(first_row + int((~known).nonzero()[0, 0]))
         raise _checks.InputError(f"X must stay near the training data; {row} is too extreme for the network.")
     return Mixture(mixture.mixture_distribution, mixture.components, validate_args=True)
+
+
+def finite_numbers(mixture: Mixture) -> list[Tensor]:
+    """Return the numbers of a prediction, (N, ...) each, that are finite unless the network overflowed."""
+    numbers = [mixture.logits, *parameters(mixture)]
+    if isinstance(mixture.components, Normal):  # others may well have an infinite variance, a Student's t, say
+        numbers.append(mixture.components.variance)
+    return numbers
 
 
 def as_tensor(array: Floats) -> Tensor:

@@ -7,10 +7,10 @@ from typing import final
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical
 
 from manymodes.distributions import Mixture
 from manymodes.distributions.blueprints import Blueprint, Slot, Units
+from manymodes.distributions.log_weights import LogWeights
 from manymodes.nn.links import LINKS, Floor
 from manymodes.nn.support import Support
 
@@ -45,7 +45,7 @@ class Layout:
             numbers = part.unflatten(-1, (slot.n_components, -1))  # (..., K, n)
             values[name] = LINKS[slot.constraint].forward(numbers, slot.shape, floor(slot, part))
         components = self._family.build(values, logits.shape, self._target_dim, units)
-        return Mixture(Categorical(logits=logits, validate_args=False), components, validate_args=False)
+        return Mixture(LogWeights(torch.log_softmax(logits, -1)), components, validate_args=False)
 
     def start(self, raw: Tensor, centres: Tensor, typical: Tensor, floor: FloorOf, units: Units) -> None:
         """Write the raw numbers of a mixture to start from over others, (..., size), as ``Blueprint.start`` has it."""

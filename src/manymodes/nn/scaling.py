@@ -147,9 +147,10 @@ class TableScaling(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Return scaled numbers and numbers of levels, and what is missing, (N, F + G), in float64."""
-        missing = values[:, self.gaps].isnan()
         z: Tensor = self.numbers(values)
-        z[:, self.gaps] = z[:, self.gaps].masked_fill(missing, 0.0)
+        missing = values[:, self.gaps].isnan()
+        if self.gaps:
+            z[:, self.gaps] = z[:, self.gaps].masked_fill(missing, 0.0)
         scaled = bent(z, self.reach)
         for levels, column in zip(self.levels, self.categories, strict=True):
             value = values[:, column].double().contiguous()

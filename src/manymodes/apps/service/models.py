@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
 from manymodes import _checks
 from manymodes.apps.service.features import Feature, features_of
-from manymodes.distributions import Prediction, joined
+from manymodes.apps.service.tracing import TracedDensity
+from manymodes.distributions import Prediction
 from manymodes.estimators import MDNForecaster, MDNRegressor, RecalibratedRegressor, load
 from manymodes.estimators.model_file import MODEL_FILE
 from manymodes.estimators.predictions import default_names
+from manymodes.estimators.tables.columns import RawTable
 
 _SUFFIX = ".mm"
 _LANES: Final = 8  # double-precision numbers of the widest vectors
@@ -60,10 +64,20 @@ class Served:
         """
         missing = -len(columns[0]) % _LANES
         filled = [values + [values[-1]] * missing for values in columns]
-        table: dict[str, NDArray[Any]] = {
-            feature.name: feature.column(values) for feature, values in zip(self.features, filled, strict=True)
-        }
-        return joined(list(self.model.iter_distributions(table)))
+        density = self._traced(self._encoded(filled))
+        return self.model.recalibration_(density) if isinstance(self.model, RecalibratedRegressor) else density
+
+    @cached_property
+    def _traced(self) -> TracedDensity:
+        """The network's density for rows as it takes them, written out for ``_LANES`` of them."""
+        rows = self._encoded([[_typical(feature)] * _LANES for feature in self.features])
+        return TracedDensity(self.regressor._density, rows)
+
+    def _encoded(self, columns: Sequence[list[Any]]) -> Tensor:
+        """Return values of each feature as the network takes them, (N, E)."""
+        arrays = [feature.column(values) for feature, values in zip(self.features, columns, strict=True)]
+        table = RawTable([feature.name for feature in self.features], arrays)
+        return torch.from_numpy(self.regressor.encoder_.encode(table))
 
     def description(self) -> dict[str, Any]:
         """Return what there is to know of the model, for JSON."""
@@ -124,7 +138,7 @@ def _served(name: str, path: Path) -> Served:
     regressor = model.estimator_ if isinstance(model, RecalibratedRegressor) else model
     targets = model.target_names_ or default_names(regressor.architecture_.target_dim)
     served = Served(name, model, features_of(regressor.encoder_), targets)
-    with suppress(_checks.InputError):  # torch's first pass takes long; what it finds does not matter
+    with suppress(_checks.InputError):  # the first pass takes long; what it finds does not matter
         served.density([[_typical(feature)] for feature in served.features])
     return served
 
