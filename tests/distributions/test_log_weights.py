@@ -72,3 +72,16 @@ def test_weights_sum_to_one_in_the_precision_that_is_asked_for():
 def test_tempered_weights_sum_to_one(temperature):
     sums = mixture().tempered(temperature).weights.sum(-1)
     torch.testing.assert_close(sums, torch.ones(N, dtype=torch.float64), rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_weights_of_pooled_members_sum_to_one(dtype):
+    whole = mixture(dtype)
+    members = Mixture(LogWeights(torch.stack([whole.logits] * 7)), whole.components.expand((7, N, K)))
+    sums = members.pooled(0).weights.sum(-1)
+    torch.testing.assert_close(sums, torch.ones(N, dtype=dtype), rtol=0, atol=8 * torch.finfo(dtype).eps)
+
+
+def test_weights_of_reduced_mixtures_sum_to_one():
+    for reduced in (mixture().pruned(0.5), mixture().merged(0.5)):
+        torch.testing.assert_close(reduced.weights.sum(-1), torch.ones(N, dtype=torch.float64), rtol=0, atol=1e-14)

@@ -18,6 +18,7 @@ from sklearn.base import clone
 from manymodes import _checks, metrics
 from manymodes.apps.inputs import is_parquet_folder
 from manymodes.apps.learning import FolderLearning, Learning, TableLearning
+from manymodes.apps.page_precision import round_as_pages_do
 from manymodes.apps.report import Judged, report_page
 from manymodes.apps.report.judged import modes_are_of
 from manymodes.apps.scores import count_modes, score
@@ -47,6 +48,7 @@ class FitOptions:
         held_out: Share of rows held out for the scores.
         random_state: Seed of everything random.
         checkpoint: Folder where the fit writes down how far it is.
+        exact_weights: Whether all digits of the weights are kept, also where the report has no room for them.
         settings: Settings of ``MDNRegressor``.
         called: What pages call the folder; None for its path.
     """
@@ -59,6 +61,7 @@ class FitOptions:
     held_out: float = 0.1
     random_state: int = 0
     checkpoint: Path | None = None
+    exact_weights: bool = False
     settings: dict[str, object] = field(default_factory=dict)
     called: str | None = None
 
@@ -94,6 +97,8 @@ def fit_file(
     tell(f"Fitting {_FITTED['model']} to {learning.n_train} rows ...")
     with suppress(Interrupted):
         learning.fit(model, options.checkpoint, watch(model, learning))
+    rounding = None if options.exact_weights else round_as_pages_do(model, learning.held_out)
+    about = [*_about_components(model), *([rounding] if rounding else [])]
     predictions = {"model": model.predict_distribution(learning.held_out)}
     held_out = model.encoder_.encode_fully(table_of(learning.held_out))  # baselines take numbers
     for name, estimator in _baselines(model, options.random_state):
@@ -101,14 +106,20 @@ def fit_file(
         with suppress(KeyboardInterrupt):  # the model is there; it is written without this comparison
             learning.fit_baseline(estimator, model.encoder_)
             predictions[name] = estimator.predict_distribution(held_out)
-    judged = _judged(options, learning, model, predictions)
-    summary = _summary(options, judged, time.monotonic() - started)
+    judged = _judged(options, learning, model, predictions, about)
+    summary = _summary(options, judged, about, time.monotonic() - started)
     if is_first:
         _write(options, model, report_page(judged), summary)
     return summary
 
 
-def _judged(options: FitOptions, learning: Learning, model: MDNRegressor, predictions: dict[str, Prediction]) -> Judged:
+def _judged(
+    options: FitOptions,
+    learning: Learning,
+    model: MDNRegressor,
+    predictions: dict[str, Prediction],
+    about: Sequence[str],
+) -> Judged:
     """Return the model beside the rows that were held out, and beside its baselines."""
     y = torch.from_numpy(learning.y_held_out)
     return Judged(
@@ -123,11 +134,11 @@ def _judged(options: FitOptions, learning: Learning, model: MDNRegressor, predic
         scores={name: score(predicted, y, learning.targets) for name, predicted in predictions.items()},
         log_scores={name: metrics.log_score(predicted, y) for name, predicted in predictions.items()},
         row_numbers=learning.row_numbers,
-        notes=[*model.target_notes(), *model.feature_notes(), *_about_components(model)],
+        notes=[*model.target_notes(), *model.feature_notes(), *about],
     )
 
 
-def _summary(options: FitOptions, judged: Judged, seconds: float) -> Summary:
+def _summary(options: FitOptions, judged: Judged, about: Sequence[str], seconds: float) -> Summary:
     """Return what was found, for machines."""
     model, history = judged.model, judged.history
     return Summary(
@@ -140,7 +151,7 @@ def _summary(options: FitOptions, judged: Judged, seconds: float) -> Summary:
         epochs={"run": history.n_epochs, "kept": history.best_epoch + 1},
         target_notes=model.target_notes(),
         feature_notes=model.feature_notes(),
-        diagnosis=[*_about_components(model), *history.diagnosis().splitlines()],
+        diagnosis=[*about, *history.diagnosis().splitlines()],
         seconds=seconds,
         interrupted=_is_interrupted(model),
         model=judged.path,

@@ -16,6 +16,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -51,7 +52,7 @@ def _alike(first: Declared, other: Component) -> bool:
 def pooled_axis(logits: Tensor, components: Component, dim: int) -> tuple[Tensor, Component]:
     """Return weights and components with one batch axis, of M members, folded into the components."""
     n_members = logits.shape[dim]
-    logits = logits.movedim(dim, -2).flatten(-2) - torch.log(torch.tensor(float(n_members))).to(logits)
+    logits = logits.movedim(dim, -2).flatten(-2) - math.log(n_members)
 
     def fold(value: Tensor) -> Tensor:
         return value.expand(*value.shape).movedim(dim, -3).flatten(-3, -2)

@@ -236,14 +236,51 @@ def test_rounded_weights_are_read_as_they_were_written(show, model):
         assert ((layer.weight - exact.weight).abs() <= 0.5001 * step).all()
 
 
-def test_a_default_network_fits_into_a_page_of_three_megabytes():
+@pytest.fixture(scope="module")
+def default_model():
     rng = np.random.default_rng(0)
     X, y = {f"x{i}": rng.normal(size=60) for i in range(12)}, {"y": rng.normal(size=60)}
-    model = mm.MDNRegressor(10, max_epochs=1, frequency=0.3, random_state=0).fit(X, y)
-    network = page_network(model.network_)
+    return mm.MDNRegressor(10, max_epochs=1, frequency=0.3, random_state=0).fit(X, y)
+
+
+def default_page(model, network) -> str:
+    return page("A", "b", [living_section("Try it", with_network(page_base(model, [], [(-3.0, 3.0)]), network))])
+
+
+def test_a_default_network_fits_into_a_page_of_three_megabytes(default_model):
+    network = page_network(default_model.network_)
     assert network.bits >= 8  # where log-densities change by about 0.002
-    living = with_network(page_base(model, [], [(-3.0, 3.0)]), network)
-    assert len(page("A", "b", [living_section("Try it", living)]).encode()) < 2_900_000
+    assert network.bits == weights.bits_in_page(default_model.network_)
+    assert not network.is_exact
+    assert len(default_page(default_model, network).encode()) < 2_900_000
+
+
+def test_a_default_network_that_was_rounded_beforehand_is_in_its_page_as_in_torch(show, default_model):
+    bits = weights.bits_in_page(default_model.network_)
+    rounded = rounded_network(default_model.network_, bits)
+    network = page_network(rounded)
+    assert network.is_exact
+    assert network.bits == bits
+    assert page_network(rounded, 3 * weights.MOST_BYTES // 2).bits == bits  # also where there is room for more
+    html = default_page(default_model, network)
+    assert len(html.encode()) < 2_900_000
+    rows = np.random.default_rng(1).normal(size=(5, 12)) * 2
+    found = show(html).evaluate(
+        "(rows) => rows.map((row) => { const { network, page } = manymodes.living.source;"
+        "return network.parameters(manymodes.encoded(page.encoder, row)); })",
+        [{f"x{i}": value for i, value in enumerate(row)} for row in rows.tolist()],
+    )
+    torchs = ParameterNetwork(rounded)
+    expected = torchs(default_model._open({f"x{i}": column for i, column in enumerate(rows.T)}, 0).all())
+    for name, value in zip(torchs.names, expected, strict=True):
+        in_page = np.array([row[name] for row in found]).reshape(value.shape)
+        np.testing.assert_allclose(in_page, value.numpy(), rtol=1e-9, atol=1e-9)
+
+
+def test_a_network_all_of_whose_numbers_fit_is_exact(model):
+    assert weights.bits_in_page(model.network_) is None
+    assert page_network(model.network_).is_exact
+    assert page_network(model.network_).bits is None
 
 
 # --- what a person does ---

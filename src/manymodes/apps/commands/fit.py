@@ -39,6 +39,7 @@ def fit(
     held_out: float = 0.1,
     random_state: Whole = 0,
     checkpoint: Path | None = None,
+    exact_weights: Flag = False,
     quiet: Flag = False,
     json: AsJson = False,
 ) -> None:
@@ -90,6 +91,9 @@ def fit(
     checkpoint
         Folder where the fit writes down every minute how far it is; the same command, started again after it was
         killed, goes on from there.
+    exact_weights
+        Keep all digits of the weights. Otherwise a model too large for its report is rounded until it fits, so that the
+        report holds the model as it is, where log densities change by less than .001 nats on average.
     quiet
         Print no progress.
     json
@@ -108,6 +112,7 @@ def fit(
         held_out=held_out,
         random_state=_checks.random_state(random_state, "--random-state"),
         checkpoint=checkpoint,
+        exact_weights=exact_weights,
         settings={
             "preset": preset,
             "time_limit": None if time_limit is None else _checks.positive("--time-limit", time_limit),

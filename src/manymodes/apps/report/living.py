@@ -55,7 +55,7 @@ def living_part(judged: Judged, taken: int) -> str:
             "This model is too large for a page, so one feature can be moved at a time, over values that were worked "
             f"out when the page was written, {len(page['slices'])} of {len(judged.features)} features."
         )
-    elif network.bits is not None:
+    elif network.bits is not None and not network.is_exact:
         notes.append(_about_rounding(judged, network.bits))
     return living_section(HEADING, page, *notes)
 

@@ -2,13 +2,12 @@
 
 Numbers are kept exactly where they fit into the page. Where they do not, the matrices of the hidden layers, which hold
 nearly all of them, are rounded to whole numbers of a few bits, with a scale for every row; the page says so, and how
-much the log-density of held-out rows changes by it.
+much the log-density of held-out rows changes by it. A network that was rounded so beforehand is kept exactly.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -43,13 +42,15 @@ class PageNetwork:
         plan: Its layers, the encoding of its inputs and the meaning of its outputs, as JSON can hold it.
         tensors: Where each tensor is among the bytes.
         base64: The bytes.
-        bits: Bits of each number of the hidden layers; None where all are exact.
+        bits: Bits of each number of the hidden layers; None for those that they have.
+        is_exact: Whether all numbers are those of the network.
     """
 
     plan: dict[str, Any]
     tensors: dict[str, dict[str, Any]] = field(repr=False)
     base64: str = field(repr=False)
     bits: int | None
+    is_exact: bool
 
 
 def page_network(network: MixtureDensityNetwork, most_bytes: int = MOST_BYTES) -> PageNetwork | None:
@@ -61,16 +62,25 @@ def page_network(network: MixtureDensityNetwork, most_bytes: int = MOST_BYTES) -
     """
     if not _is_known(network):
         return None
-    packed = Packed()
-    for name, tensor in _small_tensors(network).items():
-        packed.add(name, tensor)
-    hidden = {f"layer{i}.weight": layer.weight for i, layer in enumerate(hidden_layers(network))}
-    bits = _bits(len(packed), hidden, most_bytes)
+    bits = _bits(network, most_bytes)
     if bits is not None and bits < FEWEST_BITS:
         return None
-    for name, tensor in hidden.items():
-        packed.add(name, tensor) if bits is None else packed.add_rounded(name, tensor, bits)
-    return PageNetwork(_plan(network), packed.entries, packed.base64(), bits)
+    fewest = None if bits is None else _bits_of(network, bits)
+    packed = _small_part(network)
+    for i, layer in enumerate(hidden_layers(network)):
+        name = f"layer{i}.weight"
+        packed.add(name, layer.weight) if bits is None else packed.add_rounded(name, layer.weight, fewest or bits)
+    is_exact = bits is None or fewest is not None
+    return PageNetwork(_plan(network), packed.entries, packed.base64(), fewest or bits, is_exact)
+
+
+def bits_in_page(network: MixtureDensityNetwork, most_bytes: int = MOST_BYTES) -> int | None:
+    """Return the bits to which a page has to round the numbers of the hidden layers; None where it need not or cannot.
+
+    See ``page_network``.
+    """
+    bits = _bits(network, most_bytes) if _is_known(network) else None
+    return None if bits is None or bits < FEWEST_BITS else bits
 
 
 def rounded_network(network: MixtureDensityNetwork, bits: int) -> MixtureDensityNetwork:
@@ -107,8 +117,15 @@ def _embedding(network: MixtureDensityNetwork) -> TableEmbedding:
     return cast(TableEmbedding, cast(nn.Sequential, network.backbone)[0])
 
 
+def _small_part(network: MixtureDensityNetwork) -> Packed:
+    """Return all numbers but the matrices of the hidden layers, exactly."""
+    packed = Packed()
+    for name, tensor in _small_tensors(network).items():
+        packed.add(name, tensor)
+    return packed
+
+
 def _small_tensors(network: MixtureDensityNetwork) -> dict[str, Tensor]:
-    """Return all tensors but the matrices of the hidden layers, which are kept exactly."""
     scaling, embedding = cast(TableScaling, network.input_scaling), _embedding(network)
     tensors = {"loc": scaling.numbers.loc, "scale": scaling.numbers.scale, "levels": scaling.levels}
     if embedding.numbers is not None:
@@ -162,11 +179,21 @@ def _slots(network: MixtureDensityNetwork) -> list[dict[str, Any]]:
 # --- rounding ---
 
 
-def _bits(taken: int, hidden: Mapping[str, Tensor], most_bytes: int) -> int | None:
-    """Return how many bits each number may take; None where all fit exactly."""
-    n_numbers = sum(tensor.numel() for tensor in hidden.values())
-    room = most_bytes - taken
+def _bits(network: MixtureDensityNetwork, most_bytes: int) -> int | None:
+    """Return how many bits each number of the hidden layers may take; None where all fit exactly."""
+    hidden = [layer.weight for layer in hidden_layers(network)]
+    n_numbers = sum(weight.numel() for weight in hidden)
+    room = most_bytes - len(_small_part(network))
     if 4 * n_numbers <= room:
         return None
-    n_rows = sum(tensor.numel() // tensor.shape[-1] for tensor in hidden.values())
+    n_rows = sum(weight.numel() // weight.shape[-1] for weight in hidden)
     return int(8 * (room - 4 * n_rows) // n_numbers)
+
+
+def _bits_of(network: MixtureDensityNetwork, most: int) -> int | None:
+    """Return the bits to which the hidden layers were rounded beforehand; None for none, or for more than ``most``."""
+    hidden = [layer.weight.detach().cpu() for layer in hidden_layers(network)]
+    for bits in range(FEWEST_BITS, most + 1):
+        if all(torch.equal(torch.from_numpy(rounded(weight, bits)).to(weight), weight) for weight in hidden):
+            return bits
+    return None
