@@ -6,6 +6,7 @@ import torch
 
 import manymodes as mm
 from manymodes._checks import InputError
+from manymodes.apps.service import models as service_models
 from manymodes.apps.service.models import find_models
 from manymodes.apps.service.tracing import TracedDensity, traced
 from manymodes.distributions.together import parameters
@@ -131,6 +132,20 @@ def test_what_is_written_in_place_is_written_each_time():
             assert torch.equal(one, other)
 
 
+def constant_that_changes(x):
+    constant = torch.zeros(3)
+    first = x + constant
+    constant.add_(1)
+    return [first, x + constant]
+
+
+def constant_whose_view_changes(x):
+    constant = torch.zeros(3)
+    first = x + constant
+    constant[1:].fill_(1.0)
+    return [first, x + constant]
+
+
 @pytest.mark.parametrize(
     "function",
     [
@@ -139,10 +154,35 @@ def test_what_is_written_in_place_is_written_each_time():
         lambda x: [x.nonzero()],
         lambda x: [x * x.max().item()],
         lambda x: [torch.rand_like(x)],
+        lambda x: [x + torch.rand(3)],
         lambda x: [torch.zeros(3).copy_(x)],
+        lambda x: [torch.add(x, 1, out=torch.zeros(3))],
+        constant_that_changes,
+        constant_whose_view_changes,
     ],
-    ids=["branch", "mask", "places", "number", "random", "write"],
+    ids=["branch", "mask", "places", "number", "random", "noise", "write", "out", "constant", "view"],
 )
 def test_what_depends_on_values_cannot_be_written_out(function):
     with pytest.raises(RuntimeError, match="cannot be written out: what it does depends on the values"):
         traced(function, torch.arange(3.0))
+
+
+def test_a_density_that_python_reads_values_for_is_refused(models):
+    served = models["two"]
+
+    def density(x):
+        return served.regressor._density(x + torch.tensor(x.tolist()))
+
+    with pytest.raises(RuntimeError, match="cannot be written out: other rows have other numbers then"):
+        TracedDensity(density, encoded(served)[:N_TRACED])
+
+
+def test_a_network_that_cannot_be_written_out_is_served_all_the_same(folder, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError
+
+    monkeypatch.setattr(service_models, "TracedDensity", refuse)
+    served = find_models(folder / "two.mm")["two"]
+    names = [feature.name for feature in served.features]
+    values = [[row[name] for row in json_rows(names, N_TRACED)] for name in names]
+    assert_same(served.density(values), served.model.predict_distribution(python_rows(names, N_TRACED)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,12 +16,13 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.apps.service.features import Feature, features_of
 from manymodes.apps.service.tracing import TracedDensity
-from manymodes.distributions import Prediction
+from manymodes.distributions import Mixture, Prediction
 from manymodes.estimators import MDNForecaster, MDNRegressor, RecalibratedRegressor, load
 from manymodes.estimators.model_file import MODEL_FILE
-from manymodes.estimators.predictions import default_names
+from manymodes.estimators.predictions import checked, default_names
 from manymodes.estimators.tables.columns import RawTable
 
+_LOG = logging.getLogger(__name__)
 _SUFFIX = ".mm"
 _LANES: Final = 8  # double-precision numbers of the widest vectors
 
@@ -64,14 +66,18 @@ class Served:
         """
         missing = -len(columns[0]) % _LANES
         filled = [values + [values[-1]] * missing for values in columns]
-        density = self._traced(self._encoded(filled))
+        density = self._mixture_of(self._encoded(filled))
         return self.model.recalibration_(density) if isinstance(self.model, RecalibratedRegressor) else density
 
     @cached_property
-    def _traced(self) -> TracedDensity:
-        """The network's density for rows as it takes them, written out for ``_LANES`` of them."""
-        rows = self._encoded([[_typical(feature)] * _LANES for feature in self.features])
-        return TracedDensity(self.regressor._density, rows)
+    def _mixture_of(self) -> Callable[[Tensor], Mixture]:
+        """The network's density for rows as it takes them, written out for ``_LANES`` of them where it can be."""
+        density = self.regressor._density
+        try:
+            return TracedDensity(density, self._encoded([[_typical(feature)] * _LANES for feature in self.features]))
+        except RuntimeError as error:
+            _LOG.warning("model %r is answered for more slowly than others: %s", self.name, error)
+            return torch.no_grad()(lambda x: checked(density(x)))
 
     def _encoded(self, columns: Sequence[list[Any]]) -> Tensor:
         """Return values of each feature as the network takes them, (N, E)."""

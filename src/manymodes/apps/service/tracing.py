@@ -23,11 +23,7 @@ from manymodes.distributions.together import parameters
 from manymodes.estimators.predictions import checked, finite_numbers
 
 _VIEWS: Final = (torch.ops.aten.expand.default, torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
-_UNFORESEEN: Final = (
-    torch.Tag.data_dependent_output,
-    torch.Tag.dynamic_output_shape,
-    torch.Tag.nondeterministic_seeded,
-)
+_UNFORESEEN: Final = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 
 
 class TracedDensity:
@@ -38,7 +34,7 @@ class TracedDensity:
         x: Some rows, as many as the pass is written out for; other numbers of them go the usual way.
 
     Raises:
-        RuntimeError: A density whose operations depend on what rows hold.
+        RuntimeError: A density whose operations depend on what rows hold, as far as that can be told.
     """
 
     @torch.no_grad()
@@ -51,6 +47,9 @@ class TracedDensity:
         self._density, self._shape = density, x.shape
         self._components = density(x).components
         self._numbers = traced(numbers, x)
+        others = 2 * x + 1
+        if not all(map(_same, self._numbers(others), numbers(others))):
+            raise RuntimeError("the density cannot be written out: other rows have other numbers then")
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Mixture:
@@ -72,8 +71,10 @@ class TracedDensity:
 def traced(function: Callable[[Tensor], Sequence[Tensor]], x: Tensor) -> Callable[[Tensor], Sequence[Tensor]]:
     """Return a function of tensors like x as those of its operations that depend on x, one after another.
 
+    What Python reads from x without torch, say by ``tolist``, is a constant, too, and nobody notices.
+
     Raises:
-        RuntimeError: Operations that depend on what x holds, or write to what does not depend on it.
+        RuntimeError: Operations that depend on what x holds, draw random numbers, or write to what stays the same.
     """
     recorder = _Recorder(x)
     with recorder:
@@ -92,13 +93,15 @@ class _Recorder(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self._graph, self._constants = fx.Graph(), nn.Module()
         self._known: dict[int, tuple[Tensor, fx.Node]] = {}  # constants; kept, so that no other tensor has their id
+        self._places: set[int] = set()  # in memory, of constants
         self._varying = {id(x): (x, self._graph.placeholder("x"))}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        varies = any(id(value) in self._varying for value in tree_leaves((args, kwargs)))
+        self._refuse_unforeseen(func, args, kwargs, varies=varies)
         result = func(*args, **kwargs)
-        if any(id(value) in self._varying for value in tree_leaves((args, kwargs))):
-            self._refuse_unforeseen(func, args)
+        if varies:
             self._write(func, args, kwargs, result)
         return result
 
@@ -128,16 +131,31 @@ class _Recorder(TorchDispatchMode):
             name = f"constant_{len(self._known)}"
             self._constants.register_buffer(name, value.detach())
             self._known[id(value)] = value, self._graph.get_attr(name)
+            self._places |= {_place(value)} - {0}  # which is where all tensors without numbers are
         return (self._varying.get(id(value)) or self._known[id(value)])[1]
 
-    def _refuse_unforeseen(self, func: Any, args: Any) -> None:
-        depends = any(tag in func.tags for tag in _UNFORESEEN)
-        if func is torch.ops.aten.index.Tensor:  # whose shape depends on masks only
+    def _refuse_unforeseen(self, func: Any, args: Any, kwargs: Any, *, varies: bool) -> None:
+        depends = torch.Tag.nondeterministic_seeded in func.tags
+        if varies and func is torch.ops.aten.index.Tensor:  # whose shape depends on masks only
             depends = any(id(index) in self._varying and index.dtype == torch.bool for index in args[1])
-        written = [value for part, value in zip(func._schema.arguments, args, strict=False) if _is_written(part)]
-        if depends or any(id(value) not in self._varying for value in written):
+        elif varies:
+            depends |= any(tag in func.tags for tag in _UNFORESEEN)
+        for value in _written(func, args, kwargs):
+            depends |= _place(value) in self._places or (varies and id(value) not in self._varying)
+        if depends:
             raise RuntimeError(f"{func} cannot be written out: what it does depends on the values that it is given")
 
 
-def _is_written(argument: Any) -> bool:
-    return argument.alias_info is not None and bool(argument.alias_info.is_write)
+def _written(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
+    """Return the tensors that an operation writes to."""
+    named = {argument.name: value for argument, value in zip(func._schema.arguments, args, strict=False)} | kwargs
+    written = [named.get(part.name) for part in func._schema.arguments if part.alias_info and part.alias_info.is_write]
+    return [value for value in tree_leaves(written) if isinstance(value, Tensor)]
+
+
+def _place(value: Tensor) -> int:
+    return value.untyped_storage().data_ptr()
+
+
+def _same(first: Tensor, second: Tensor) -> bool:
+    return torch.allclose(first, second, rtol=0.0, atol=0.0, equal_nan=True)
