@@ -37,7 +37,7 @@ def test_a_default_model_is_rounded_until_its_page_holds_it(model):
     told = round_as_pages_do(model, X)
     network = page_network(model.network_)
     assert network.is_exact
-    assert f"are rounded to {network.bits} bits, so that the report holds the model as it is" in told
+    assert f"are rounded to {network.bits} bits, for which a report has room" in told
     y = exact.sample(generator=torch.Generator().manual_seed(1))
     change = (model.predict_distribution(X).log_prob(y) - exact.log_prob(y)).abs().mean()
     assert 0 < change <= page_precision.MOST_CHANGE
@@ -75,6 +75,17 @@ def test_fit_writes_a_model_that_its_report_holds(tmp_path, capsys, exact):
     assert main(["fit", str(tmp_path / "t.csv"), *options, *(["--exact-weights"] if exact else [])]) == 0
     told, report = capsys.readouterr().out, (tmp_path / "m" / "report.html").read_text()
     assert ("rounded to" in " ".join(told.split())) is not exact
-    assert ("so that the report holds the model as it is" in report) is not exact
+    assert ("holds the numbers of the network as they are in the model file" in report) is not exact
     assert ("To fit into the page, the numbers" in report) is exact
     assert page_network(mm.load(tmp_path / "m").network_).is_exact is not exact
+
+
+def test_changes_that_are_no_numbers_leave_the_model_as_it_is(model, monkeypatch):
+    network = model.network_
+    broken = copy.deepcopy(network)
+    with torch.no_grad():
+        broken.head.linear.weight.fill_(0.0)
+        broken.head.linear.bias.fill_(-1e300)
+    monkeypatch.setattr(page_precision, "rounded_network", lambda *_: broken)
+    assert round_as_pages_do(model, table()) is None
+    assert model.network_ is network

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.distributions import Categorical, kl_divergence
 
-from manymodes.distributions import DiagonalNormal, Mixture
+from manymodes.distributions import DiagonalNormal, Mixture, joined
 from manymodes.distributions.log_weights import LogWeights
 
 N, K = 5, 3
@@ -85,3 +85,10 @@ def test_weights_of_pooled_members_sum_to_one(dtype):
 def test_weights_of_reduced_mixtures_sum_to_one():
     for reduced in (mixture().pruned(0.5), mixture().merged(0.5)):
         torch.testing.assert_close(reduced.weights.sum(-1), torch.ones(N, dtype=torch.float64), rtol=0, atol=1e-14)
+
+
+def test_joined_rows_have_the_bits_that_they_had():
+    whole = mixture().to("cpu")
+    again = joined([whole[:2], whole[2:]])
+    assert torch.equal(again.logits, whole.logits)
+    assert torch.equal(again.mixture_distribution.logits, whole.logits)

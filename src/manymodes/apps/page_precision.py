@@ -9,6 +9,7 @@ from manymodes.training.randomness import seeded
 
 MOST_CHANGE = 1e-3  # nats on average: far less than a score is known to
 _ROWS = 500  # that tell what changes
+_ROOM = 1_980_000  # bytes of numbers, which all but reports of very many categories have room for
 
 
 def round_as_pages_do(model: MDNRegressor, X: Columns) -> str | None:
@@ -20,9 +21,9 @@ def round_as_pages_do(model: MDNRegressor, X: Columns) -> str | None:
 
     Args:
         model: A fitted model.
-        X: Features of some rows, whatever their order.
+        X: Features of some rows in random order; the first of them tell what changes.
     """
-    bits, exact = bits_in_page(model.network_), model.network_
+    bits, exact = bits_in_page(model.network_, _ROOM), model.network_
     if bits is None:
         return None
     rows = {name: column[:_ROWS] for name, column in X.items()}
@@ -34,6 +35,6 @@ def round_as_pages_do(model: MDNRegressor, X: Columns) -> str | None:
         model.network_ = exact
         return None
     return (
-        f"The weights of the hidden layers are rounded to {bits} bits, so that the report holds the model as it is; "
+        f"The weights of the hidden layers are rounded to {bits} bits, for which a report has room; "
         f"log densities change by {change:.1g} nats by that, on average."
     )

@@ -1,4 +1,4 @@
-"""Weights of mixtures made from other mixtures."""
+"""Weights that are normalised already: those of networks, and of mixtures made from other mixtures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class LogWeights(Categorical):
     Torch's own class normalises whatever it is given once more, which costs time and moves last bits.
 
     Args:
-        logits: Logarithms of the weights.
+        logits: Logarithms of the weights; that they sum to one is the caller's duty.
     """
 
     def __init__(self, logits: Tensor) -> None:

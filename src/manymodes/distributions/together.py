@@ -68,7 +68,7 @@ def _joined(mixtures: Sequence[Mixture]) -> Mixture:
     columns = zip(*(parameters(mixture) for mixture in mixtures), strict=True)
     rows = [torch.cat(parts) for parts in columns]
     components = first.components.transformed(lambda value: rows.pop(0))
-    return _mixture(torch.cat([mixture.logits for mixture in mixtures]), components, first)
+    return first._remade(torch.cat([mixture.logits for mixture in mixtures]), components)
 
 
 def parameters(mixture: Mixture) -> list[Tensor]:

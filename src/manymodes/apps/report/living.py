@@ -13,7 +13,7 @@ from manymodes.estimators import MDNRegressor
 from manymodes.pages.living.example import Example
 from manymodes.pages.living.model import page_base, plain_rows, whole_features, with_network, with_slices
 from manymodes.pages.living.section import living_section
-from manymodes.pages.living.weights import page_network, rounded_network
+from manymodes.pages.living.weights import PageNetwork, page_network, rounded_network
 
 HEADING = "Try it: move the features"
 NO_LIFE = (
@@ -55,8 +55,10 @@ def living_part(judged: Judged, taken: int) -> str:
             "This model is too large for a page, so one feature can be moved at a time, over values that were worked "
             f"out when the page was written, {len(page['slices'])} of {len(judged.features)} features."
         )
-    elif network.bits is not None and not network.is_exact:
-        notes.append(_about_rounding(judged, network.bits))
+    elif network.is_exact:
+        notes.append("The page holds the numbers of the network as they are in the model file.")
+    else:
+        notes.append(_about_rounding(judged, network))
     return living_section(HEADING, page, *notes)
 
 
@@ -90,13 +92,13 @@ def _ranges(judged: Judged) -> list[tuple[float, float]]:
     return [(float(low), float(high if high > low else low + 1.0)) for low, high in ends.T]
 
 
-def _about_rounding(judged: Judged, bits: int) -> str:
+def _about_rounding(judged: Judged, network: PageNetwork) -> str:
     some = judged.some(_JUDGED)
     model: Any = copy.copy(judged.model)
-    model.network_ = rounded_network(judged.model.network_, bits)
+    model.network_ = rounded_network(judged.model.network_, network.bits or 0)
     change = model.predict_distribution(some.X).log_prob(some.y) - some.density.log_prob(some.y)
     size = float(change[change.isfinite()].abs().mean())
     return (
-        f"To fit into the page, the numbers of the network's hidden layers are rounded to {bits} bits here: the log "
-        f"density of {judged.rows_in_words} changes by {size:.2g} on average. The model file is exact."
+        f"To fit into the page, the numbers of the network's hidden layers are rounded to {network.bits} bits here: the "
+        f"log density of {judged.rows_in_words} changes by {size:.2g} on average. The model file has more digits."
     )

@@ -16,7 +16,7 @@ from torch import Tensor
 from manymodes import _checks
 from manymodes.apps.service.features import Feature, features_of
 from manymodes.apps.service.tracing import TracedDensity
-from manymodes.distributions import Mixture, Prediction
+from manymodes.distributions import Mixture, Prediction, joined
 from manymodes.estimators import MDNForecaster, MDNRegressor, RecalibratedRegressor, load
 from manymodes.estimators.model_file import MODEL_FILE
 from manymodes.estimators.predictions import checked, default_names
@@ -24,6 +24,7 @@ from manymodes.estimators.tables.columns import RawTable
 
 _LOG = logging.getLogger(__name__)
 _SUFFIX = ".mm"
+_MOST_ROWS: Final = 1024  # of one forward pass
 _LANES: Final = 8  # double-precision numbers of the widest vectors
 
 
@@ -66,7 +67,8 @@ class Served:
         """
         missing = -len(columns[0]) % _LANES
         filled = [values + [values[-1]] * missing for values in columns]
-        density = self._mixture_of(self._encoded(filled))
+        parts = self._encoded(filled).split(_MOST_ROWS)
+        density = joined([self._mixture_of(part) for part in parts])
         return self.model.recalibration_(density) if isinstance(self.model, RecalibratedRegressor) else density
 
     @cached_property
@@ -75,7 +77,7 @@ class Served:
         density = self.regressor._density
         try:
             return TracedDensity(density, self._encoded([[_typical(feature)] * _LANES for feature in self.features]))
-        except RuntimeError as error:
+        except (RuntimeError, _checks.InputError) as error:
             _LOG.warning("model %r is answered for more slowly than others: %s", self.name, error)
             return torch.no_grad()(lambda x: checked(density(x)))
 

@@ -47,8 +47,8 @@ class TracedDensity:
         self._density, self._shape = density, x.shape
         self._components = density(x).components
         self._numbers = traced(numbers, x)
-        others = 2 * x + 1
-        if not all(map(_same, self._numbers(others), numbers(others))):
+        others = x + torch.linspace(-3.0, 3.0, len(x), dtype=x.dtype).unsqueeze(-1)
+        if not all(_same(*pair) for pair in zip(self._numbers(others), numbers(others), strict=True)):
             raise RuntimeError("the density cannot be written out: other rows have other numbers then")
 
     @torch.no_grad()
@@ -71,7 +71,7 @@ class TracedDensity:
 def traced(function: Callable[[Tensor], Sequence[Tensor]], x: Tensor) -> Callable[[Tensor], Sequence[Tensor]]:
     """Return a function of tensors like x as those of its operations that depend on x, one after another.
 
-    What Python reads from x without torch, say by ``tolist``, is a constant, too, and nobody notices.
+    What Python reads from x without torch, say by ``tolist``, is taken for a constant.
 
     Raises:
         RuntimeError: Operations that depend on what x holds, draw random numbers, or write to what stays the same.
@@ -108,7 +108,7 @@ class _Recorder(TorchDispatchMode):
     def function(self, results: Sequence[Tensor]) -> Callable[[Tensor], Sequence[Tensor]]:
         """Return the function of x with these results."""
         self._graph.output([self._node(result) for result in results])
-        self._graph.eliminate_dead_code()
+        self._erase_unused()
         forward: Callable[[Tensor], Sequence[Tensor]] = fx.GraphModule(self._constants, self._graph).forward
         return forward
 
@@ -120,6 +120,8 @@ class _Recorder(TorchDispatchMode):
         if isinstance(result, Tensor):
             self._varying[id(result)] = result, node
             return
+        if not isinstance(result, (tuple, list)):
+            raise RuntimeError(f"{func} cannot be written out: it returns no tensor")  # noqa: TRY004 - like all such
         for place, part in enumerate(result):
             self._varying[id(part)] = part, self._graph.call_function(operator.getitem, (node, place))
 
@@ -133,6 +135,13 @@ class _Recorder(TorchDispatchMode):
             self._known[id(value)] = value, self._graph.get_attr(name)
             self._places |= {_place(value)} - {0}  # which is where all tensors without numbers are
         return (self._varying.get(id(value)) or self._known[id(value)])[1]
+
+    def _erase_unused(self) -> None:
+        """Erase what no result needs; what writes in place stays."""
+        for node in reversed(list(self._graph.nodes)):
+            writes = getattr(getattr(node.target, "_schema", None), "is_mutable", False)
+            if node.op in ("call_function", "get_attr") and not node.users and not writes:
+                self._graph.erase_node(node)
 
     def _refuse_unforeseen(self, func: Any, args: Any, kwargs: Any, *, varies: bool) -> None:
         depends = torch.Tag.nondeterministic_seeded in func.tags
@@ -158,4 +167,4 @@ def _place(value: Tensor) -> int:
 
 
 def _same(first: Tensor, second: Tensor) -> bool:
-    return torch.allclose(first, second, rtol=0.0, atol=0.0, equal_nan=True)
+    return first.shape == second.shape and torch.allclose(first, second, rtol=0.0, atol=0.0, equal_nan=True)

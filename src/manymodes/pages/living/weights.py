@@ -42,7 +42,7 @@ class PageNetwork:
         plan: Its layers, the encoding of its inputs and the meaning of its outputs, as JSON can hold it.
         tensors: Where each tensor is among the bytes.
         base64: The bytes.
-        bits: Bits of each number of the hidden layers; None for those that they have.
+        bits: Bits of each number of the hidden layers; None where they are kept in full.
         is_exact: Whether all numbers are those of the network.
     """
 
@@ -62,16 +62,16 @@ def page_network(network: MixtureDensityNetwork, most_bytes: int = MOST_BYTES) -
     """
     if not _is_known(network):
         return None
-    bits = _bits(network, most_bytes)
+    bits = _bits_of_room(network, most_bytes)
     if bits is not None and bits < FEWEST_BITS:
         return None
-    fewest = None if bits is None else _bits_of(network, bits)
+    own = None if bits is None else _bits_it_has(network, bits)
     packed = _small_part(network)
     for i, layer in enumerate(hidden_layers(network)):
         name = f"layer{i}.weight"
-        packed.add(name, layer.weight) if bits is None else packed.add_rounded(name, layer.weight, fewest or bits)
-    is_exact = bits is None or fewest is not None
-    return PageNetwork(_plan(network), packed.entries, packed.base64(), fewest or bits, is_exact)
+        packed.add(name, layer.weight) if bits is None else packed.add_rounded(name, layer.weight, own or bits)
+    is_exact = bits is None or own is not None
+    return PageNetwork(_plan(network), packed.entries, packed.base64(), own or bits, is_exact)
 
 
 def bits_in_page(network: MixtureDensityNetwork, most_bytes: int = MOST_BYTES) -> int | None:
@@ -79,7 +79,7 @@ def bits_in_page(network: MixtureDensityNetwork, most_bytes: int = MOST_BYTES) -
 
     See ``page_network``.
     """
-    bits = _bits(network, most_bytes) if _is_known(network) else None
+    bits = _bits_of_room(network, most_bytes) if _is_known(network) else None
     return None if bits is None or bits < FEWEST_BITS else bits
 
 
@@ -179,7 +179,7 @@ def _slots(network: MixtureDensityNetwork) -> list[dict[str, Any]]:
 # --- rounding ---
 
 
-def _bits(network: MixtureDensityNetwork, most_bytes: int) -> int | None:
+def _bits_of_room(network: MixtureDensityNetwork, most_bytes: int) -> int | None:
     """Return how many bits each number of the hidden layers may take; None where all fit exactly."""
     hidden = [layer.weight for layer in hidden_layers(network)]
     n_numbers = sum(weight.numel() for weight in hidden)
@@ -190,7 +190,7 @@ def _bits(network: MixtureDensityNetwork, most_bytes: int) -> int | None:
     return int(8 * (room - 4 * n_rows) // n_numbers)
 
 
-def _bits_of(network: MixtureDensityNetwork, most: int) -> int | None:
+def _bits_it_has(network: MixtureDensityNetwork, most: int) -> int | None:
     """Return the bits to which the hidden layers were rounded beforehand; None for none, or for more than ``most``."""
     hidden = [layer.weight.detach().cpu() for layer in hidden_layers(network)]
     for bits in range(FEWEST_BITS, most + 1):
