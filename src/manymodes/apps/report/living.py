@@ -99,6 +99,6 @@ def _about_rounding(judged: Judged, network: PageNetwork) -> str:
     change = model.predict_distribution(some.X).log_prob(some.y) - some.density.log_prob(some.y)
     size = float(change[change.isfinite()].abs().mean())
     return (
-        f"To fit into the page, the numbers of the network's hidden layers are rounded to {network.bits} bits here: the "
-        f"log density of {judged.rows_in_words} changes by {size:.2g} on average. The model file has more digits."
+        f"To fit into the page, the numbers of the network's hidden layers are rounded to {network.bits} bits here: "
+        f"the log density of {judged.rows_in_words} changes by {size:.2g} on average. The model file has more digits."
     )
